@@ -1,0 +1,96 @@
+//! How nodes talk: table streams, remote calls and presence.
+//!
+//! * **Streams.** A datasource publishes [`Change`](congress_table::Change)s of its tables, numbered
+//!   by (epoch, sequence); a subscriber receives a snapshot and then every change in order. Whatever
+//!   is lost on the way (a slow subscriber, a broker's restart) is noticed by its number and repaired
+//!   by a fresh snapshot. The rules are in [`Cursor`], apart from any transport.
+//! * **Calls.** One request, one reply, with a deadline; a call to a service that is nowhere fails
+//!   at once.
+//! * **Presence.** Which nodes there are, what they serve and what they subscribe to.
+//!
+//! [`InProcessBus`] connects the roles within one process. Everything goes through the [`Bus`]
+//! trait, so that roles do not know which transport they use.
+#![forbid(unsafe_code)]
+
+mod call;
+mod in_process;
+mod publication;
+mod stream;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+pub use call::{CallError, Request, Requests};
+pub use in_process::InProcessBus;
+pub use publication::{Publication, Publisher};
+pub use stream::{Cursor, Epoch, Position, Snapshot, Step, Subscription, Update};
+
+/// A table's name.
+pub type TableName = Arc<str>;
+
+/// One node as the bus sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// The name that the operator gave it.
+    pub node_id: String,
+    /// Drawn at start; tells two processes with one name apart.
+    pub instance: String,
+    /// The services it answers calls for.
+    pub services: BTreeSet<String>,
+}
+
+/// Why a stream or service could not be registered.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum RegisterError {
+    /// A service of that name is already served on this node.
+    #[error("service '{0}' is already served on this node")]
+    Duplicate(String),
+    /// Somebody publishes, or has published, this source under the same or a higher epoch.
+    #[error("'{source_name}' is published at epoch {current}; epoch {offered} comes too late")]
+    Fenced {
+        /// The source.
+        source_name: String,
+        /// The highest epoch seen.
+        current: Epoch,
+        /// The one that was offered.
+        offered: Epoch,
+    },
+}
+
+/// The connection of one node to all others.
+#[async_trait]
+pub trait Bus: Send + Sync + 'static {
+    /// Begins to publish a source. Its epoch must be higher than any before it.
+    fn publish(&self, source: &str, epoch: Epoch) -> Result<Publisher, RegisterError>;
+
+    /// Subscribes `subscriber` (a service's name, shown in the source's status) to some tables of
+    /// a source. The source need not exist yet: the first update comes when it does.
+    fn subscribe(
+        &self,
+        subscriber: &str,
+        source: &str,
+        tables: BTreeSet<TableName>,
+    ) -> Subscription;
+
+    /// Who subscribes to a source, on all nodes: service names, sorted.
+    fn subscribers(&self, source: &str) -> Vec<String>;
+
+    /// Answers calls for a service from now on, until the returned queue is dropped. At most
+    /// `backlog` calls wait; further ones are refused as [`CallError::Busy`].
+    fn serve(&self, service: &str, backlog: usize) -> Result<Requests, RegisterError>;
+
+    /// Calls a service and waits for its reply.
+    async fn call(
+        &self,
+        service: &str,
+        body: Bytes,
+        deadline: Duration,
+    ) -> Result<Bytes, CallError>;
+
+    /// All nodes seen lately, this one included.
+    fn nodes(&self) -> Vec<Node>;
+}

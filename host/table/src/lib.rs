@@ -1,0 +1,17 @@
+//! Values, rows, schemas, changes and digests.
+//!
+//! The vocabulary that drivers, bus, store and policy engine share; the only crate that they all
+//! depend on. It holds data and no behaviour beyond comparing, hashing and taking differences.
+#![forbid(unsafe_code)]
+
+mod change;
+mod digest;
+mod schema;
+mod table;
+mod value;
+
+pub use change::{Change, TableDelta};
+pub use digest::Digest;
+pub use schema::{Column, ColumnType, TableSchema};
+pub use table::{Row, Table};
+pub use value::Value;
