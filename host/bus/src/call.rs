@@ -42,7 +42,7 @@ impl Request {
 /// The calls to one service. Dropping it withdraws the service.
 pub struct Requests {
     pub(crate) queue: mpsc::Receiver<Request>,
-    pub(crate) withdraw: Option<Box<dyn FnOnce() + Send>>,
+    pub(crate) withdraw: Option<Box<dyn FnOnce() + Send + Sync>>,
 }
 
 impl Requests {

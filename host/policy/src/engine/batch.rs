@@ -1,0 +1,247 @@
+//! Batches: checking all statements, then applying all of them or none.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use super::{Applied, Engine, Event, Outcome, Waiting};
+use crate::ast::{Rule, Statement};
+use crate::check::{columns, safety, shape, widths};
+use crate::depgraph::{DependencyGraph, Node};
+use crate::error::{Error, ErrorKind, Errors};
+use crate::policy::PolicyKind;
+use crate::state::Policy;
+
+/// The most statements that wait for a schema, those found wrong when it came included.
+const MAX_WAITING: usize = 100_000;
+
+/// A statement that has passed all checks of its own.
+struct Planned {
+    statement: Statement,
+    insert: bool,
+    policy: Arc<str>,
+}
+
+/// A batch that has passed all checks but that for recursion.
+#[derive(Default)]
+struct Plan {
+    changes: Vec<Planned>,
+    /// Statements to be set aside.
+    waiting: Vec<Event>,
+}
+
+/// A rule that is really inserted, or deleted, and its policy.
+type EffectiveRule = (Arc<str>, Rule, bool);
+
+fn count_edges(graph: &mut DependencyGraph, rules: &[EffectiveRule]) {
+    for (policy, rule, insert) in rules {
+        match insert {
+            true => graph.insert(policy, rule),
+            false => graph.remove(policy, rule),
+        }
+    }
+}
+
+fn heads(rules: &[EffectiveRule]) -> impl Iterator<Item = Node> {
+    rules
+        .iter()
+        .flat_map(|(policy, rule, _)| rule.heads.iter().map(move |head| Node::of(policy, head)))
+}
+
+impl Engine {
+    pub(super) fn check_batch(&self, events: &[Event]) -> Result<Vec<Applied>, Errors> {
+        let plan = self.plan(events, false)?;
+        let rules = self.effective_rules(&plan.changes);
+        if rules.iter().any(|(_, _, insert)| *insert) {
+            let mut graph = self.graph.clone();
+            count_edges(&mut graph, &rules);
+            if graph.any_cycle(heads(&rules)) {
+                return Err(recursive(events));
+            }
+        }
+        let applied = |Planned { statement, insert, policy }| Applied { statement, insert, policy };
+        Ok(plan.changes.into_iter().map(applied).collect())
+    }
+
+    pub(super) fn update_batch(&mut self, events: &[Event]) -> Result<Outcome, Errors> {
+        let plan = self.plan(events, true)?;
+        if !plan.waiting.is_empty() && self.waiting.len() + plan.waiting.len() > MAX_WAITING {
+            let text = format!("More than {MAX_WAITING} statements would wait for a schema");
+            return Err(Error::new(ErrorKind::Limit, text).into());
+        }
+        let mut rules = self.effective_rules(&plan.changes);
+        count_edges(&mut self.graph, &rules);
+        if self.graph.any_cycle(heads(&rules)) {
+            rules.iter_mut().for_each(|(_, _, insert)| *insert = !*insert);
+            rules.reverse();
+            count_edges(&mut self.graph, &rules);
+            return Err(recursive(events));
+        }
+        let waiting = plan.waiting.len();
+        let set_aside = plan.waiting.into_iter();
+        self.waiting.extend(set_aside.map(|event| Waiting { event, errors: Vec::new() }));
+
+        let before = self.watched_state();
+        let mut changed = Vec::new();
+        let mut changes = Vec::with_capacity(plan.changes.len());
+        for Planned { statement, insert, policy } in plan.changes {
+            let head = match &statement {
+                Statement::Fact(atom) => Some(atom),
+                Statement::Rule(rule) => rule.heads.first(),
+                Statement::Event(_) => None,
+            };
+            let node = head.map(|head| Node::of(&policy, head));
+            if let Some(statement) = self.apply(&policy, statement, insert) {
+                changed.extend(node);
+                changes.push(Applied { statement, insert, policy });
+            }
+        }
+        let (fired, executions) = self.fire(before, changed);
+        Ok(Outcome { changes, waiting, fired, executions })
+    }
+
+    /// Checks statement by statement, in stages: a stage's errors are returned together.
+    fn plan(&self, events: &[Event], may_wait: bool) -> Result<Plan, Errors> {
+        let mut errors = Vec::new();
+        let mut plan = Plan::default();
+
+        let mut resolved: Vec<(&Event, &Policy)> = Vec::with_capacity(events.len());
+        for event in events {
+            match self.state.target(event.policy.as_deref()) {
+                Ok(policy) => resolved.push((event, policy)),
+                Err(error) => errors.push(error),
+            }
+        }
+        errors.dedup();
+        stage(&mut errors)?;
+
+        let mut positional: Vec<(&Event, &Policy, Statement)> = Vec::with_capacity(events.len());
+        for (event, policy) in resolved {
+            let refused = |error: Error| error.in_source(&event.source);
+            if let Statement::Event(inner) = &event.statement {
+                let text = format!("Events are not accepted: {}", event.statement);
+                errors.push(refused(Error::new(ErrorKind::Shape, text).at(inner.span)));
+                continue;
+            }
+            match columns::expand(&event.statement, &policy.info.name, &self.state) {
+                Ok(statement) => positional.push((event, policy, statement)),
+                Err(columns::Refusal::Wrong(list)) => errors.extend(list.into_iter().map(refused)),
+                Err(columns::Refusal::Incomplete(_)) if may_wait => {
+                    let policy = Some(policy.info.name.clone());
+                    plan.waiting.push(Event { policy, ..event.clone() });
+                }
+                Err(columns::Refusal::Incomplete(list)) => {
+                    errors.extend(list.into_iter().map(refused));
+                }
+            }
+        }
+        stage(&mut errors)?;
+
+        for (event, policy, statement) in &positional {
+            let list = widths::check(statement, &policy.info.name, &self.state);
+            errors.extend(list.into_iter().map(|error| error.in_source(&event.source)));
+        }
+        stage(&mut errors)?;
+
+        positional.retain(|(event, policy, statement)| {
+            event.insert != self.state.holds(policy, statement)
+        });
+
+        for (event, policy, statement) in positional {
+            match check(policy, statement) {
+                Ok(statement) => plan.changes.push(Planned {
+                    statement,
+                    insert: event.insert,
+                    policy: policy.info.name.clone(),
+                }),
+                Err(list) => {
+                    errors.extend(list.into_iter().map(|error| error.in_source(&event.source)));
+                }
+            }
+        }
+        stage(&mut errors)?;
+        Ok(plan)
+    }
+
+    /// The rules that a batch really inserts and deletes, for it may name one twice.
+    fn effective_rules(&self, changes: &[Planned]) -> Vec<EffectiveRule> {
+        let mut present: HashMap<(&Arc<str>, String), bool> = HashMap::new();
+        let mut effective = Vec::new();
+        for Planned { statement, insert, policy } in changes {
+            let Statement::Rule(rule) = statement else {
+                continue;
+            };
+            let known = present.entry((policy, sorted_text(rule))).or_insert_with(|| {
+                self.state.policies.get(policy).is_some_and(|p| p.rule(rule).is_some())
+            });
+            if *known != *insert {
+                *known = *insert;
+                effective.push((policy.clone(), rule.clone(), *insert));
+            }
+        }
+        effective
+    }
+}
+
+/// A text that is the same for equal rules.
+fn sorted_text(rule: &Rule) -> String {
+    let mut body: Vec<String> = rule.body.iter().map(ToString::to_string).collect();
+    body.sort();
+    let heads: Vec<String> = rule.heads.iter().map(ToString::to_string).collect();
+    format!("{} :- {}", heads.join(", "), body.join(", "))
+}
+
+fn stage(errors: &mut Vec<Error>) -> Result<(), Errors> {
+    match errors.is_empty() {
+        true => Ok(()),
+        false => Err(Errors(std::mem::take(errors))),
+    }
+}
+
+fn recursive(events: &[Event]) -> Errors {
+    let error = Error::new(ErrorKind::Recursion, "Rules are recursive");
+    let rule = events.iter().find_map(|event| match &event.statement {
+        Statement::Rule(rule) if event.insert => Some((rule, &event.source)),
+        _ => None,
+    });
+    Errors::from(match rule {
+        Some((rule, source)) => error.at(rule.span).in_source(source),
+        None => error,
+    })
+}
+
+/// The checks of one statement by the kind of its policy; gives it in its stored form.
+fn check(policy: &Policy, statement: Statement) -> Result<Statement, Vec<Error>> {
+    let rule = match statement {
+        Statement::Fact(atom) => {
+            let mut errors = shape::fact(&atom);
+            errors.extend(widths::short_fact(&atom, policy));
+            return if errors.is_empty() { Ok(Statement::Fact(atom)) } else { Err(errors) };
+        }
+        Statement::Rule(rule) => rule,
+        Statement::Event(_) => return Ok(statement),
+    };
+    let mut errors = match policy.info.kind {
+        PolicyKind::Database => {
+            let text = format!("Non-atomic formula is not permitted: {rule}");
+            return Err(vec![Error::new(ErrorKind::Shape, text).at(rule.span)]);
+        }
+        PolicyKind::Action => shape::action_rule(&rule),
+        _ => shape::rule(&rule),
+    };
+    if errors.iter().any(|error| error.kind() == ErrorKind::Shape) {
+        return Err(errors);
+    }
+    // A head variable that the body lacks is a fresh value in an action policy.
+    if policy.info.kind != PolicyKind::Action {
+        errors.extend(safety::head_variables(&rule));
+    }
+    match safety::reorder(&rule) {
+        Ok(rule) if errors.is_empty() => Ok(Statement::Rule(rule)),
+        Ok(_) => Err(errors),
+        Err(error) => {
+            errors.push(error);
+            Err(errors)
+        }
+    }
+}

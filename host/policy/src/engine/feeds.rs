@@ -1,0 +1,228 @@
+//! Rows from datasources: whole tables and changes.
+
+use std::sync::Arc;
+
+use congress_table::{Change, Row, TableDelta, Value};
+
+use super::apply::{count_widths, policy_mut, release_rule, table_mut};
+use super::{Engine, Outcome};
+use crate::ast::{Constant, Statement};
+use crate::depgraph::Node;
+use crate::error::{Error, ErrorKind, Errors};
+use crate::policy::PolicyKind;
+use crate::program::TableKey;
+use crate::state::Policy;
+use crate::store::dictionary::Interner;
+use crate::store::word::Word;
+
+impl Engine {
+    /// The policy for a feed.
+    fn fed(&self, name: &str) -> Result<&Arc<Policy>, Error> {
+        let policy = self.state.target(Some(name))?;
+        let kind = policy.info.kind;
+        if matches!(kind, PolicyKind::Database | PolicyKind::Materialized) {
+            let text = format!("Policy {name} is of kind {kind}, which takes no tables of rows");
+            return Err(Error::new(ErrorKind::Policy, text));
+        }
+        Ok(policy)
+    }
+
+    pub(super) fn replace_tables(
+        &mut self,
+        policy: &str,
+        tables: &[(Arc<str>, Vec<Row>)],
+    ) -> Result<Outcome, Errors> {
+        let name = self.fed(policy)?.info.name.clone();
+        let before = self.watched_state();
+        let changed: Vec<Node> = tables.iter().map(|(table, _)| plain(&name, table)).collect();
+        for (table, rows) in tables {
+            self.clear(&name, table);
+            self.change_rows(&name, table, &[], rows);
+        }
+        let (fired, executions) = self.fire(before, changed);
+        Ok(Outcome { fired, executions, ..Outcome::default() })
+    }
+
+    /// Takes out all rows and rules of a table; its indexes are built again when rows come.
+    fn clear(&mut self, policy: &Arc<str>, table: &Arc<str>) {
+        let state = Arc::make_mut(&mut self.state);
+        let Some(owner) = policy_mut(state, policy) else {
+            return;
+        };
+        let table = table_mut(owner, &TableKey::plain(table));
+        let rules = std::mem::take(&mut table.rules);
+        let old = table.facts.clone();
+        for relation in &mut table.facts {
+            *relation = Arc::new(relation.emptied());
+        }
+        for stored in &rules {
+            self.graph.remove(policy, &stored.rule);
+            self.subscriptions_version += 1;
+            count_widths(state, policy, &Statement::Rule(stored.rule.clone()), false);
+            release_rule(state, &mut self.counts, stored);
+        }
+        let mut interner = Interner { dictionary: &mut state.dictionary, counts: &mut self.counts };
+        for relation in old {
+            relation.iter().flatten().for_each(|word| interner.release(*word));
+        }
+    }
+
+    pub(super) fn apply_rows(&mut self, policy: &str, change: &Change) -> Result<Outcome, Errors> {
+        let owner = self.fed(policy)?;
+        let errors: Vec<Error> = change
+            .tables
+            .iter()
+            .flat_map(|(table, delta)| wrong_rows(owner, table, delta))
+            .collect();
+        if !errors.is_empty() {
+            return Err(Errors(errors));
+        }
+        let name = owner.info.name.clone();
+        let before = self.watched_state();
+        let changed = change.tables.iter().map(|(table, _)| plain(&name, table)).collect();
+        for (table, delta) in &change.tables {
+            self.change_rows(&name, table, &delta.removed, &delta.added);
+        }
+        let (fired, executions) = self.fire(before, changed);
+        Ok(Outcome { fired, executions, ..Outcome::default() })
+    }
+
+    fn change_rows(&mut self, policy: &Arc<str>, table: &Arc<str>, removed: &[Row], added: &[Row]) {
+        let ascii = self.options.ascii_only_rows;
+        let state = Arc::make_mut(&mut self.state);
+        let mut interner = Interner { dictionary: &mut state.dictionary, counts: &mut self.counts };
+        let Some(owner) = state.policies.get_mut(policy) else {
+            return;
+        };
+        let table = table_mut(Arc::make_mut(owner), &TableKey::plain(table));
+        table.initialized = true;
+        let mut words: Vec<Word> = Vec::new();
+        for (rows, insert) in [(removed, false), (added, true)] {
+            for row in rows {
+                words.clear();
+                words.extend(row.iter().map(|value| word(&mut interner, value, ascii)));
+                let relation = table.relation_mut(row.len());
+                if insert {
+                    if relation.insert(interner.dictionary, &words) {
+                        continue;
+                    }
+                } else if let Some(stored) = relation.remove(interner.dictionary, &words) {
+                    stored.iter().for_each(|word| interner.release(*word));
+                }
+                words.iter().for_each(|word| interner.release(*word));
+            }
+        }
+    }
+}
+
+fn plain(policy: &Arc<str>, table: &Arc<str>) -> Node {
+    Node { policy: policy.clone(), modal: None, table: table.clone() }
+}
+
+/// A datasource's value as policies see it; counts one use.
+fn word(interner: &mut Interner<'_>, value: &Value, ascii: bool) -> Word {
+    match value {
+        Value::Int(int) => Word::int(*int).unwrap_or_else(|| interner.int(&(*int).into())),
+        Value::Float(float) => interner.float(*float),
+        Value::Text(text) if ascii && !text.is_ascii() => {
+            let text: String = text.chars().filter(char::is_ascii).collect();
+            interner.text(&text.into())
+        }
+        Value::Text(text) => interner.text(text),
+        Value::Null | Value::Bool(_) => match value.for_policy() {
+            Value::Text(text) => interner.text(&text),
+            // `for_policy` makes texts of these.
+            _ => Word::UNBOUND,
+        },
+    }
+}
+
+/// A datasource's value as policies print it.
+fn printed(value: &Value) -> String {
+    let constant = match value.for_policy() {
+        Value::Int(int) => Constant::Int(int.into()),
+        Value::Float(float) => Constant::Float(float),
+        Value::Text(text) => Constant::Text(text),
+        // `for_policy` makes texts of these.
+        other => return other.to_string(),
+    };
+    constant.to_string()
+}
+
+/// The most errors that one feed reports: a wrong table is wrong in every row.
+const REPORTED: usize = 10;
+
+fn wrong_rows(policy: &Policy, table: &Arc<str>, delta: &TableDelta) -> Vec<Error> {
+    let name = &policy.info.name;
+    let schema = &policy.schema;
+    let error = |text| vec![Error::new(ErrorKind::Schema, text)];
+    match schema.width(table) {
+        None if schema.is_complete() => {
+            error(format!("Rows for unknown table {table} of policy {name}"))
+        }
+        None => Vec::new(),
+        Some(width) => delta
+            .removed
+            .iter()
+            .chain(&delta.added)
+            .filter(|row| row.len() != width)
+            .take(REPORTED)
+            .flat_map(|row| {
+                let cells: Vec<String> = row.iter().map(printed).collect();
+                error(format!(
+                    "Literal {table}({}) contained {} arguments but exactly {width} arguments are \
+                     permitted",
+                    cells.join(", "),
+                    row.len()
+                ))
+            })
+            .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Engine, NewPolicy, Options, PolicyKind};
+
+    use super::*;
+
+    /// Rows that are replaced for a long time leave nothing behind, fresh texts and all.
+    #[test]
+    fn the_dictionary_does_not_grow_with_churn() {
+        let clock = Arc::new(|| time::macros::datetime!(2024-02-03 04:05:06));
+        let mut engine = Engine::new(Options { ascii_only_rows: false, clock });
+        engine.create_policy(NewPolicy::new("s", PolicyKind::Datasource)).unwrap();
+        engine.insert("p(x) :- t(x, \"kept\", 1.5)", None).unwrap();
+        let rows = |round: i64| -> Vec<Row> {
+            (0..50)
+                .map(|i| {
+                    let number = (round * 50 + i) as f64;
+                    [
+                        Value::text(format!("text {round} {i}")),
+                        Value::Float(number + 0.5),
+                        Value::Float(number * 1e30),
+                    ]
+                    .into()
+                })
+                .collect()
+        };
+        let delta =
+            |added, removed| Change { tables: vec![("t".into(), TableDelta { added, removed })] };
+        engine.apply_change("s", &delta(rows(0), vec![])).unwrap();
+        let after_warm_up = engine.state.dictionary.sizes();
+        let mut snapshot = engine.snapshot();
+        for round in 1..200 {
+            if round % 3 == 0 {
+                engine.initialize_tables("s", &[("t".into(), rows(round))]).unwrap();
+            } else {
+                engine.apply_change("s", &delta(rows(round), rows(round - 1))).unwrap();
+            }
+            let held = std::mem::replace(&mut snapshot, engine.snapshot());
+            assert_eq!(held.rows("s", "t").unwrap().len(), 50);
+        }
+        let (texts, numbers) = engine.state.dictionary.sizes();
+        assert!(texts <= 2 * after_warm_up.0 && numbers <= 2 * after_warm_up.1);
+        engine.delete_policy("s", crate::References::Dangle).unwrap();
+        assert!(engine.state.dictionary.is_empty());
+    }
+}

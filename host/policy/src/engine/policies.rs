@@ -1,0 +1,146 @@
+//! Creating, deleting and renaming policies.
+
+use std::sync::Arc;
+
+use super::apply::{count_widths, release_rule};
+use super::{Engine, Outcome, References};
+use crate::ast::{Rule, Statement};
+use crate::depgraph::{Node, builtin};
+use crate::diagnostics::did_you_mean;
+use crate::error::{Error, ErrorKind};
+use crate::policy::{NewPolicy, PolicyInfo, PolicyKind};
+use crate::state::{Policy, StoredRule};
+use crate::store::dictionary::Interner;
+
+/// Characters of a name that make its default abbreviation.
+const ABBREVIATION: usize = 5;
+
+impl Engine {
+    pub(super) fn create(&mut self, new: NewPolicy) -> Result<PolicyInfo, Error> {
+        let NewPolicy { name, id, kind, abbreviation, description } = new;
+        if self.state.policies.contains_key(&*name) {
+            let text = format!("Policy with name {name} already exists");
+            return Err(Error::new(ErrorKind::InUse, text));
+        }
+        if matches!(kind, PolicyKind::Materialized | PolicyKind::Z3) {
+            let text = format!("Policies of kind {kind} are not supported by this build yet");
+            return Err(Error::new(ErrorKind::Unsupported, text));
+        }
+        let abbreviation =
+            abbreviation.unwrap_or_else(|| name.chars().take(ABBREVIATION).collect());
+        let info = PolicyInfo {
+            name: name.into(),
+            id: id.into(),
+            kind,
+            abbreviation: abbreviation.into(),
+            description: description.into(),
+        };
+        let policy =
+            Policy { info: info.clone(), schema: Default::default(), tables: Default::default() };
+        let state = Arc::make_mut(&mut self.state);
+        state.policies.insert(info.name.clone(), Arc::new(policy));
+        self.subscriptions_version += 1;
+        Ok(info)
+    }
+
+    fn no_such_policy(&self, name: &str) -> Error {
+        let near = did_you_mean(name, self.state.policies.keys().map(|name| &**name));
+        Error::not_found(format!("Policy {name} could not be found"))
+            .suggest(near.map(|near| format!("did you mean '{near}'?")))
+    }
+
+    pub(super) fn drop_policy(
+        &mut self,
+        name_or_id: &str,
+        references: References,
+    ) -> Result<Outcome, Error> {
+        let found = self.state.find(name_or_id).cloned();
+        let policy = found.ok_or_else(|| self.no_such_policy(name_or_id))?;
+        let name = policy.info.name.clone();
+        if references == References::Refuse {
+            self.refuse_dangling(&name)?;
+        }
+        self.forget_waiting(&name);
+
+        let before = self.watched_state();
+        let keys = policy.tables.keys();
+        let changed: Vec<Node> = keys
+            .map(|key| Node { policy: name.clone(), modal: key.modal, table: key.name.clone() })
+            .collect();
+        let rules: Vec<Arc<StoredRule>> = policy.rules().into_iter().cloned().collect();
+        for stored in &rules {
+            self.graph.remove(&name, &stored.rule);
+            self.count_execution(&name, &stored.rule, false);
+        }
+        let state = Arc::make_mut(&mut self.state);
+        state.policies.remove(&name);
+        for stored in &rules {
+            count_widths(state, &name, &Statement::Rule(stored.rule.clone()), false);
+            release_rule(state, &mut self.counts, stored);
+        }
+        let mut interner = Interner { dictionary: &mut state.dictionary, counts: &mut self.counts };
+        for relation in policy.tables.values().flat_map(|table| &table.facts) {
+            relation.iter().flatten().for_each(|word| interner.release(*word));
+        }
+        self.subscriptions_version += 1;
+        let (fired, executions) = self.fire(before, changed);
+        Ok(Outcome { fired, executions, ..Outcome::default() })
+    }
+
+    /// Fails if any rule names the policy.
+    fn refuse_dangling(&self, name: &Arc<str>) -> Result<(), Error> {
+        let names = |rule: &Rule| {
+            let mut atoms = rule.heads.iter().chain(&rule.body);
+            atoms.any(|atom| atom.policy.as_ref() == Some(name) && builtin(atom).is_none())
+        };
+        let rules = self.state.policies.values().flat_map(|policy| policy.rules());
+        let list: Vec<String> = rules
+            .filter(|stored| names(&stored.rule))
+            .map(|stored| format!("{name}:: {}", stored.rule))
+            .collect();
+        if list.is_empty() {
+            return Ok(());
+        }
+        let text = format!(
+            "Cannot delete {name} because it would leave dangling references: {}",
+            list.join(";")
+        );
+        Err(Error::new(ErrorKind::DanglingReference, text))
+    }
+
+    pub(super) fn rename(&mut self, old: &str, new: &str) -> Result<(), Error> {
+        let Some(policy) = self.state.policies.get(old).cloned() else {
+            let text = format!("Cannot rename {old} to {new}: {old} does not exist");
+            return Err(Error::not_found(text));
+        };
+        if self.state.policies.contains_key(new) {
+            let text = format!("Cannot rename {old} to {new}: {new} already exists");
+            return Err(Error::new(ErrorKind::InUse, text));
+        }
+        let (old, new): (Arc<str>, Arc<str>) = (policy.info.name.clone(), new.into());
+        let rules: Vec<Rule> =
+            policy.rules().into_iter().map(|stored| stored.rule.clone()).collect();
+        let mut graph = self.graph.clone();
+        for rule in &rules {
+            graph.remove(&old, rule);
+            graph.insert(&new, rule);
+        }
+        let heads =
+            rules.iter().flat_map(|rule| rule.heads.iter().map(|head| Node::of(&new, head)));
+        if graph.any_cycle(heads) {
+            return Err(Error::new(ErrorKind::Recursion, "Rules are recursive"));
+        }
+        self.graph = graph;
+        for rule in &rules {
+            self.count_execution(&old, rule, false);
+            self.count_execution(&new, rule, true);
+        }
+        let state = Arc::make_mut(&mut self.state);
+        state.policies.remove(&old);
+        let mut policy = Arc::unwrap_or_clone(policy);
+        policy.info.name = new.clone();
+        state.policies.insert(new, Arc::new(policy));
+        self.subscriptions_version += 1;
+        Ok(())
+    }
+}

@@ -1,0 +1,140 @@
+//! Rules as the evaluator wants them: variables numbered, constants as words, tables named.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use crate::ast::{Atom, Constant, Modal, Rule, Term};
+use crate::builtins::Builtin;
+use crate::depgraph;
+use crate::store::word::Word;
+
+/// A table within its policy. Under a modal the name carries the service's prefix.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct TableKey {
+    pub(crate) modal: Option<Modal>,
+    pub(crate) name: Arc<str>,
+}
+
+impl TableKey {
+    /// A table without a modal.
+    pub(crate) fn plain(name: &Arc<str>) -> Self {
+        Self { modal: None, name: name.clone() }
+    }
+
+    /// The table that a head or fact fills in the policy that holds it.
+    pub(crate) fn of_head(atom: &Atom) -> Self {
+        match atom.modal {
+            Some(_) => Self { modal: atom.modal, name: depgraph::modal_table(atom) },
+            None => Self::plain(&atom.table),
+        }
+    }
+}
+
+/// An argument: a variable by its number, or a constant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Arg {
+    Variable(u32),
+    Constant(Word),
+}
+
+/// One literal of a body.
+#[derive(Clone, Debug)]
+pub(crate) enum Literal {
+    /// A table, of the policy named or of the one that holds the rule.
+    Table { policy: Option<Arc<str>>, key: TableKey, args: Box<[Arg]>, negated: bool },
+    /// A computation.
+    Builtin { builtin: &'static Builtin, args: Box<[Arg]>, negated: bool },
+    /// `true` or `false`, the sign taken in.
+    Truth(bool),
+    /// A literal that nothing matches: column references that were never resolved.
+    Nothing { negated: bool },
+}
+
+/// A body, and the heads' arguments.
+#[derive(Clone, Debug)]
+pub(crate) struct Program {
+    /// The first head's arguments.
+    pub(crate) head: Box<[Arg]>,
+    pub(crate) body: Box<[Literal]>,
+    /// The names of the variables, by number.
+    pub(crate) variables: Box<[Arc<str>]>,
+}
+
+/// Turns terms into arguments.
+pub(crate) struct Compiler<F> {
+    word: F,
+    variables: Vec<Arc<str>>,
+    numbers: HashMap<Arc<str>, u32>,
+}
+
+impl<F: FnMut(&Constant) -> Word> Compiler<F> {
+    /// `word` gives the word of a constant.
+    pub(crate) fn new(word: F) -> Self {
+        Self { word, variables: Vec::new(), numbers: HashMap::new() }
+    }
+
+    fn args(&mut self, terms: &[Term]) -> Box<[Arg]> {
+        terms
+            .iter()
+            .map(|term| match term {
+                Term::Constant(constant) => Arg::Constant((self.word)(constant)),
+                Term::Variable(name) => Arg::Variable(match self.numbers.get(name) {
+                    Some(number) => *number,
+                    None => {
+                        let number = self.variables.len() as u32;
+                        self.variables.push(name.clone());
+                        self.numbers.insert(name.clone(), number);
+                        number
+                    }
+                }),
+            })
+            .collect()
+    }
+
+    fn literal(&mut self, atom: &Atom) -> Literal {
+        let negated = atom.negated;
+        if !atom.named.is_empty() {
+            return Literal::Nothing { negated };
+        }
+        if let Some(builtin) = depgraph::builtin(atom) {
+            return Literal::Builtin { builtin, args: self.args(&atom.args), negated };
+        }
+        if depgraph::is_computed(atom) {
+            return Literal::Truth((&*atom.table == "true") != negated);
+        }
+        let (policy, key) = match atom.modal {
+            Some(_) => (None, TableKey::of_head(atom)),
+            None => (atom.policy.clone(), TableKey::plain(&atom.table)),
+        };
+        Literal::Table { policy, key, args: self.args(&atom.args), negated }
+    }
+
+    /// Compiles a rule. The body is numbered first, so that variables of the heads alone come
+    /// last.
+    pub(crate) fn rule(self, rule: &Rule) -> Program {
+        let head = rule.heads.first().map(|head| &head.args[..]).unwrap_or_default();
+        self.parts(head, &rule.body)
+    }
+
+    /// Compiles a body and the arguments that it is wanted for.
+    pub(crate) fn parts(mut self, head: &[Term], body: &[Atom]) -> Program {
+        let body = body.iter().map(|literal| self.literal(literal)).collect();
+        let head = self.args(head);
+        Program { head, body, variables: self.variables.into() }
+    }
+}
+
+impl Program {
+    /// The constants, each as often as it stands in the rule.
+    pub(crate) fn constants(&self) -> impl Iterator<Item = Word> {
+        let body = self.body.iter().flat_map(|literal| match literal {
+            Literal::Table { args, .. } | Literal::Builtin { args, .. } => &args[..],
+            Literal::Truth(_) | Literal::Nothing { .. } => &[],
+        });
+        self.head.iter().chain(body).filter_map(|arg| match arg {
+            Arg::Constant(word) => Some(*word),
+            Arg::Variable(_) => None,
+        })
+    }
+}

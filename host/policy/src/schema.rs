@@ -1,0 +1,111 @@
+//! How wide tables are: declared by datasources, learned from use elsewhere.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+/// The widths of one policy's tables.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Schema {
+    tables: HashMap<Arc<str>, Width>,
+    declared: bool,
+    complete: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Width {
+    columns: usize,
+    /// The column names, if declared.
+    names: Option<Arc<[Arc<str>]>>,
+    /// How many literals use a learned width; it is forgotten with the last one.
+    uses: usize,
+}
+
+impl Schema {
+    /// Takes over declared tables. A complete schema knows all tables that there are.
+    pub(crate) fn declare(
+        &mut self,
+        tables: impl IntoIterator<Item = (Arc<str>, Arc<[Arc<str>]>)>,
+        complete: bool,
+    ) {
+        self.declared = true;
+        self.complete = complete;
+        for (table, names) in tables {
+            let width = Width { columns: names.len(), names: Some(names), uses: 0 };
+            self.tables.insert(table, width);
+        }
+    }
+
+    /// Whether tables have been declared.
+    pub(crate) fn is_declared(&self) -> bool {
+        self.declared
+    }
+
+    /// Whether there are no tables but the declared ones.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    /// A table's number of columns, if known.
+    pub(crate) fn width(&self, table: &str) -> Option<usize> {
+        self.tables.get(table).map(|width| width.columns)
+    }
+
+    /// A table's column names, if declared.
+    pub(crate) fn columns(&self, table: &str) -> Option<&Arc<[Arc<str>]>> {
+        self.tables.get(table)?.names.as_ref()
+    }
+
+    /// The tables with a width.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = &str> {
+        self.tables.keys().map(|table| &**table)
+    }
+
+    /// Counts one literal in; the first one fixes the width.
+    pub(crate) fn learn(&mut self, table: &Arc<str>, columns: usize) {
+        if self.complete {
+            return;
+        }
+        let width =
+            self.tables.entry(table.clone()).or_insert(Width { columns, names: None, uses: 0 });
+        width.uses += 1;
+    }
+
+    /// Counts one literal out.
+    pub(crate) fn forget(&mut self, table: &str) {
+        let Some(width) = self.tables.get_mut(table) else {
+            return;
+        };
+        width.uses = width.uses.saturating_sub(1);
+        if width.uses == 0 && width.names.is_none() {
+            self.tables.remove(table);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_learned_width_goes_with_its_last_use() {
+        let mut schema = Schema::default();
+        let q: Arc<str> = "q".into();
+        schema.learn(&q, 2);
+        schema.learn(&q, 3);
+        assert_eq!(schema.width("q"), Some(2));
+        schema.forget("q");
+        assert_eq!(schema.width("q"), Some(2));
+        schema.forget("q");
+        assert_eq!(schema.width("q"), None);
+    }
+
+    #[test]
+    fn a_declared_width_stays() {
+        let mut schema = Schema::default();
+        schema.declare([("q".into(), vec!["id".into()].into())], true);
+        schema.forget("q");
+        schema.learn(&"r".into(), 1);
+        assert_eq!((schema.width("q"), schema.width("r")), (Some(1), None));
+    }
+}

@@ -1,0 +1,247 @@
+//! Reading: queries over one immutable state. What is listed rather than computed is in
+//! `introspect`.
+
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::ast::{Atom, Constant, Rule, Statement, Term};
+use crate::check::{columns, safety};
+use crate::error::{Error, ErrorKind, Errors};
+use crate::eval::Evaluation;
+use crate::parser;
+use crate::program::{Arg, Compiler, Literal, Program, TableKey};
+use crate::state::State;
+
+/// One state of the engine, immutable. Cheap to clone; readers never wait for the writer.
+#[derive(Clone)]
+pub struct Snapshot {
+    pub(crate) state: Arc<State>,
+}
+
+/// The latest state of an engine; clones follow the same engine.
+#[derive(Clone)]
+pub struct Latest(Arc<RwLock<Snapshot>>);
+
+impl Latest {
+    pub(crate) fn new(snapshot: Snapshot) -> Self {
+        Self(Arc::new(RwLock::new(snapshot)))
+    }
+
+    pub(crate) fn set(&self, snapshot: Snapshot) {
+        let mut latest = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        // What was there goes after the lock does: it may be the last of its rows.
+        let old = std::mem::replace(&mut *latest, snapshot);
+        drop(latest);
+        drop(old);
+    }
+
+    /// The state after the last complete change. Never waits for a change to complete.
+    pub fn snapshot(&self) -> Snapshot {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// How much a query may cost.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Limits<'a> {
+    /// The most rows that it may produce, those of tables on the way to the answer included.
+    pub rows: Option<usize>,
+    /// Whoever sets it stops the query.
+    pub stop: Option<&'a AtomicBool>,
+}
+
+/// What a query found: the instances of the query that hold, in no order, without duplicates.
+#[derive(Clone, Debug)]
+pub struct Answers {
+    query: Statement,
+    /// The query's variables, and their values in each instance.
+    variables: Box<[Arc<str>]>,
+    values: Vec<Option<Constant>>,
+    len: usize,
+}
+
+impl Answers {
+    /// How many instances there are.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The instances: the query with its variables replaced. A variable of a rule's head alone
+    /// stays.
+    pub fn statements(&self) -> impl Iterator<Item = Statement> + '_ {
+        (0..self.len).map(|instance| match &self.query {
+            Statement::Fact(atom) => Statement::Fact(self.instance(atom, instance)),
+            Statement::Rule(rule) => Statement::Rule(Rule {
+                heads: rule.heads.iter().map(|head| self.instance(head, instance)).collect(),
+                body: rule.body.iter().map(|literal| self.instance(literal, instance)).collect(),
+                span: rule.span,
+            }),
+            Statement::Event(_) => self.query.clone(),
+        })
+    }
+
+    /// The argument values of each instance; of a rule query, those of its head. Instances with
+    /// variables left are left out.
+    pub fn rows(&self) -> impl Iterator<Item = Vec<Constant>> + '_ {
+        let head = match &self.query {
+            Statement::Fact(atom) => Some(atom),
+            Statement::Rule(rule) => rule.heads.first(),
+            Statement::Event(_) => None,
+        };
+        (0..self.len).filter_map(move |instance| {
+            head?
+                .args
+                .iter()
+                .map(|term| match term {
+                    Term::Constant(constant) => Some(constant.clone()),
+                    Term::Variable(name) => self.value(name, instance).cloned(),
+                })
+                .collect()
+        })
+    }
+
+    fn value(&self, variable: &Arc<str>, instance: usize) -> Option<&Constant> {
+        let at = self.variables.iter().position(|name| name == variable)?;
+        self.values.get(instance * self.variables.len() + at)?.as_ref()
+    }
+
+    fn instance(&self, atom: &Atom, instance: usize) -> Atom {
+        let term = |term: &Term| match term {
+            Term::Variable(name) => match self.value(name, instance) {
+                Some(value) => Term::Constant(value.clone()),
+                None => term.clone(),
+            },
+            Term::Constant(_) => term.clone(),
+        };
+        Atom { args: atom.args.iter().map(term).collect(), ..atom.clone() }
+    }
+}
+
+impl Snapshot {
+    pub(crate) fn new(state: Arc<State>) -> Self {
+        Self { state }
+    }
+
+    /// Answers a query: one atom or one rule. `None` as policy: the only one that exists.
+    ///
+    /// # Errors
+    ///
+    /// The query does not parse, is not one atom or one rule, needs values that are not bound, or
+    /// the policy is not known.
+    pub fn select(&self, query: &str, policy: Option<&str>) -> Result<Answers, Error> {
+        self.select_within(query, policy, Limits::default())
+    }
+
+    /// [`Snapshot::select`] at a bounded cost.
+    ///
+    /// # Errors
+    ///
+    /// As for `select`; and [`ErrorKind::Limit`] if the query was stopped or grew too large.
+    pub fn select_within(
+        &self,
+        query: &str,
+        policy: Option<&str>,
+        limits: Limits<'_>,
+    ) -> Result<Answers, Error> {
+        let source: Arc<str> = query.into();
+        let statements = parser::parse(query).map_err(|error| Error::syntax(&error, &source))?;
+        let policy = self.state.target(policy)?.info.name.clone();
+        let refused = |text| Err(Error::new(ErrorKind::Query, text).in_source(&source));
+        let [statement] = &statements[..] else {
+            let list: Vec<String> = statements.iter().map(|s| format!("'{s}'")).collect();
+            return refused(format!("Queries can have only 1 statement: [{}]", list.join(", ")));
+        };
+        let (heads, body): (&[Atom], &[Atom]) = match statement {
+            Statement::Fact(atom) => (&[], std::slice::from_ref(atom)),
+            Statement::Rule(rule) => (&rule.heads, &rule.body),
+            Statement::Event(_) => {
+                return refused(format!("Query must be an atom or a rule: {statement}"));
+            }
+        };
+        safety::in_order(body).map_err(|error| error.in_source(&source))?;
+        // Column references in a query match nothing, wherever they stand.
+        let answerable = heads.iter().chain(body).all(|atom| atom.named.is_empty());
+        self.evaluate(statement.clone(), &policy, body, answerable, limits)
+    }
+
+    /// A statement of a policy as it would be stored: column references by position, short atoms
+    /// filled up with variables.
+    ///
+    /// # Errors
+    ///
+    /// The policy is not known, a column reference is wrong, or its schema is not known.
+    pub fn expand(&self, statement: &Statement, policy: Option<&str>) -> Result<Statement, Errors> {
+        let policy = &self.state.target(policy)?.info.name;
+        columns::expand(statement, policy, &self.state).map_err(|refusal| match refusal {
+            columns::Refusal::Wrong(errors) | columns::Refusal::Incomplete(errors) => {
+                Errors(errors)
+            }
+        })
+    }
+
+    fn evaluate(
+        &self,
+        query: Statement,
+        policy: &Arc<str>,
+        body: &[Atom],
+        answerable: bool,
+        limits: Limits<'_>,
+    ) -> Result<Answers, Error> {
+        let mut evaluation = Evaluation::new(&self.state, limits);
+        let compiler = Compiler::new(|constant: &_| evaluation.values.word(constant));
+        let mut program = compiler.parts(&[], body);
+        let variables = program.variables.clone();
+        // What is wanted is the value of every variable.
+        program.head = (0..variables.len() as u32).map(Arg::Variable).collect();
+        if !answerable {
+            program.body = [Literal::Truth(false)].into();
+        }
+        let rows = evaluation.query(policy, &program)?;
+        let len = rows.len();
+        let words: Vec<_> = (0..len).flat_map(|id| rows.row(id)).copied().collect();
+        let values = words.into_iter().map(|word| evaluation.values.value(word)).collect();
+        Ok(Answers { query, variables, values, len: len as usize })
+    }
+}
+
+/// All rows of a table, of every width.
+pub(crate) fn rows_of(state: &Arc<State>, policy: &Arc<str>, key: &TableKey) -> Vec<Vec<Constant>> {
+    let Some(table) = state.table(policy, key) else {
+        return Vec::new();
+    };
+    let mut widths: Vec<usize> = table.facts.iter().map(|relation| relation.width()).collect();
+    widths.extend(table.rules.iter().map(|stored| stored.program.head.len()));
+    widths.sort_unstable();
+    widths.dedup();
+    // Without limits an evaluation does not fail.
+    let all = |width| rows_of_width(state, policy, key, width, Limits::default());
+    widths.into_iter().filter_map(|width| all(width).ok()).flatten().collect()
+}
+
+/// All rows of a table that have a width; those with variables left are left out.
+pub(crate) fn rows_of_width(
+    state: &Arc<State>,
+    policy: &Arc<str>,
+    key: &TableKey,
+    width: usize,
+    limits: Limits<'_>,
+) -> Result<Vec<Vec<Constant>>, Error> {
+    let args: Box<[Arg]> = (0..width as u32).map(Arg::Variable).collect();
+    let body =
+        Literal::Table { policy: None, key: key.clone(), args: args.clone(), negated: false };
+    let program = Program {
+        head: args,
+        body: [body].into(),
+        variables: (0..width).map(|column| Arc::from(column.to_string())).collect(),
+    };
+    let mut evaluation = Evaluation::new(state, limits);
+    let rows = evaluation.query(policy, &program)?;
+    let words: Vec<Vec<_>> = (0..rows.len()).map(|id| rows.row(id).to_vec()).collect();
+    let value = |word| evaluation.values.value(word);
+    Ok(words.into_iter().filter_map(|row| row.into_iter().map(value).collect()).collect())
+}

@@ -1,0 +1,186 @@
+//! What the engine holds: policies, their tables, rows, rules and schemas.
+//!
+//! A [`State`] is one immutable version to its readers. The writer changes its own version through
+//! `Arc::make_mut`, which copies a table's or a policy's list of pointers, never rows.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use crate::ast::{Atom, Rule, Statement, Term};
+use crate::builtins::Context;
+use crate::diagnostics::did_you_mean;
+use crate::error::{Error, ErrorKind};
+use crate::policy::{PolicyInfo, PolicyKind};
+use crate::program::{Program, TableKey};
+use crate::schema::Schema;
+use crate::store::dictionary::Dictionary;
+use crate::store::relation::Relation;
+use crate::store::word::Word;
+
+/// Gives builtins the local time.
+pub type Clock = Arc<dyn Fn() -> time::PrimitiveDateTime + Send + Sync>;
+
+/// One version of everything that readers see.
+#[derive(Clone)]
+pub(crate) struct State {
+    pub(crate) dictionary: Dictionary,
+    pub(crate) policies: BTreeMap<Arc<str>, Arc<Policy>>,
+    pub(crate) clock: Clock,
+}
+
+/// A policy.
+#[derive(Clone)]
+pub(crate) struct Policy {
+    pub(crate) info: PolicyInfo,
+    pub(crate) schema: Schema,
+    pub(crate) tables: HashMap<TableKey, Arc<Table>>,
+}
+
+/// A table: stored rows and the rules that define it.
+#[derive(Clone, Default)]
+pub(crate) struct Table {
+    /// The rows, one relation for each width that occurs.
+    pub(crate) facts: Vec<Arc<Relation>>,
+    pub(crate) rules: Vec<Arc<StoredRule>>,
+    /// Initialised by a feed: stays listed without rows.
+    pub(crate) initialized: bool,
+}
+
+/// A rule, as it is listed and as it is evaluated.
+pub(crate) struct StoredRule {
+    /// Its place in the order of insertion.
+    pub(crate) number: u64,
+    pub(crate) rule: Rule,
+    pub(crate) program: Program,
+}
+
+impl State {
+    pub(crate) fn context(&self) -> Context {
+        Context { now: (self.clock)() }
+    }
+
+    /// The policy to operate on: the one named, or the only one.
+    pub(crate) fn target(&self, name: Option<&str>) -> Result<&Arc<Policy>, Error> {
+        let error = |text: String| Error::new(ErrorKind::Target, text);
+        match name {
+            Some(name) => self.policies.get(name).ok_or_else(|| {
+                error(format!("Unknown policy {name}")).suggest(
+                    did_you_mean(name, self.policies.keys().map(|name| &**name))
+                        .map(|near| format!("did you mean '{near}'?")),
+                )
+            }),
+            None => {
+                let mut policies = self.policies.values();
+                match (policies.next(), policies.next()) {
+                    (Some(policy), None) => Ok(policy),
+                    (None, _) => Err(error("No policies exist.".to_owned())),
+                    _ => Err(error("Must choose a policy to operate on".to_owned())),
+                }
+            }
+        }
+    }
+
+    /// A policy by name or id.
+    pub(crate) fn find(&self, name_or_id: &str) -> Option<&Arc<Policy>> {
+        self.policies.get(name_or_id).or_else(|| {
+            let mut policies = self.policies.values();
+            policies.find(|policy| !name_or_id.is_empty() && &*policy.info.id == name_or_id)
+        })
+    }
+
+    /// A table of a policy.
+    pub(crate) fn table(&self, policy: &str, key: &TableKey) -> Option<&Arc<Table>> {
+        self.policies.get(policy)?.tables.get(key)
+    }
+
+    /// The words of a ground atom's arguments, by which storage finds it, if all of them are in
+    /// the dictionary.
+    pub(crate) fn words(&self, atom: &Atom) -> Option<Vec<Word>> {
+        atom.args
+            .iter()
+            .map(|term| match term {
+                Term::Constant(constant) => self.dictionary.find_by_value(constant),
+                Term::Variable(_) => None,
+            })
+            .collect()
+    }
+
+    /// Whether a statement is stored in a policy: a fact by value, a rule by its heads and its
+    /// body whatever their order.
+    pub(crate) fn holds(&self, policy: &Policy, statement: &Statement) -> bool {
+        match statement {
+            Statement::Fact(atom) => {
+                let table = policy.tables.get(&TableKey::of_head(atom));
+                let relation = table.and_then(|table| table.relation(atom.args.len()));
+                match (relation, self.words(atom)) {
+                    (Some(relation), Some(row)) => relation.get(&self.dictionary, &row).is_some(),
+                    _ => false,
+                }
+            }
+            Statement::Rule(rule) => policy.rule(rule).is_some(),
+            Statement::Event(_) => false,
+        }
+    }
+}
+
+impl Policy {
+    /// Whether tables get their width from the literals that use them.
+    pub(crate) fn learns_widths(&self) -> bool {
+        use PolicyKind::{Action, Datasource, Nonrecursive, Z3};
+        matches!(self.info.kind, Nonrecursive | Action | Datasource | Z3)
+    }
+
+    /// The stored rule that equals a rule.
+    pub(crate) fn rule(&self, rule: &Rule) -> Option<&Arc<StoredRule>> {
+        let table = self.tables.get(&TableKey::of_head(rule.heads.first()?))?;
+        table.rules.iter().find(|stored| same_rule(&stored.rule, rule))
+    }
+
+    /// All rules, in the order of insertion.
+    pub(crate) fn rules(&self) -> Vec<&Arc<StoredRule>> {
+        let mut rules: Vec<_> = self.tables.values().flat_map(|table| &table.rules).collect();
+        rules.sort_by_key(|stored| stored.number);
+        rules
+    }
+}
+
+impl Table {
+    /// The rows of a width.
+    pub(crate) fn relation(&self, width: usize) -> Option<&Arc<Relation>> {
+        self.facts.iter().find(|relation| relation.width() == width)
+    }
+
+    /// The rows of a width, to be changed.
+    pub(crate) fn relation_mut(&mut self, width: usize) -> &mut Relation {
+        let at = match self.facts.iter().position(|relation| relation.width() == width) {
+            Some(at) => at,
+            None => {
+                self.facts.push(Arc::new(Relation::new(width)));
+                self.facts.len() - 1
+            }
+        };
+        Arc::make_mut(&mut self.facts[at])
+    }
+
+    /// How many rows are stored.
+    pub(crate) fn rows(&self) -> usize {
+        self.facts.iter().map(|relation| relation.len()).sum()
+    }
+
+    /// Whether nothing is left of it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rules.is_empty() && !self.initialized && self.rows() == 0
+    }
+}
+
+/// Whether two rules are equal: heads and bodies as multisets, variable names significant.
+pub(crate) fn same_rule(a: &Rule, b: &Rule) -> bool {
+    same_atoms(&a.heads, &b.heads) && same_atoms(&a.body, &b.body)
+}
+
+fn same_atoms(a: &[Atom], b: &[Atom]) -> bool {
+    let count = |atoms: &[Atom], wanted: &Atom| atoms.iter().filter(|atom| *atom == wanted).count();
+    a.len() == b.len() && a.iter().all(|atom| count(a, atom) == count(b, atom))
+}

@@ -1,0 +1,107 @@
+//! Values that one query makes: constants of its text, results of builtins.
+//!
+//! A value that the snapshot's dictionary has is that word, so that it joins with stored rows; any
+//! other gets a word of its own that means something in this query alone. Nothing is shared, so a
+//! query never waits and leaves nothing behind.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use num_bigint::BigInt;
+
+use super::dictionary::{Dictionary, Number, integral, without_sign_of_zero};
+use super::word::{Kind, Word};
+use crate::ast::Constant;
+
+/// The values of one query over one dictionary.
+pub(crate) struct Scratch<'s> {
+    dictionary: &'s Dictionary,
+    texts: Vec<Arc<str>>,
+    numbers: Vec<Number>,
+    text_words: HashMap<Arc<str>, Word>,
+    float_words: HashMap<u64, Word>,
+    int_words: HashMap<Arc<BigInt>, Word>,
+}
+
+impl<'s> Scratch<'s> {
+    /// No values yet.
+    pub(crate) fn new(dictionary: &'s Dictionary) -> Self {
+        Self {
+            dictionary,
+            texts: Vec::new(),
+            numbers: Vec::new(),
+            text_words: HashMap::new(),
+            float_words: HashMap::new(),
+            int_words: HashMap::new(),
+        }
+    }
+
+    /// The word of a value.
+    pub(crate) fn word(&mut self, value: &Constant) -> Word {
+        if let Some(word) = self.dictionary.find(value) {
+            return word;
+        }
+        match value {
+            Constant::Text(text) => {
+                if let Some(word) = self.text_words.get(text) {
+                    return *word;
+                }
+                let word = Word::local_text(self.texts.len() as u32);
+                self.texts.push(text.clone());
+                self.text_words.insert(text.clone(), word);
+                word
+            }
+            Constant::Int(int) => self.int(int),
+            Constant::Float(float) => {
+                let float = without_sign_of_zero(*float);
+                if let Some(word) = self.float_words.get(&float.to_bits()) {
+                    return *word;
+                }
+                let equal = integral(float).map(|int| match self.dictionary.find_int(&int) {
+                    Some(word) => word,
+                    None => self.int(&int),
+                });
+                let word = Word::local_number(self.numbers.len() as u32);
+                self.numbers.push(Number::Float(float, equal.unwrap_or(word)));
+                self.float_words.insert(float.to_bits(), word);
+                word
+            }
+        }
+    }
+
+    fn int(&mut self, int: &BigInt) -> Word {
+        if let Some(word) = self.int_words.get(int) {
+            return *word;
+        }
+        let word = Word::local_number(self.numbers.len() as u32);
+        let int = Arc::new(int.clone());
+        self.numbers.push(Number::Int(int.clone()));
+        self.int_words.insert(int, word);
+        word
+    }
+
+    /// The word by which numbers compare by value.
+    #[inline]
+    pub(crate) fn canonical(&self, word: Word) -> Word {
+        match word.kind() {
+            Kind::LocalNumber(id) => match self.numbers.get(id as usize) {
+                Some(Number::Float(_, canonical)) => *canonical,
+                _ => word,
+            },
+            _ => self.dictionary.canonical(word),
+        }
+    }
+
+    /// The value of a word; none for an unbound one.
+    pub(crate) fn value(&self, word: Word) -> Option<Constant> {
+        match word.kind() {
+            Kind::LocalText(id) => self.texts.get(id as usize).cloned().map(Constant::Text),
+            Kind::LocalNumber(id) => match self.numbers.get(id as usize)? {
+                Number::Int(int) => Some(Constant::Int((**int).clone())),
+                Number::Float(float, _) => Some(Constant::Float(*float)),
+                Number::Vacant => None,
+            },
+            _ => self.dictionary.value(word),
+        }
+    }
+}

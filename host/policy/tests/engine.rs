@@ -1,0 +1,371 @@
+//! The engine as a server uses it: batches, feeds, waiting statements, watches, readers.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use congress_policy::{
+    Applied, Engine, Error, ErrorKind, Event, Limits, NewPolicy, Options, PolicyKind, References,
+    Snapshot, Subscription, TableFilter,
+};
+use congress_table::{Change, Column, Row, TableDelta, TableSchema, Value};
+use time::macros::datetime;
+
+fn engine(policies: &[&str]) -> Engine {
+    let clock = Arc::new(|| datetime!(2024-02-03 04:05:06));
+    let mut engine = Engine::new(Options { ascii_only_rows: false, clock });
+    for name in policies {
+        engine.create_policy(NewPolicy::new(*name, PolicyKind::Nonrecursive)).unwrap();
+    }
+    engine
+}
+
+fn schema(name: &str, columns: &[&str]) -> TableSchema {
+    let column = |name: &&str| Column {
+        name: (*name).to_owned(),
+        description: None,
+        column_type: Default::default(),
+        nullable: false,
+    };
+    TableSchema { name: name.to_owned(), columns: columns.iter().map(column).collect(), root: None }
+}
+
+fn nova(engine: &mut Engine) {
+    engine.initialize_datasource("nova", &[schema("servers", &["id", "name", "status"])]).unwrap();
+}
+
+fn row(cells: &[&str]) -> Row {
+    cells.iter().map(|cell| Value::text(*cell)).collect()
+}
+
+fn change(table: &str, added: Vec<Row>, removed: Vec<Row>) -> Change {
+    Change { tables: vec![(table.into(), TableDelta { added, removed })] }
+}
+
+fn answers(snapshot: &Snapshot, query: &str, policy: &str) -> Vec<String> {
+    let answers = snapshot.select(query, Some(policy)).unwrap();
+    let mut printed: Vec<String> = answers.statements().map(|s| s.to_string()).collect();
+    printed.sort();
+    printed
+}
+
+fn only(errors: congress_policy::Errors) -> Error {
+    let mut errors = errors.iter().cloned();
+    let error = errors.next().unwrap();
+    assert_eq!(errors.next(), None);
+    error
+}
+
+#[test]
+fn a_check_changes_nothing_and_tells_what_an_update_will_do() {
+    let mut engine = engine(&["t"]);
+    let events = Event::parse("p(x) :- not r(x), q(x) q(1)", true, Some("t")).unwrap();
+    let would: Vec<String> =
+        engine.check(&events).unwrap().iter().map(Applied::to_string).collect();
+    assert_eq!(would, ["insert[p(x) :- q(x), not r(x)] for t", "insert[q(1)] for t"]);
+    assert!(engine.snapshot().content(Some("t")).unwrap().is_empty());
+    let did = engine.update(events.clone()).unwrap().changes;
+    assert_eq!(did.iter().map(Applied::to_string).collect::<Vec<_>>(), would);
+    assert!(engine.check(&events).unwrap().is_empty());
+}
+
+#[test]
+fn a_refused_batch_leaves_no_trace() {
+    let mut engine = engine(&["t"]);
+    engine.insert("p(x) :- q(x)", Some("t")).unwrap();
+    let version = engine.subscriptions_version();
+    for text in ["q(1) q(x) :- p(x)", "q(1) r(x) :- s(y)", "q(1) q(1, 2)"] {
+        assert!(engine.insert(text, Some("t")).is_err(), "{text}");
+        assert_eq!(engine.snapshot().content(Some("t")).unwrap().len(), 1, "{text}");
+    }
+    assert_eq!(engine.subscriptions_version(), version);
+    // The edges and widths of the refused statements are gone, too.
+    engine.insert("s(1, 2) t(x) :- r(x), p(x)", Some("t")).unwrap();
+}
+
+#[test]
+fn all_errors_of_all_statements_are_reported() {
+    let mut engine = engine(&["t"]);
+    let errors = engine
+        .insert("p(x, y) :- q(z) r(x) t:s(1) u(x) :- v(x), not w(x, y)", Some("t"))
+        .unwrap_err();
+    let messages: Vec<&str> = errors.iter().map(Error::message).collect();
+    assert_eq!(
+        messages,
+        [
+            "Variable x found in head but not in body, rule p(x, y) :- q(z)",
+            "Variable y found in head but not in body, rule p(x, y) :- q(z)",
+            "Fact not ground: r(x)",
+            "Fact t:s(1) should not reference any policy: t",
+            "Could not reorder rule u(x) :- v(x), not w(x, y).  Unsafe lits: not w(x, y) (vars \
+             {'y'})",
+        ]
+    );
+}
+
+#[test]
+fn errors_show_the_place_and_what_was_perhaps_meant() {
+    let mut engine = engine(&["t"]);
+    nova(&mut engine);
+    let text = "ok(1)\nbad(x) :-\n  nova:servers(idd=x)";
+    let error = only(engine.insert(text, Some("t")).unwrap_err());
+    assert_eq!(
+        error.render(),
+        "In literal nova:servers(idd=x) column name idd does not exist\n \
+         --> line 3, column 2\n  |\n3 |   nova:servers(idd=x)\n  |   ^^^^^^^^^^^^^^^^^^^\n\
+         did you mean column 'id'?"
+    );
+    let error = only(engine.insert("bad(x) :- nova:server(x)", Some("t")).unwrap_err());
+    assert_eq!(
+        error.message(),
+        "Literal nova:server(x) uses unknown table server from policy nova"
+    );
+    assert_eq!(error.suggestion(), Some("did you mean 'nova:servers'?"));
+    let error = only(engine.insert("bad(1)", Some("tt")).unwrap_err());
+    assert_eq!((error.kind(), error.message()), (ErrorKind::Target, "Unknown policy tt"));
+    let error = only(engine.insert("bad(1", Some("t")).unwrap_err());
+    assert_eq!(error.kind(), ErrorKind::Syntax);
+    assert!(error.render().contains("bad(1"), "{}", error.render());
+}
+
+#[test]
+fn a_statement_waits_for_its_schema_unless_it_may_not() {
+    let mut engine = engine(&["t"]);
+    let rule = "p(x) :- nova:servers(id=x, status=\"ERROR\")";
+    let refused = engine.check(&Event::parse(rule, true, Some("t")).unwrap()).unwrap_err();
+    assert_eq!(
+        only(refused).message(),
+        "Literal nova:servers(id=x, status=\"ERROR\") uses named arguments, but the schema is \
+         unknown."
+    );
+    let outcome = engine.insert(rule, Some("t")).unwrap();
+    assert_eq!((outcome.changes.len(), outcome.waiting), (0, 1));
+    engine.insert("w(x) :- nova:servers(nmae=x)", Some("t")).unwrap();
+    assert_eq!(engine.waiting()[0].policies(), ["nova"]);
+
+    nova(&mut engine);
+    let rules = engine.snapshot().rules(Some("t")).unwrap();
+    assert_eq!(rules[0].to_string(), "p(x) :- nova:servers(x, x_01, \"ERROR\")");
+    // The wrong one is kept with its error and stays without effect.
+    let [waiting] = engine.waiting() else { panic!("{:?}", engine.waiting()) };
+    assert_eq!(waiting.errors[0].suggestion(), Some("did you mean column 'name'?"));
+
+    engine.delete_policy("t", References::Dangle).unwrap();
+    assert!(engine.waiting().is_empty());
+}
+
+#[test]
+fn rows_of_datasources_come_and_go() {
+    let mut engine = engine(&["t"]);
+    nova(&mut engine);
+    engine.insert("bad(i) :- nova:servers(id=i, status=\"ERROR\")", Some("t")).unwrap();
+    let a = row(&["1", "a", "ERROR"]);
+    let b = row(&["2", "b", "ERROR"]);
+    engine.initialize_tables("nova", &[("servers".into(), vec![a.clone()])]).unwrap();
+    let before = engine.snapshot();
+    engine.apply_change("nova", &change("servers", vec![b], vec![a])).unwrap();
+    assert_eq!(answers(&engine.snapshot(), "bad(i)", "t"), ["bad(\"2\")"]);
+    assert_eq!(answers(&before, "bad(i)", "t"), ["bad(\"1\")"]);
+
+    // One wrong row refuses the whole change.
+    let wrong = vec![row(&["3", "c", "ERROR"]), row(&["4", "d"])];
+    let error = only(engine.apply_change("nova", &change("servers", wrong, vec![])).unwrap_err());
+    assert_eq!(
+        error.message(),
+        "Literal servers(\"4\", \"d\") contained 2 arguments but exactly 3 arguments are permitted"
+    );
+    let unknown = change("servrs", vec![row(&["5"])], vec![]);
+    assert!(engine.apply_change("nova", &unknown).is_err());
+    assert_eq!(answers(&engine.snapshot(), "bad(i)", "t"), ["bad(\"2\")"]);
+
+    engine.remove_datasource("nova").unwrap();
+    assert_eq!(answers(&engine.snapshot(), "bad(i)", "t"), Vec::<String>::new());
+}
+
+#[test]
+fn values_of_datasources_become_those_of_policies() {
+    let mut engine = engine(&[]);
+    let columns = ["a", "b", "c", "d", "e"];
+    engine.initialize_datasource("s", &[schema("v", &columns)]).unwrap();
+    let cells =
+        [Value::Null, Value::Bool(true), Value::Int(i64::MIN), Value::Float(1.0), Value::text("é")];
+    engine.initialize_tables("s", &[("v".into(), vec![cells.into()])]).unwrap();
+    assert_eq!(
+        answers(&engine.snapshot(), "v(a, b, c, d, e)", "s"),
+        ["v(\"None\", \"True\", -9223372036854775808, 1.0, \"é\")"]
+    );
+}
+
+#[test]
+fn an_empty_table_is_known_once_it_was_read() {
+    let mut engine = engine(&[]);
+    nova(&mut engine);
+    let names = |engine: &Engine| {
+        engine.snapshot().tablenames(Some("nova"), TableFilter::default()).unwrap()
+    };
+    assert!(names(&engine).is_empty());
+    engine.apply_change("nova", &change("servers", vec![], vec![])).unwrap();
+    assert_eq!(names(&engine), ["servers"]);
+    assert_eq!(engine.snapshot().rows("nova", "servers").unwrap().len(), 0);
+}
+
+#[test]
+fn subscriptions_are_what_rules_read_from_datasources() {
+    let mut engine = engine(&["t", "u"]);
+    nova(&mut engine);
+    let before = engine.subscriptions_version();
+    engine
+        .insert(
+            "p(x) :- nova:servers(x, n, s), u:q(x), lt(x, 3) p(x) :- neutron:ports(x)
+             execute[nova:pause(x)] :- p(x)",
+            Some("t"),
+        )
+        .unwrap();
+    assert_ne!(engine.subscriptions_version(), before);
+    let subscription =
+        |service: &str, table: &str| Subscription { service: service.into(), table: table.into() };
+    let (ports, servers) = (subscription("neutron", "ports"), subscription("nova", "servers"));
+    assert_eq!(engine.subscriptions(), [ports.clone(), servers]);
+    let version = engine.subscriptions_version();
+    engine.insert("q(1)", Some("u")).unwrap();
+    assert_eq!(engine.subscriptions_version(), version);
+    engine.delete("p(x) :- nova:servers(x, n, s), u:q(x), lt(x, 3)", Some("t")).unwrap();
+    assert_eq!(engine.subscriptions(), [ports]);
+}
+
+#[test]
+fn actions_are_requested_for_rows_that_come() {
+    let mut engine = engine(&["t"]);
+    let outcome = engine.insert("execute[nova:servers.pause(x)] :- q(x) q(1)", Some("t")).unwrap();
+    let [execution] = &outcome.executions[..] else { panic!("{outcome:?}") };
+    assert_eq!((&*execution.service, &*execution.action), ("nova", "servers.pause"));
+    assert_eq!((execution.added.len(), execution.removed.len()), (1, 0));
+    let outcome = engine.insert("q(1) r(2)", Some("t")).unwrap();
+    assert!(outcome.executions.is_empty());
+    let outcome = engine.delete("q(1)", Some("t")).unwrap();
+    assert_eq!(outcome.executions[0].removed.len(), 1);
+}
+
+#[test]
+fn a_watch_tells_rows_before_and_after() {
+    let mut engine = engine(&["t", "u"]);
+    engine.insert("p(x) :- u:q(x), not r(x)", Some("t")).unwrap();
+    engine.watch("w", Some("t"), "p", None).unwrap();
+    assert_eq!(engine.insert("q(1) q(2)", Some("u")).unwrap().fired[0].new.len(), 2);
+    let outcome = engine.insert("r(1)", Some("t")).unwrap();
+    assert_eq!((outcome.fired[0].old.len(), outcome.fired[0].new.len()), (2, 1));
+    assert!(engine.insert("other(1)", Some("t")).unwrap().fired.is_empty());
+    assert_eq!(engine.delete_policy("u", References::Dangle).unwrap().fired[0].new.len(), 0);
+    assert!(engine.unwatch("w"));
+}
+
+#[test]
+fn kinds_not_built_are_refused_by_name() {
+    let mut engine = engine(&[]);
+    for kind in [PolicyKind::Materialized, PolicyKind::Z3] {
+        let error = engine.create_policy(NewPolicy::new("m", kind)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.message().contains(kind.as_str()));
+    }
+    assert!(engine.policies().is_empty());
+}
+
+#[test]
+fn a_renamed_policy_goes_on_under_its_new_name() {
+    let mut engine = engine(&["a"]);
+    engine.insert("p(x) :- q(x) q(1)", Some("a")).unwrap();
+    engine.rename_policy("a", "b").unwrap();
+    engine.insert("q(2)", Some("b")).unwrap();
+    assert_eq!(answers(&engine.snapshot(), "p(x)", "b"), ["p(1)", "p(2)"]);
+    let error = only(engine.insert("q(x) :- b:p(x)", Some("b")).unwrap_err());
+    assert_eq!(error.kind(), ErrorKind::Recursion);
+}
+
+#[test]
+fn numbers_join_by_type_and_are_stored_by_value() {
+    let mut engine = engine(&["t"]);
+    engine.create_policy(NewPolicy::new("d", PolicyKind::Database)).unwrap();
+    engine.insert("a(1) b(1.0) p(x) :- a(x), b(x) q(x) :- b(x), d:c(x)", Some("t")).unwrap();
+    engine.insert("c(1)", Some("d")).unwrap();
+    let snapshot = engine.snapshot();
+    assert!(answers(&snapshot, "p(x)", "t").is_empty());
+    assert!(answers(&snapshot, "a(1.0)", "t").is_empty());
+    // A database policy matches by value.
+    assert_eq!(answers(&snapshot, "c(1.0)", "d").len(), 1);
+    assert_eq!(answers(&snapshot, "q(x)", "t"), ["q(1.0)"]);
+    assert!(engine.insert("a(1.0)", Some("t")).unwrap().changes.is_empty());
+    assert_eq!(engine.delete("a(1.0)", Some("t")).unwrap().changes.len(), 1);
+    assert!(answers(&engine.snapshot(), "a(x)", "t").is_empty());
+}
+
+#[test]
+fn a_long_chain_of_rules_needs_no_stack() {
+    const LENGTH: usize = 20_000;
+    let mut engine = engine(&["t"]);
+    let rules: Vec<String> = (0..LENGTH).map(|i| format!("p{}(x) :- p{i}(x)", i + 1)).collect();
+    for rules in rules.chunks(2000) {
+        engine.insert(&rules.join(" "), Some("t")).unwrap();
+    }
+    engine.insert("p0(1) p0(2)", Some("t")).unwrap();
+    let query = format!("p{LENGTH}(x)");
+    assert_eq!(answers(&engine.snapshot(), &query, "t").len(), 2);
+    let closing = format!("p0(x) :- p{LENGTH}(x)");
+    assert!(engine.insert(&closing, Some("t")).is_err());
+}
+
+#[test]
+fn what_only_must_exist_is_not_multiplied_out() {
+    let mut engine = engine(&["t"]);
+    let rows: Vec<Row> = (0..20_000).map(|i| [Value::Int(i)].into()).collect();
+    engine.initialize_tables("t", &[("a".into(), rows.clone()), ("b".into(), rows)]).unwrap();
+    engine.insert("p(x) :- a(x), b(y), lt(x, 3)", Some("t")).unwrap();
+    let limits = Limits { rows: Some(10), stop: None };
+    let found = engine.snapshot().select_within("p(x)", Some("t"), limits).unwrap();
+    assert_eq!(found.len(), 3);
+}
+
+#[test]
+fn a_query_can_be_bounded_and_stopped() {
+    let mut engine = engine(&["t"]);
+    let rows: Vec<Row> = (0..2000).map(|i| [Value::Int(i)].into()).collect();
+    engine.initialize_tables("t", &[("a".into(), rows)]).unwrap();
+    let select = |limits: Limits<'_>| {
+        let query = "p(x, y) :- a(x), a(y)";
+        engine.snapshot().select_within(query, Some("t"), limits).unwrap_err().kind()
+    };
+    assert_eq!(select(Limits { rows: Some(10_000), stop: None }), ErrorKind::Limit);
+    let stop = AtomicBool::new(true);
+    assert_eq!(select(Limits { rows: None, stop: Some(&stop) }), ErrorKind::Limit);
+}
+
+#[test]
+fn readers_see_whole_batches_while_the_writer_writes() {
+    let mut engine = engine(&["t"]);
+    engine.insert("same(x) :- a(x), b(x) odd(x) :- a(x), not b(x)", Some("t")).unwrap();
+    let latest = engine.latest();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut reads = 0;
+            while !done.load(Ordering::Relaxed) || reads == 0 {
+                let snapshot = latest.snapshot();
+                assert!(answers(&snapshot, "odd(x)", "t").is_empty());
+                let a = snapshot.rows("t", "a").map_or(0, |rows| rows.len());
+                assert_eq!(answers(&snapshot, "same(x)", "t").len(), a);
+                reads += 1;
+            }
+        });
+        for i in 0..300 {
+            engine.insert(&format!("a({i}) b({i}) a(\"{i}\") b(\"{i}\")"), Some("t")).unwrap();
+            if i >= 20 {
+                let old = i - 20;
+                let text = format!("a({old}) b({old}) a(\"{old}\") b(\"{old}\")");
+                engine.delete(&text, Some("t")).unwrap();
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+        reader.join().unwrap();
+    });
+    assert_eq!(answers(&latest.snapshot(), "same(x)", "t").len(), 40);
+}
