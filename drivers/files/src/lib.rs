@@ -1,0 +1,141 @@
+//! Tables from files: CSV and TSV, JSON, colon-separated files such as `/etc/passwd`, plain lines;
+//! and whether the paths in a column exist. `drivers/files/README.md` describes the mapping.
+
+mod delimited;
+mod mapping;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use congress_driver::files::{self, File, FileError};
+use congress_driver::mapping::read;
+use congress_driver::prelude::*;
+use congress_driver::rows::TableWriter;
+use congress_driver::tables::TableSet;
+use mapping::{Existence, Form, Source};
+
+struct Files;
+
+impl Driver for Files {
+    fn metadata() -> Metadata {
+        let description = "Reads tables from files: CSV, TSV, JSON, colon-separated, lines.";
+        metadata("files", env!("CARGO_PKG_VERSION"), description)
+            .with_files(["{folder}"])
+            .with_config([
+                field("folder", "Where relative paths in `tables` start."),
+                field("tables", "The mapping: {table: {path, format, columns, …}}.")
+                    .of(FieldType::Json)
+                    .required(),
+                poll_time(),
+                lazy_tables(),
+            ])
+    }
+
+    fn tables(config: &Config) -> Result<Vec<Table>> {
+        let sources = sources(config)?;
+        let mut tables: Vec<Table> = Vec::new();
+        for (name, source) in &sources {
+            for table in source.tables(name, &sources, config)? {
+                if tables.iter().any(|other| other.name == table.name) {
+                    return Err(Error::Config(format!("table '{}' is declared twice", table.name)));
+                }
+                tables.push(table);
+            }
+        }
+        Ok(tables)
+    }
+
+    fn poll(config: &Config, wanted: &Wanted) -> Result<()> {
+        let sources = sources(config)?;
+        wanted.each(sources.keys().map(String::as_str), |name| match sources.get(name) {
+            Some(source) => poll(config, &sources, name, source),
+            None => Ok(()),
+        })
+    }
+}
+
+type Sources = BTreeMap<String, Source>;
+
+fn sources(config: &Config) -> Result<Sources> {
+    read(config, "tables")
+}
+
+fn poll(config: &Config, sources: &Sources, name: &str, source: &Source) -> Result<()> {
+    match &source.form {
+        Form::Delimited(delimited) => {
+            let path = source.path(config)?;
+            let columns = delimited.columns(&path)?;
+            let mut rows = TableWriter::new(name);
+            let mut lists: Vec<TableWriter> =
+                delimited.lists.keys().map(|table| TableWriter::new(table)).collect();
+            delimited.read(&path, &columns, |row| {
+                for (list, writer) in delimited.lists.values().zip(&mut lists) {
+                    list.split(&columns, &row).into_iter().try_for_each(|row| writer.push(row))?;
+                }
+                rows.push(row)
+            })?;
+            lists.into_iter().try_for_each(TableWriter::finish)?;
+            rows.finish()
+        }
+        Form::Json(mapping) => {
+            let path = source.path(config)?;
+            let file = std::io::BufReader::new(File::at(&path));
+            let content =
+                serde_json::from_reader(file).map_err(|error| match error.io_error_kind() {
+                    Some(_) => std::io::Error::from(error).into(),
+                    None => Error::Protocol(format!("{path}: {error}")),
+                })?;
+            let items = mapping.items(&content).map_err(|found| {
+                Error::Protocol(format!("{path}: {} is {found}, not a list", mapping.rows))
+            })?;
+            let translator = mapping.translator(name)?;
+            let mut rows = TableSet::of(&translator);
+            translator.translate(items, &mut rows)?;
+            rows.finish()
+        }
+        Form::Exists(existence) => {
+            let paths = paths_to_check(config, sources, existence)?;
+            let rows = paths.into_iter().map(|path| {
+                let exists = exists(&path);
+                vec![path.into(), exists.into()]
+            });
+            rows::replace(name, rows)
+        }
+    }
+}
+
+/// The distinct values of the column whose paths are to be checked.
+fn paths_to_check(
+    config: &Config,
+    sources: &Sources,
+    existence: &Existence,
+) -> Result<BTreeSet<String>> {
+    let (source, delimited) = existence.source(sources)?;
+    let path = source.path(config)?;
+    let columns = delimited.columns(&path)?;
+    let Some(place) = columns.iter().flatten().position(|c| c.name == existence.column) else {
+        return Ok(BTreeSet::new());
+    };
+    let mut paths = BTreeSet::new();
+    delimited.read(&path, &columns, |row| {
+        if let Some(Value::Text(path)) = row.into_iter().nth(place) {
+            paths.insert(path);
+        }
+        Ok(())
+    })?;
+    Ok(paths)
+}
+
+/// Whether a path exists. Not known, and no error, where the operator has granted no look at it:
+/// the paths come from a file's content, which nobody can be expected to have granted in full.
+fn exists(path: &str) -> Option<bool> {
+    if !path.starts_with('/') {
+        return None;
+    }
+    match files::info(path) {
+        Ok(_) => Some(true),
+        Err(FileError::NotFound(_)) => Some(false),
+        Err(FileError::Denied(_) | FileError::Other(_)) => None,
+    }
+}
+
+congress_driver::export_driver!(Files);

@@ -1,0 +1,319 @@
+//! Actions as a table: name, arguments, request.
+//!
+//! Most actions of a REST service are one request. [`Template`] says which; what it takes from the
+//! arguments stands in braces.
+
+use serde_json::Value as Json;
+
+use crate::session::Request;
+use crate::{Action, Call, Error, Result, describe, json, pytext, url};
+
+/// An action that is one request.
+#[derive(Clone, Copy, Debug)]
+pub struct Template {
+    /// The action's name, commonly `things.verb`.
+    pub name: &'static str,
+    /// The arguments in positional order, separated by spaces: `name` must be given, `name?` may
+    /// be, and `name=default` has a default, JSON or else text.
+    pub arguments: &'static str,
+    /// Method and path below the service's address, as `DELETE servers/{server}`. Arguments are
+    /// encoded as one segment; `{+name}` is put in as it is.
+    pub request: &'static str,
+    /// The JSON body. A text (or key) that is just `{name}` becomes the argument, whatever type it
+    /// has; members whose argument is not given are left out.
+    pub body: Option<&'static str>,
+    /// What it does, for people.
+    pub description: &'static str,
+}
+
+/// A template without body.
+pub const fn bare(
+    name: &'static str,
+    arguments: &'static str,
+    request: &'static str,
+    description: &'static str,
+) -> Template {
+    Template { name, arguments, request, body: None, description }
+}
+
+/// A template with a JSON body.
+pub const fn with_body(
+    name: &'static str,
+    arguments: &'static str,
+    request: &'static str,
+    body: &'static str,
+    description: &'static str,
+) -> Template {
+    Template { name, arguments, request, body: Some(body), description }
+}
+
+/// The templates as the metadata shows them.
+pub fn describe(templates: &[Template]) -> impl Iterator<Item = Action> + '_ {
+    templates.iter().map(|template| {
+        let action = describe::action(template.name, template.description);
+        parameters(template.arguments).fold(action, |action, parameter| match parameter.default {
+            Default::Required => action.argument(parameter.name, ""),
+            _ => action.optional(parameter.name, ""),
+        })
+    })
+}
+
+/// The request that a call makes at the service with that address. The error names what is wrong
+/// with the arguments, or that there is no such action.
+pub fn request(templates: &[Template], call: &Call, base: &str) -> Result<Request> {
+    let template = templates.iter().find(|template| template.name == call.action);
+    template.ok_or_else(|| unknown(call))?.request(call, base)
+}
+
+/// The error for an action that a driver does not have.
+pub fn unknown(call: &Call) -> Error {
+    Error::Unsupported(format!("there is no action '{}'", call.action))
+}
+
+/// The error for arguments that do not fit.
+pub fn wrong(call: &Call, what: &str) -> Error {
+    Error::Unsupported(format!("action '{}': {what}", call.action))
+}
+
+impl Template {
+    fn request(&self, call: &Call, base: &str) -> Result<Request> {
+        let arguments = Arguments::of(call, self.arguments)?;
+        let (method, path) = self.request.split_once(' ').unwrap_or(("GET", self.request));
+        let url = url::join(base, &arguments.path(path)?);
+        let request = Request::new(method, &url).header("accept", "application/json");
+        let Some(body) = self.body else { return Ok(request) };
+        // The templates are constants of the driver, tried by its tests.
+        let body = serde_json::from_str(body)
+            .map_err(|error| wrong(call, &format!("its template is not JSON: {error}")))?;
+        Ok(match arguments.body(&body) {
+            Some(body) => request.json(&body),
+            None => request,
+        })
+    }
+}
+
+/// One word of [`Template::arguments`].
+#[derive(Clone, Copy)]
+struct Parameter<'a> {
+    name: &'a str,
+    default: Default<'a>,
+}
+
+#[derive(Clone, Copy)]
+enum Default<'a> {
+    Required,
+    Absent,
+    Text(&'a str),
+}
+
+fn parameters(words: &str) -> impl Iterator<Item = Parameter<'_>> {
+    words.split_whitespace().map(|word| match (word.split_once('='), word.strip_suffix('?')) {
+        (Some((name, text)), _) => Parameter { name, default: Default::Text(text) },
+        (_, Some(name)) => Parameter { name, default: Default::Absent },
+        _ => Parameter { name: word, default: Default::Required },
+    })
+}
+
+/// The arguments of a call by name, for actions that a [`Template`] cannot say.
+#[derive(Clone, Debug)]
+pub struct Arguments<'a> {
+    call: &'a Call,
+    values: Vec<(&'a str, Json)>,
+}
+
+impl<'a> Arguments<'a> {
+    /// The arguments of a call to an action that takes `parameters`, in the words of
+    /// [`Template::arguments`]. Null stands for one that is not given.
+    pub fn of(call: &'a Call, parameters: &'a str) -> Result<Self> {
+        let mut positional = call.positional.iter();
+        let mut named: Vec<&(String, Json)> = call.named.iter().collect();
+        let mut values = Vec::new();
+        for Parameter { name, default } in self::parameters(parameters) {
+            let by_name =
+                named.iter().position(|(n, _)| n == name).map(|i| &named.swap_remove(i).1);
+            let value = match (positional.next(), by_name) {
+                (Some(_), Some(_)) => {
+                    return Err(wrong(call, &format!("argument '{name}' is given twice")));
+                }
+                (by_position, by_name) => by_position.or(by_name).filter(|value| !value.is_null()),
+            };
+            match (value, default) {
+                (Some(value), _) => values.push((name, value.clone())),
+                (None, Default::Absent) => {}
+                (None, Default::Text(text)) => {
+                    values.push((name, serde_json::from_str(text).unwrap_or_else(|_| text.into())));
+                }
+                (None, Default::Required) => {
+                    return Err(wrong(call, &format!("argument '{name}' is missing")));
+                }
+            }
+        }
+        if positional.next().is_some() {
+            let takes = if parameters.is_empty() { "none" } else { parameters };
+            return Err(wrong(call, &format!("too many arguments; it takes: {takes}")));
+        }
+        match named.first() {
+            Some((name, _)) => Err(wrong(call, &format!("there is no argument '{name}'"))),
+            None => Ok(Self { call, values }),
+        }
+    }
+
+    /// An argument, if it is given.
+    pub fn get(&self, name: &str) -> Option<&Json> {
+        self.values.iter().find(|(n, _)| *n == name).map(|(_, value)| value)
+    }
+
+    /// A path with arguments in the places of `{name}`. What policies put into it must not lead
+    /// elsewhere: an empty id would address the whole collection, dots another one.
+    pub fn path(&self, template: &str) -> Result<String> {
+        let mut path = String::new();
+        let mut rest = template;
+        while let Some((before, behind)) = rest.split_once('{') {
+            let Some((name, behind)) = behind.split_once('}') else { break };
+            let (name, raw) = name.strip_prefix('+').map_or((name, false), |name| (name, true));
+            let value = self.segment(name)?;
+            path.push_str(before);
+            path.push_str(&if raw { value } else { url::encode(&value) });
+            rest = behind;
+        }
+        path.push_str(rest);
+        Ok(path)
+    }
+
+    fn segment(&self, name: &str) -> Result<String> {
+        let value = match self.get(name) {
+            Some(value @ (Json::String(_) | Json::Number(_) | Json::Bool(_))) => {
+                pytext::text(value)
+            }
+            other => {
+                let kind = other.map_or("missing", json::kind);
+                let what = format!("argument '{name}' must be a text or a number, it is {kind}");
+                return Err(wrong(self.call, &what));
+            }
+        };
+        let leads_elsewhere = |segment| matches!(segment, "" | "." | "..");
+        let path = value.split(['?', '#']).next().unwrap_or_default();
+        if path.split('/').any(leads_elsewhere) {
+            let what =
+                format!("argument '{name}' is '{value}', which would address something else");
+            return Err(wrong(self.call, &what));
+        }
+        Ok(value)
+    }
+
+    /// A body with arguments in the places of `"{name}"`; none if it is nothing but the place of
+    /// an argument that is not given.
+    pub fn body(&self, template: &Json) -> Option<Json> {
+        Some(match template {
+            Json::String(text) => match placeholder(text) {
+                Some(name) => self.get(name)?.clone(),
+                None => template.clone(),
+            },
+            Json::Array(items) => {
+                Json::Array(items.iter().filter_map(|item| self.body(item)).collect())
+            }
+            Json::Object(members) => {
+                let filled = members.iter().filter_map(|(key, value)| {
+                    let key = match placeholder(key) {
+                        Some(name) => pytext::text(self.get(name)?),
+                        None => key.clone(),
+                    };
+                    Some((key, self.body(value)?))
+                });
+                Json::Object(filled.collect())
+            }
+            other => other.clone(),
+        })
+    }
+}
+
+fn placeholder(text: &str) -> Option<&str> {
+    text.strip_prefix('{')?.strip_suffix('}')
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const TEMPLATES: &[Template] = &[
+        bare("things.delete", "thing", "DELETE things/{thing}", "Deletes."),
+        bare("raw", "url", "GET {+url}", "Gets."),
+        with_body(
+            "things.change",
+            "thing size=1 kind=SOFT name? key?",
+            "POST things/{thing}/action",
+            r#"{"change": {"size": "{size}", "kind": "{kind}", "name": "{name}", "{key}": null},
+                "list": ["{name}", 1]}"#,
+            "Changes.",
+        ),
+    ];
+
+    fn call(action: &str, positional: &[Json], named: &[(&str, Json)]) -> Result<Request> {
+        let call = Call {
+            action: action.into(),
+            positional: positional.to_vec(),
+            named: named.iter().map(|(k, v)| (k.to_string(), v.clone())).collect(),
+        };
+        request(TEMPLATES, &call, "http://h/v2/")
+    }
+
+    fn body(request: Request) -> Json {
+        serde_json::from_slice(&request.body.unwrap()).unwrap()
+    }
+
+    #[test]
+    fn arguments_go_into_path_and_body() {
+        let request = call("things.delete", &[json!("a/b c")], &[]).unwrap();
+        assert_eq!(
+            (request.method.as_str(), request.url.as_str()),
+            ("DELETE", "http://h/v2/things/a%2Fb%20c")
+        );
+        assert_eq!(request.body, None);
+
+        let request = call("things.change", &[json!("t")], &[]).unwrap();
+        assert_eq!(body(request), json!({"change": {"size": 1, "kind": "SOFT"}, "list": [1]}));
+        let named = [("name", json!(["n"])), ("key", json!("k"))];
+        let request = call("things.change", &[json!(7), json!("2")], &named).unwrap();
+        assert_eq!(request.url, "http://h/v2/things/7/action");
+        assert_eq!(
+            body(request),
+            json!({"change": {"size": "2", "kind": "SOFT", "name": ["n"], "k": null}, "list": [["n"], 1]})
+        );
+        assert_eq!(call("raw", &[json!("users?a=1")], &[]).unwrap().url, "http://h/v2/users?a=1");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named() {
+        let error = |result: Result<Request>| match result.unwrap_err() {
+            Error::Unsupported(text) => text,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(error(call("nothing", &[], &[])), "there is no action 'nothing'");
+        let delete = |positional: &[Json], named: &[(&str, Json)]| {
+            error(call("things.delete", positional, named))
+        };
+        assert!(delete(&[], &[]).ends_with("argument 'thing' is missing"));
+        assert!(
+            delete(&[json!("a"), json!("b")], &[]).ends_with("too many arguments; it takes: thing")
+        );
+        assert!(delete(&[json!("a")], &[("x", json!(1))]).ends_with("there is no argument 'x'"));
+        assert!(delete(&[json!("a")], &[("thing", json!(1))]).ends_with("is given twice"));
+        assert!(delete(&[json!(["a"])], &[]).contains("must be a text or a number, it is a list"));
+        for elsewhere in ["", "..", ".", "../x", "a//b"] {
+            assert!(delete(&[json!(elsewhere)], &[]).contains("would address something else"));
+        }
+        assert!(
+            error(call("raw", &[json!("a/../b")], &[])).contains("would address something else")
+        );
+    }
+
+    #[test]
+    fn metadata_shows_what_may_be_left_out() {
+        let actions: Vec<Action> = describe(TEMPLATES).collect();
+        let required: Vec<bool> = actions[2].arguments.iter().map(|a| a.required).collect();
+        assert_eq!(required, [true, false, false, false, false]);
+        assert_eq!(actions[2].arguments[2].name, "kind");
+    }
+}

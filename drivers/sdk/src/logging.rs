@@ -1,0 +1,18 @@
+//! Lines in the server's log, marked with the datasource. The host bounds their length and rate.
+
+pub use crate::bindings::congress::datasource::logging::{Level, log};
+
+/// Logs what only someone who hunts a fault wants to see.
+pub fn debug(message: &str) {
+    log(Level::Debug, message);
+}
+
+/// Logs what is worth knowing and needs no action.
+pub fn info(message: &str) {
+    log(Level::Info, message);
+}
+
+/// Logs what the operator should look at.
+pub fn warn(message: &str) {
+    log(Level::Warn, message);
+}

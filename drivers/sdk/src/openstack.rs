@@ -1,0 +1,151 @@
+//! Drivers of OpenStack services: configuration, endpoint, collections.
+
+use crate::actions::{self, Template};
+use crate::describe::{field, lazy_tables, metadata, poll_time};
+use crate::paging::{Pages, Paging};
+use crate::path::Path;
+use crate::session::{EndpointInterface, Request, endpoint};
+use crate::tables::TableSet;
+use crate::translate::Translator;
+use crate::{
+    Call, Config, ConfigField, Error, Metadata, Result, SessionKind, Table, Wanted, json, url,
+};
+
+/// Metadata of an OpenStack driver: the host logs in at Keystone. `own` are the driver's own
+/// fields; they stand where the original has them.
+pub fn openstack(
+    id: &str,
+    version: &str,
+    description: &str,
+    own: impl IntoIterator<Item = ConfigField>,
+) -> Metadata {
+    metadata(id, version, description)
+        .with_session(SessionKind::Keystone)
+        .with_hosts(["{auth_url}", "{endpoint}"])
+        .with_config([
+            field("auth_url", "Keystone's address.").required(),
+            field("endpoint", "The service's address, in place of that in the catalogue."),
+            field("region", "The region whose endpoint to use."),
+            field("username", "The user to log in as.").required(),
+            field("password", "The user's password.").required().secret(),
+            field("user_domain_name", "The user's domain.").or("Default"),
+            field("project_domain_name", "The project's domain.").or("Default"),
+            field("tenant_name", "Old name of project_name."),
+            field("project_name", "The project to log in to.").required(),
+            poll_time(),
+        ])
+        .with_config(own)
+        .with_config([lazy_tables()])
+}
+
+/// A list that the service offers, and what becomes of its items.
+#[derive(Debug)]
+pub struct Collection {
+    path: &'static str,
+    list: &'static str,
+    paging: Paging,
+    translator: Translator,
+}
+
+impl Collection {
+    /// The list `list` in the answer to `GET path`, on one page.
+    pub fn new(path: &'static str, list: &'static str, translator: Translator) -> Self {
+        Self { path, list, paging: Paging::None, translator }
+    }
+
+    /// Further pages are found so.
+    #[must_use]
+    pub fn paged(mut self, paging: Paging) -> Self {
+        self.paging = paging;
+        self
+    }
+
+    /// Further pages are found in `<list>_links`, as in Nova, Neutron and Cinder.
+    #[must_use]
+    pub fn with_links(self) -> Self {
+        let links = Path::member(format!("{}_links", self.list));
+        self.paged(Paging::RelNext(links))
+    }
+}
+
+/// The tables of all collections.
+pub fn tables(collections: &[Collection]) -> Vec<Table> {
+    collections.iter().flat_map(|collection| collection.translator.tables()).collect()
+}
+
+/// A service of the cloud.
+#[derive(Debug)]
+pub struct Service {
+    base: String,
+    headers: Vec<(String, String)>,
+}
+
+impl Service {
+    /// The service of that type in the catalogue, or at the address that field `endpoint` names.
+    pub fn find(config: &Config, service_type: &str, interface: EndpointInterface) -> Result<Self> {
+        match config.get("endpoint") {
+            Some(address) if !address.is_empty() => Ok(Self::at(address)),
+            _ => Ok(Self::at(&endpoint(service_type, interface)?)),
+        }
+    }
+
+    /// The service at that address.
+    pub fn at(base: &str) -> Self {
+        Self { base: base.trim_end_matches('/').into(), headers: Vec::new() }
+    }
+
+    /// Adds headers to every request.
+    #[must_use]
+    pub fn with_headers(mut self, headers: impl IntoIterator<Item = (String, String)>) -> Self {
+        self.headers.extend(headers);
+        self
+    }
+
+    /// The service's address, without slash at its end.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// A GET for a path below the service's address.
+    pub fn get(&self, path: &str) -> Request {
+        Request::get(&url::join(&self.base, path)).headers(&self.headers)
+    }
+
+    /// Reads the collections whose root tables are wanted.
+    pub fn poll(&self, collections: &[Collection], wanted: &Wanted) -> Result<()> {
+        wanted.each(collections.iter().map(|collection| collection.translator.table()), |root| {
+            let mut of_root = collections.iter().filter(|c| c.translator.table() == root);
+            of_root.try_for_each(|collection| self.read(collection))
+        })
+    }
+
+    /// Runs an action of the table.
+    pub fn execute(&self, templates: &[Template], call: &Call) -> Result<()> {
+        self.send(actions::request(templates, call, &self.base)?)
+    }
+
+    /// Sends a request with the service's headers; any 2xx is fine.
+    pub fn send(&self, request: Request) -> Result<()> {
+        request.headers(&self.headers).send().map(drop)
+    }
+
+    fn read(&self, collection: &Collection) -> Result<()> {
+        let Collection { path, list, paging, translator } = collection;
+        let pages = Pages::new(self.get(path), paging.clone(), Path::member(*list)).same_address();
+        let mut rows = TableSet::of(translator);
+        for page in pages {
+            let page = page?;
+            match page.body.get(list) {
+                Some(serde_json::Value::Array(items)) => translator.translate(items, &mut rows)?,
+                other => {
+                    return Err(Error::Protocol(format!(
+                        "GET {}: '{list}' in the answer is {}, not a list",
+                        url::without_query(&page.url),
+                        other.map_or("missing", json::kind),
+                    )));
+                }
+            }
+        }
+        rows.finish()
+    }
+}
