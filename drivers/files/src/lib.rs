@@ -21,7 +21,7 @@ impl Driver for Files {
         metadata("files", env!("CARGO_PKG_VERSION"), description)
             .with_files(["{folder}"])
             .with_config([
-                field("folder", "Where relative paths in `tables` start."),
+                field("folder", "Where relative paths in `tables` start; nothing outside is read."),
                 field("tables", "The mapping: {table: {path, format, columns, …}}.")
                     .of(FieldType::Json)
                     .required(),

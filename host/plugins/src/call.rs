@@ -1,0 +1,245 @@
+//! One call into a guest: a fresh instance, its limits, and what came of it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio_util::task::AbortOnDropHandle;
+use wasmtime::Store;
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+
+use crate::bindings::{Datasource, DatasourcePre, driver as wit, types};
+use crate::files::Files;
+use crate::host::Inner;
+use crate::limits::Limiter;
+use crate::logging::GuestLog;
+use crate::secret::Scrubber;
+use crate::session::{Budget, Session};
+use crate::sink::{Sink, Tables};
+use crate::state::StagedState;
+use crate::{CallErrorKind, Figures, Limits, State, Trap, wasi};
+
+/// Handles that a guest may hold at a time: requests, bodies, streams, timers.
+const HANDLES: usize = 10_000;
+
+/// What all calls of one datasource share.
+pub(crate) struct Context {
+    pub(crate) log: GuestLog,
+    pub(crate) scrubber: Scrubber,
+    pub(crate) session: Arc<Session>,
+    pub(crate) files: Arc<Files>,
+    pub(crate) tables: Arc<Tables>,
+    pub(crate) limits: Limits,
+    pub(crate) io: tokio::runtime::Handle,
+}
+
+/// The data of a store: all that one instance can touch.
+pub(crate) struct Guest {
+    pub(crate) context: Arc<Context>,
+    pub(crate) sink: Sink,
+    pub(crate) state: StagedState,
+    pub(crate) budget: Arc<Budget>,
+    limiter: Limiter,
+    wasi: WasiCtx,
+    http: WasiHttpCtx,
+    outgoing: wasi::Outgoing,
+    resources: ResourceTable,
+}
+
+impl WasiView for Guest {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.resources }
+    }
+}
+
+impl WasiHttpView for Guest {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView {
+            hooks: &mut self.outgoing,
+            table: &mut self.resources,
+            ctx: &mut self.http,
+        }
+    }
+}
+
+impl Guest {
+    fn new(context: Arc<Context>, state: Arc<State>, requests: usize) -> Self {
+        let limits = &context.limits;
+        let budget = Arc::new(Budget::new(requests, limits.concurrent_requests));
+        let mut resources = ResourceTable::new();
+        resources.set_max_capacity(HANDLES);
+        Self {
+            sink: Sink::new(context.tables.clone(), limits),
+            state: StagedState::new(state, limits.state_bytes),
+            limiter: Limiter::new(limits),
+            wasi: wasi::empty(),
+            http: WasiHttpCtx::new(),
+            outgoing: wasi::Outgoing { session: context.session.clone(), budget: budget.clone() },
+            resources,
+            budget,
+            context,
+        }
+    }
+}
+
+/// A configuration as a guest takes it.
+pub(crate) type GuestConfig = Arc<Vec<(String, String)>>;
+
+/// What a guest is asked.
+pub(crate) enum Job {
+    Describe,
+    Tables,
+    Poll { wanted: Vec<String> },
+    Receive { push: wit::Push },
+    Execute { action: String, positional: Vec<String>, named: Vec<(String, String)> },
+}
+
+/// What it answers.
+pub(crate) enum Reply {
+    Described(Box<wit::Metadata>),
+    Tables(Vec<types::Table>),
+    Done,
+}
+
+impl Job {
+    fn timeout(&self, limits: &Limits) -> Duration {
+        match self {
+            Self::Describe | Self::Tables => limits.describe_timeout,
+            _ => limits.call_timeout,
+        }
+    }
+
+    fn requests(&self, limits: &Limits) -> usize {
+        match self {
+            Self::Describe | Self::Tables => 0,
+            _ => limits.requests_per_call,
+        }
+    }
+}
+
+/// A call that succeeded.
+pub(crate) struct Success {
+    pub(crate) reply: Reply,
+    pub(crate) sink: Sink,
+    pub(crate) state: StagedState,
+    pub(crate) figures: Figures,
+}
+
+/// Runs a job in a fresh instance on a guest thread. Dropping the future stops the guest at its
+/// next tick.
+pub(crate) async fn run(
+    host: &Arc<Inner>,
+    pre: &DatasourcePre<Guest>,
+    context: &Arc<Context>,
+    config: GuestConfig,
+    state: Arc<State>,
+    job: Job,
+) -> Result<Success, CallErrorKind> {
+    let limit = job.timeout(&context.limits);
+    let guest = Guest::new(context.clone(), state, job.requests(&context.limits));
+    let (host_in_task, pre) = (host.clone(), pre.clone());
+    let task = host.guests().spawn(async move {
+        let _running = host_in_task.ticker.run();
+        tokio::time::timeout(limit, in_instance(&host_in_task, &pre, guest, config, job)).await
+    });
+    match AbortOnDropHandle::new(task).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) => Err(CallErrorKind::Timeout(limit)),
+        // A panic of ours, or the runtime is going down.
+        Err(error) => Err(CallErrorKind::Internal(match error.is_panic() {
+            true => "a bug in the plugin host; please report it".to_owned(),
+            false => "it is shutting down".to_owned(),
+        })),
+    }
+}
+
+async fn in_instance(
+    host: &Inner,
+    pre: &DatasourcePre<Guest>,
+    guest: Guest,
+    config: GuestConfig,
+    job: Job,
+) -> Result<Success, CallErrorKind> {
+    let start = Instant::now();
+    let mut store = Store::new(&host.engine, guest);
+    store.limiter(|guest| &mut guest.limiter);
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_async_yield_and_update(1);
+    store.set_hostcall_fuel(store.data().context.limits.hostcall_bytes);
+
+    let answer = match pre.instantiate_async(&mut store).await {
+        Ok(instance) => ask(&instance, &mut store, config, job).await,
+        Err(error) => Err(error),
+    };
+    let guest = store.data();
+    // A limit explains whatever came after it.
+    if let Some(limit) = guest.sink.spoilt() {
+        return Err(CallErrorKind::Limit(limit.to_owned()));
+    }
+    let reply = answer.map_err(|error| classify(&error, guest))?;
+    let reply = reply.map_err(|error| CallErrorKind::Driver(guest.lift_error(error)))?;
+
+    let guest = store.into_data();
+    let figures = Figures {
+        rows: guest.sink.rows(),
+        row_bytes: guest.sink.bytes(),
+        requests: guest.budget.sent(),
+        duration: start.elapsed(),
+    };
+    Ok(Success { reply, sink: guest.sink, state: guest.state, figures })
+}
+
+async fn ask(
+    instance: &Datasource,
+    store: &mut Store<Guest>,
+    config: GuestConfig,
+    job: Job,
+) -> wasmtime::Result<Result<Reply, types::DriverError>> {
+    let driver = instance.congress_datasource_driver();
+    let done = |result: Result<(), types::DriverError>| result.map(|()| Reply::Done);
+    Ok(match job {
+        Job::Describe => Ok(Reply::Described(Box::new(driver.call_describe(store).await?))),
+        Job::Tables => driver.call_tables(store, &config).await?.map(Reply::Tables),
+        Job::Poll { wanted } => done(driver.call_poll(store, &config, &wanted).await?),
+        Job::Receive { push } => done(driver.call_receive(store, &config, &push).await?),
+        Job::Execute { action, positional, named } => {
+            done(driver.call_execute(store, &config, &action, &positional, &named).await?)
+        }
+    })
+}
+
+/// Turns an engine's error into a sentence for people.
+fn classify(error: &wasmtime::Error, guest: &Guest) -> CallErrorKind {
+    use wasmtime::Trap as T;
+    if guest.limiter.refused {
+        return CallErrorKind::Trap(Trap::Memory);
+    }
+    if error.downcast_ref::<I32Exit>().is_some() {
+        return CallErrorKind::Trap(Trap::Unreachable);
+    }
+    // The engine has no type for this one.
+    if error.root_cause().to_string().starts_with("too much data is being copied") {
+        return CallErrorKind::Limit(format!(
+            "the driver handed over more than {} bytes at once, the limit `hostcall_bytes`; it \
+             should send its rows in smaller batches",
+            guest.context.limits.hostcall_bytes
+        ));
+    }
+    let trap = match error.downcast_ref::<T>() {
+        Some(T::UnreachableCodeReached) => Trap::Unreachable,
+        Some(T::StackOverflow) => Trap::StackOverflow,
+        Some(T::MemoryOutOfBounds | T::TableOutOfBounds | T::HeapMisaligned) => Trap::OutOfBounds,
+        Some(
+            T::StringOutOfBounds
+            | T::ListOutOfBounds
+            | T::InvalidDiscriminant
+            | T::InvalidChar
+            | T::UnalignedPointer,
+        )
+        | None => Trap::Abi,
+        Some(_) => Trap::Other,
+    };
+    tracing::debug!(error = %format_args!("{error:#}"), "a driver's call failed");
+    CallErrorKind::Trap(trap)
+}

@@ -1,0 +1,142 @@
+//! One configured datasource, and the calls that it takes.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use congress_table::TableSchema;
+use serde_json::Value as Json;
+
+use crate::bindings::driver as wit;
+use crate::call::{Context, GuestConfig, Job, Success, run};
+use crate::{CallError, CallErrorKind, CallOutcome, ConfigValues, Driver, DriverError, State};
+
+/// A driver with a configuration. Cheap to clone. Calls may overlap; callers poll one at a time.
+#[derive(Clone)]
+pub struct Datasource(Arc<Configured>);
+
+pub(crate) struct Configured {
+    pub(crate) driver: Driver,
+    pub(crate) name: String,
+    pub(crate) config: GuestConfig,
+    pub(crate) context: Arc<Context>,
+    pub(crate) state: Mutex<Arc<State>>,
+}
+
+/// What was pushed to a datasource.
+#[derive(Clone, Debug)]
+pub enum Push {
+    /// Rows for one table: the body of the request.
+    Rows {
+        /// The table.
+        table: String,
+        /// The body.
+        body: Json,
+    },
+    /// A webhook's payload.
+    Webhook(Json),
+}
+
+impl Datasource {
+    pub(crate) fn new(configured: Configured) -> Self {
+        Self(Arc::new(configured))
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Its driver.
+    pub fn driver(&self) -> &Driver {
+        &self.0.driver
+    }
+
+    /// Its tables.
+    pub fn tables(&self) -> &[Arc<TableSchema>] {
+        self.0.context.tables.all()
+    }
+
+    /// One of its tables.
+    pub fn table(&self, name: &str) -> Option<&Arc<TableSchema>> {
+        self.0.context.tables.get(name)
+    }
+
+    /// What the driver has kept so far; hand it to the datasource that replaces this one.
+    pub fn state(&self) -> State {
+        (*self.current_state()).clone()
+    }
+
+    /// Reads the service. `wanted` names the root tables that somebody needs. Dropping the future
+    /// stops the guest.
+    pub async fn poll(&self, wanted: &[impl AsRef<str>]) -> Result<CallOutcome, CallError> {
+        let wanted = wanted.iter().map(|table| table.as_ref().to_owned()).collect();
+        self.run(Job::Poll { wanted }).await
+    }
+
+    /// Hands over what was pushed.
+    pub async fn receive(&self, push: Push) -> Result<CallOutcome, CallError> {
+        if !self.driver().metadata().feed.takes_pushes() {
+            return Err(self.unsupported("it takes no pushes"));
+        }
+        let push = match push {
+            Push::Rows { table, body } => wit::Push::Rows((table, body.to_string())),
+            Push::Webhook(payload) => wit::Push::Webhook(payload.to_string()),
+        };
+        self.run(Job::Receive { push }).await
+    }
+
+    /// Runs an action. The outcome's tables are usually empty: most actions change the service,
+    /// and the next poll shows what came of it.
+    pub async fn execute(
+        &self,
+        action: &str,
+        positional: &[Json],
+        named: &ConfigValues,
+    ) -> Result<CallOutcome, CallError> {
+        self.run(Job::Execute {
+            action: action.to_owned(),
+            positional: positional.iter().map(Json::to_string).collect(),
+            named: named.iter().map(|(name, value)| (name.clone(), value.to_string())).collect(),
+        })
+        .await
+    }
+
+    async fn run(&self, job: Job) -> Result<CallOutcome, CallError> {
+        let Configured { config, context, .. } = &*self.0;
+        let loaded = self.driver().loaded();
+        let state = self.current_state();
+        let success = run(&loaded.host, &loaded.pre, context, config.clone(), state, job).await;
+        let Success { sink, state, figures, .. } = success.map_err(|kind| self.error(kind))?;
+        let changes = state.into_changes();
+        let state = (!changes.is_empty()).then(|| {
+            let mut current = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+            // Onto what is there now: a call that ran beside this one may have changed other keys.
+            Arc::make_mut(&mut current).apply(changes);
+            (**current).clone()
+        });
+        let content = sink.finish();
+        Ok(CallOutcome { tables: content.tables, failed: content.failed, state, figures })
+    }
+
+    fn current_state(&self) -> Arc<State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn unsupported(&self, text: &str) -> CallError {
+        self.error(CallErrorKind::Driver(DriverError::Unsupported(text.to_owned())))
+    }
+
+    fn error(&self, kind: CallErrorKind) -> CallError {
+        CallError { driver: self.driver().metadata().id.clone(), kind }
+    }
+}
+
+impl fmt::Debug for Datasource {
+    /// Without the configuration, which holds secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Datasource")
+            .field("name", &self.name())
+            .field("driver", &self.driver().metadata().id)
+            .finish_non_exhaustive()
+    }
+}

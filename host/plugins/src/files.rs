@@ -1,0 +1,269 @@
+//! Read-only files: those that the operator granted and the datasource's configuration names.
+//!
+//! Paths are judged after symbolic links are resolved, and once more for the file that was in fact
+//! opened, so that exchanging a link in between gains nothing.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
+
+use crate::bindings::files::{FileError, FileInfo};
+use crate::net::expand;
+use crate::settings::Settings;
+use crate::text::clean;
+use crate::{HostConfig, Metadata};
+
+/// Names in one folder.
+const NAMES: usize = 100_000;
+
+/// What one datasource may read.
+pub(crate) struct Files {
+    /// The operator's entries.
+    allowed: Vec<PathBuf>,
+    /// What the driver asks for, with the configuration's values.
+    wanted: Vec<PathBuf>,
+    /// The longest piece that one call reads.
+    read_bytes: usize,
+}
+
+type Result<T> = std::result::Result<T, FileError>;
+
+impl Files {
+    pub(crate) fn none() -> Self {
+        Self { allowed: Vec::new(), wanted: Vec::new(), read_bytes: 0 }
+    }
+
+    pub(crate) fn new(metadata: &Metadata, settings: &Settings, host: &HostConfig) -> Self {
+        let wanted = metadata.files.iter().filter_map(|pattern| expand(pattern, settings));
+        Self {
+            allowed: host.allowed_files.clone(),
+            wanted: wanted.map(PathBuf::from).filter(|path| path.is_absolute()).collect(),
+            read_bytes: host.limits.memory_bytes,
+        }
+    }
+
+    /// Whether the operator granted a path; for files that the host itself reads for a datasource.
+    pub(crate) fn read_for_host(&self, path: &Path, limit: usize) -> io::Result<Vec<u8>> {
+        let real = fs::canonicalize(path)?;
+        if !within(&real, &self.allowed) {
+            return Err(io::Error::new(
+                ErrorKind::PermissionDenied,
+                "only the operator can grant it, by an entry in `allowed_files`",
+            ));
+        }
+        let mut bytes = Vec::new();
+        open(&real)?.take(limit as u64).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    pub(crate) fn info(&self, path: &str) -> Result<FileInfo> {
+        let real = self.resolve(path)?;
+        let metadata = fs::metadata(&real).map_err(|e| failure(path, &e))?;
+        let modified = metadata.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok());
+        Ok(FileInfo {
+            size: metadata.len(),
+            modified: modified.map_or(0, |age| age.as_secs()),
+            is_folder: metadata.is_dir(),
+        })
+    }
+
+    pub(crate) fn read(&self, path: &str, offset: u64, length: u32) -> Result<Vec<u8>> {
+        let real = self.resolve(path)?;
+        let fail = |e: io::Error| failure(path, &e);
+        let mut file = open(&real).map_err(fail)?;
+        if let Some(opened) = opened_path(&file) {
+            self.judge(path, &opened)?;
+        }
+        let rest = file.metadata().map_err(fail)?.len().saturating_sub(offset);
+        // Files below /proc say that they are empty, so a length of 0 says nothing.
+        let expected = if rest == 0 { u64::from(length) } else { rest.min(u64::from(length)) };
+        if rest > 0 && expected > self.read_bytes as u64 {
+            return Err(FileError::Other(format!(
+                "{}: at most {} bytes can be read at a time",
+                clean(path, 300),
+                self.read_bytes
+            )));
+        }
+        file.seek(SeekFrom::Start(offset)).map_err(fail)?;
+        let mut bytes = Vec::new();
+        file.take(expected.min(self.read_bytes as u64)).read_to_end(&mut bytes).map_err(fail)?;
+        Ok(bytes)
+    }
+
+    pub(crate) fn list(&self, path: &str) -> Result<Vec<String>> {
+        let real = self.resolve(path)?;
+        let fail = |e: io::Error| failure(path, &e);
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&real).map_err(fail)? {
+            if names.len() == NAMES {
+                let path = clean(path, 300);
+                return Err(FileError::Other(format!("{path}: more than {NAMES} names")));
+            }
+            names.push(entry.map_err(fail)?.file_name().to_string_lossy().into_owned());
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// The real path behind a granted one.
+    fn resolve(&self, path: &str) -> Result<PathBuf> {
+        let asked = Path::new(path);
+        let is_plain = asked.is_absolute()
+            && asked.components().all(|c| matches!(c, Component::RootDir | Component::Normal(_)));
+        if !is_plain {
+            let path = clean(path, 300);
+            return Err(FileError::Denied(format!("{path}: only absolute paths without `..`")));
+        }
+        // Judged first: whether something exists is told only of places that are granted.
+        let real = real_path(asked);
+        self.judge(path, &real)?;
+        let real = fs::canonicalize(asked).map_err(|e| failure(path, &e))?;
+        self.judge(path, &real)?;
+        Ok(real)
+    }
+
+    fn judge(&self, asked: &str, real: &Path) -> Result<()> {
+        let asked = clean(asked, 300);
+        if !within(real, &self.wanted) {
+            return Err(FileError::Denied(format!(
+                "{asked}: the datasource's configuration does not name it"
+            )));
+        }
+        if !within(real, &self.allowed) {
+            return Err(FileError::Denied(format!(
+                "{asked}: only the operator can grant it, by an entry in `allowed_files`"
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// Whether a real path is one of the granted ones, or below one.
+fn within(real: &Path, granted: &[PathBuf]) -> bool {
+    granted.iter().any(|grant| real.starts_with(real_path(grant)))
+}
+
+/// A path with its symbolic links resolved, as far down as it exists.
+fn real_path(path: &Path) -> PathBuf {
+    path.ancestors()
+        .find_map(|ancestor| {
+            let real = fs::canonicalize(ancestor).ok()?;
+            Some(path.strip_prefix(ancestor).map_or_else(|_| real.clone(), |rest| real.join(rest)))
+        })
+        .unwrap_or_else(|| path.to_owned())
+}
+
+/// Opens a regular file: a pipe or a device could block for ever.
+fn open(real: &Path) -> io::Result<File> {
+    if !fs::metadata(real)?.is_file() {
+        return Err(io::Error::other("is no regular file"));
+    }
+    File::open(real)
+}
+
+/// Where an open file lies, where the system tells.
+fn opened_path(file: &File) -> Option<PathBuf> {
+    use std::os::fd::AsRawFd;
+    fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()
+}
+
+fn failure(path: &str, error: &io::Error) -> FileError {
+    let path = clean(path, 300);
+    match error.kind() {
+        ErrorKind::NotFound => FileError::NotFound(format!("{path}: no such file or folder")),
+        _ => FileError::Other(format!("{path}: {error}")),
+    }
+}
+
+/// Runs file work on a thread that may block.
+pub(crate) async fn blocking<T: Send + 'static>(
+    io: &tokio::runtime::Handle,
+    files: &Arc<Files>,
+    work: impl FnOnce(&Files) -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let files = files.clone();
+    let task = io.spawn_blocking(move || work(&files));
+    task.await.unwrap_or_else(|_| Err(FileError::Other("reading was stopped".to_owned())))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    struct Place {
+        _folder: tempfile::TempDir,
+        root: PathBuf,
+        files: Files,
+    }
+
+    fn place() -> Place {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        fs::create_dir_all(root.join("granted/wanted")).unwrap();
+        fs::write(root.join("granted/wanted/a.csv"), "hello").unwrap();
+        fs::write(root.join("granted/other.csv"), "other").unwrap();
+        fs::write(root.join("secret"), "secret").unwrap();
+        let files = Files {
+            allowed: vec![root.join("granted")],
+            wanted: vec![root.join("granted/wanted"), root.join("secret")],
+            read_bytes: 1000,
+        };
+        Place { _folder: folder, root, files }
+    }
+
+    impl Place {
+        fn path(&self, name: &str) -> String {
+            self.root.join(name).to_str().unwrap().to_owned()
+        }
+    }
+
+    #[test]
+    fn granted_files_can_be_read() {
+        let p = place();
+        let file = p.path("granted/wanted/a.csv");
+        assert_eq!(p.files.read(&file, 0, 100).unwrap(), b"hello");
+        assert_eq!(p.files.read(&file, 3, 1).unwrap(), b"l");
+        assert_eq!(p.files.read(&file, 9, 1).unwrap(), b"");
+        assert_eq!(p.files.info(&file).unwrap().size, 5);
+        assert!(p.files.info(&p.path("granted/wanted")).unwrap().is_folder);
+        assert_eq!(p.files.list(&p.path("granted/wanted")).unwrap(), ["a.csv"]);
+        let missing = p.files.read(&p.path("granted/wanted/b"), 0, 1);
+        assert!(matches!(missing, Err(FileError::NotFound(_))), "{missing:?}");
+    }
+
+    #[test]
+    fn everything_else_is_denied() {
+        let p = place();
+        symlink(p.root.join("secret"), p.root.join("granted/wanted/link")).unwrap();
+        symlink(&p.root, p.root.join("granted/wanted/up")).unwrap();
+        for name in [
+            "granted/other.csv",
+            "secret",
+            "nowhere",
+            "granted/wanted/link",
+            "granted/wanted/up/secret",
+            "granted/wanted/../other.csv",
+        ] {
+            let read = p.files.read(&p.path(name), 0, 10);
+            assert!(matches!(read, Err(FileError::Denied(_))), "{name}: {read:?}");
+        }
+        assert!(matches!(p.files.read("relative", 0, 1), Err(FileError::Denied(_))));
+        let Err(FileError::Denied(text)) = p.files.read(&p.path("secret"), 0, 1) else { panic!() };
+        assert!(text.contains("`allowed_files`"), "{text}");
+        assert!(p.files.read_for_host(&p.root.join("secret"), 10).is_err());
+        assert_eq!(p.files.read_for_host(&p.root.join("granted/other.csv"), 3).unwrap(), b"oth");
+    }
+
+    #[test]
+    fn no_more_than_the_guest_can_hold() {
+        let p = place();
+        fs::write(p.root.join("granted/wanted/big"), vec![0; 5000]).unwrap();
+        let big = p.path("granted/wanted/big");
+        assert!(matches!(p.files.read(&big, 0, 5000), Err(FileError::Other(_))));
+        assert_eq!(p.files.read(&big, 4500, 5000).unwrap().len(), 500);
+    }
+}

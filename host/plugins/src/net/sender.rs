@@ -1,0 +1,217 @@
+//! The one place from which requests leave.
+//!
+//! No proxies, no redirects, no retries, no cookies; every request has a deadline, every answer a
+//! largest size. Connections and name resolution run on the host's I/O threads, so that a busy
+//! guest thread delays nobody's answers.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Method, StatusCode};
+use reqwest::Url;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::tls::Trust;
+use super::{Network, Origin, SendError};
+
+/// A request that has passed the grants.
+pub(crate) struct Request {
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+/// An answer, read to its end.
+#[derive(Clone)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+/// The sender of one datasource, with connections of its own: pooled ones carry no credentials of
+/// others, and one datasource's certificates are not another's.
+pub(crate) struct Sender {
+    network: Arc<Network>,
+    trust: Trust,
+    /// One client for each origin, for the client's resolver is not told the port that it
+    /// resolves for.
+    clients: Mutex<HashMap<Origin, reqwest::Client>>,
+}
+
+/// Origins with open connections; beyond, all are closed and made anew.
+const CLIENTS: usize = 64;
+
+impl Sender {
+    pub(crate) fn new(network: Arc<Network>, trust: Trust) -> Self {
+        Self { network, trust, clients: Mutex::default() }
+    }
+
+    pub(crate) fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// Sends a request and reads the whole answer.
+    pub(crate) async fn fetch(&self, request: Request) -> Result<Answer, SendError> {
+        let origin = Origin::of(&request.url)?;
+        let client = self.client(&origin)?;
+        let limit = self.network.limits.response_bytes;
+        let timeout = self.network.limits.request_timeout;
+        self.on_io(async move {
+            let mut response = start(client, request, &origin, timeout).await?;
+            let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
+            let mut body = BytesMut::new();
+            while let Some(chunk) =
+                response.chunk().await.map_err(|e| describe(&e, &origin, timeout))?
+            {
+                if body.len() + chunk.len() > limit {
+                    return Err(too_large(&origin, limit));
+                }
+                body.extend_from_slice(&chunk);
+            }
+            Ok(Answer { status, headers, body: body.freeze() })
+        })
+        .await
+    }
+
+    /// Sends a request and answers as soon as the headers are there; the body is the caller's to
+    /// bound. Errors of the body are described by [`describe`].
+    pub(crate) async fn open(&self, request: Request) -> Result<reqwest::Response, SendError> {
+        let origin = Origin::of(&request.url)?;
+        let client = self.client(&origin)?;
+        let timeout = self.network.limits.request_timeout;
+        self.on_io(async move { start(client, request, &origin, timeout).await }).await
+    }
+
+    async fn on_io<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, SendError>> + Send + 'static,
+    ) -> Result<T, SendError> {
+        let task = AbortOnDropHandle::new(self.network.io.spawn(work));
+        task.await.unwrap_or_else(|_| Err(SendError::Connection("the request was stopped".into())))
+    }
+
+    fn client(&self, origin: &Origin) -> Result<reqwest::Client, SendError> {
+        // A literal address never reaches the resolver, so it is judged here.
+        let literal = origin.host.trim_start_matches('[').trim_end_matches(']');
+        if let Ok(address) = literal.parse() {
+            self.network.judge(&origin.host, origin.port, address)?;
+        }
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(origin) {
+            return Ok(client.clone());
+        }
+        let limits = &self.network.limits;
+        let tls = match origin.is_https {
+            true => self.network.tls.config(&self.trust),
+            false => self.network.tls.unused(),
+        };
+        let client = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls.map_err(SendError::Connection)?)
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .connect_timeout(limits.connect_timeout)
+            .timeout(limits.request_timeout)
+            .pool_max_idle_per_host(limits.concurrent_requests)
+            .pool_idle_timeout(std::time::Duration::from_secs(90))
+            .user_agent(concat!("congress/", env!("CARGO_PKG_VERSION")))
+            .dns_resolver(Arc::new(JudgingResolver {
+                network: self.network.clone(),
+                port: origin.port,
+            }))
+            .build()
+            .map_err(|e| SendError::Connection(format!("cannot set up a client: {e}")))?;
+        if clients.len() >= CLIENTS {
+            clients.clear();
+        }
+        clients.insert(origin.clone(), client.clone());
+        Ok(client)
+    }
+}
+
+async fn start(
+    client: reqwest::Client,
+    request: Request,
+    origin: &Origin,
+    timeout: std::time::Duration,
+) -> Result<reqwest::Response, SendError> {
+    client
+        .request(request.method, request.url)
+        .headers(request.headers)
+        .body(request.body)
+        .send()
+        .await
+        .map_err(|e| describe(&e, origin, timeout))
+}
+
+pub(crate) fn too_large(origin: &Origin, limit: usize) -> SendError {
+    SendError::Limit(format!(
+        "the answer of {origin} is longer than {limit} bytes, the limit `response_bytes`"
+    ))
+}
+
+/// Says what went wrong without the URL, whose path and query are nobody's business.
+pub(crate) fn describe(
+    error: &reqwest::Error,
+    origin: &Origin,
+    limit: std::time::Duration,
+) -> SendError {
+    let mut cause: &(dyn Error + 'static) = error;
+    while let Some(source) = cause.source() {
+        if let Some(denied) = source.downcast_ref::<SendError>() {
+            return denied.clone();
+        }
+        cause = source;
+    }
+    if error.is_timeout() && !error.is_connect() {
+        return SendError::Timeout { origin: origin.to_string(), limit };
+    }
+    let doing = if error.is_connect() {
+        "cannot connect to"
+    } else if error.is_body() || error.is_decode() {
+        "the answer broke off from"
+    } else {
+        "no valid answer from"
+    };
+    // Only the innermost cause: the outer ones repeat the URL.
+    if std::ptr::eq(cause, error as &(dyn Error + 'static)) {
+        return SendError::Connection(format!("{doing} {origin}"));
+    }
+    SendError::Connection(format!("{doing} {origin}: {cause}"))
+}
+
+/// Resolves a name by the system and lets only those addresses through that pass the judgement.
+struct JudgingResolver {
+    network: Arc<Network>,
+    port: u16,
+}
+
+impl Resolve for JudgingResolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let (network, port) = (self.network.clone(), self.port);
+        Box::pin(async move {
+            let mut denied = None;
+            let found = tokio::net::lookup_host((name.as_str(), port)).await.map_err(|e| {
+                SendError::Connection(format!("the name {} cannot be resolved: {e}", name.as_str()))
+            })?;
+            let mut passed: Vec<SocketAddr> = Vec::new();
+            for address in found {
+                match network.judge(name.as_str(), port, address.ip()) {
+                    Ok(()) => passed.push(address),
+                    Err(error) => denied = Some(error),
+                }
+            }
+            match denied {
+                Some(denied) if passed.is_empty() => Err(denied.into()),
+                _ => Ok(Box::new(passed.into_iter()) as Addrs),
+            }
+        })
+    }
+}

@@ -1,0 +1,327 @@
+//! Logging in at Keystone v3 with a password, and the catalogue that comes with the token.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{HeaderMap, Method, StatusCode};
+use reqwest::Url;
+use serde::Deserialize;
+use serde_json::json;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::{Budget, SessionError};
+use crate::net::{Answer, Origin, Request, Sender};
+use crate::secret::Secret;
+use crate::text::clean;
+
+/// A token is renewed this long before it expires, so that no request goes out with one that
+/// expires on the way.
+const MARGIN: Duration = Duration::from_secs(60);
+
+/// A login at Keystone and what came of it.
+pub(super) struct Keystone {
+    auth_url: Url,
+    credentials: Credentials,
+    region: Option<String>,
+    /// Where tokens are made; found out with the first login.
+    tokens_url: Mutex<Option<Url>>,
+    token: Mutex<Option<Arc<Token>>>,
+}
+
+pub(super) struct Credentials {
+    pub(super) username: String,
+    pub(super) password: Secret,
+    pub(super) user_domain: String,
+    pub(super) project: String,
+    pub(super) project_domain: String,
+}
+
+/// Which of a service's endpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Interface {
+    Public,
+    Internal,
+    Admin,
+}
+
+impl Interface {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Internal => "internal",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// A token with its catalogue.
+pub(super) struct Token {
+    value: HeaderValue,
+    renew_at: Instant,
+    catalogue: Vec<Service>,
+    origins: HashSet<Origin>,
+}
+
+#[derive(Deserialize)]
+struct TokenDocument {
+    token: TokenBody,
+}
+
+#[derive(Deserialize)]
+struct TokenBody {
+    expires_at: Option<String>,
+    issued_at: Option<String>,
+    #[serde(default)]
+    catalog: Vec<Service>,
+}
+
+#[derive(Deserialize)]
+struct Service {
+    #[serde(rename = "type")]
+    service_type: String,
+    #[serde(default)]
+    endpoints: Vec<Endpoint>,
+}
+
+#[derive(Deserialize)]
+struct Endpoint {
+    interface: String,
+    url: String,
+    region_id: Option<String>,
+    region: Option<String>,
+}
+
+impl Keystone {
+    pub(super) fn new(auth_url: Url, credentials: Credentials, region: Option<String>) -> Self {
+        Self {
+            auth_url,
+            credentials,
+            region,
+            tokens_url: Mutex::default(),
+            token: Mutex::default(),
+        }
+    }
+
+    pub(super) fn region(&self) -> Option<&str> {
+        self.region.as_deref()
+    }
+
+    /// The token at hand, also an expired one: its catalogue still says what is granted.
+    pub(super) fn cached(&self) -> Option<Arc<Token>> {
+        self.token.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Drops a token that a service refused, unless it has been replaced already.
+    pub(super) fn forget(&self, refused: &Arc<Token>) {
+        let mut token = self.token.lock().unwrap_or_else(PoisonError::into_inner);
+        if token.as_ref().is_some_and(|token| Arc::ptr_eq(token, refused)) {
+            *token = None;
+        }
+    }
+
+    /// A token that is good for a while; logs in if there is none. Calls of one datasource that
+    /// overlap may each log in, which is harmless.
+    pub(super) async fn token(
+        &self,
+        sender: &Sender,
+        budget: &Budget,
+    ) -> Result<Arc<Token>, SessionError> {
+        if let Some(token) = self.cached().filter(|token| Instant::now() < token.renew_at) {
+            return Ok(token);
+        }
+        let token = Arc::new(self.log_in(sender, budget).await?);
+        *self.token.lock().unwrap_or_else(PoisonError::into_inner) = Some(token.clone());
+        Ok(token)
+    }
+
+    async fn log_in(&self, sender: &Sender, budget: &Budget) -> Result<Token, SessionError> {
+        let url = self.tokens_url(sender, budget).await?;
+        let Credentials { username, password, user_domain, project, project_domain } =
+            &self.credentials;
+        let body = json!({"auth": {
+            "identity": {"methods": ["password"], "password": {"user": {
+                "name": username,
+                "domain": {"name": user_domain},
+                "password": password.expose(),
+            }}},
+            "scope": {"project": {"name": project, "domain": {"name": project_domain}}},
+        }});
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        budget.take()?;
+        let answer = sender
+            .fetch(Request { method: Method::POST, url, headers, body: body.to_string().into() })
+            .await?;
+        match answer.status {
+            StatusCode::OK | StatusCode::CREATED => Token::read(&answer),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(SessionError::Auth(format!(
+                "Keystone refused user '{username}' for project '{project}' with status {}{}",
+                answer.status.as_u16(),
+                message(&answer)
+            ))),
+            status => {
+                // The next login asks again where to log in: Keystone may have moved.
+                *self.tokens_url.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                Err(SessionError::Protocol(format!(
+                    "Keystone answered the login with status {}{}",
+                    status.as_u16(),
+                    message(&answer)
+                )))
+            }
+        }
+    }
+
+    /// Where to log in: `auth_url` itself if it names version 3, else what Keystone says.
+    async fn tokens_url(&self, sender: &Sender, budget: &Budget) -> Result<Url, SessionError> {
+        let known = self.tokens_url.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(url) = known {
+            return Ok(url);
+        }
+        let mut base = self.auth_url.clone();
+        base.set_query(None);
+        base.set_fragment(None);
+        let version = base.path().trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+        if version != "v3" {
+            if version.starts_with("v2") {
+                // Version 2 is gone everywhere; its URL stands in many a configuration.
+                pop_segment(&mut base);
+            }
+            base = discover(base, sender, budget).await?;
+        }
+        push_segments(&mut base, &["auth", "tokens"]);
+        *self.tokens_url.lock().unwrap_or_else(PoisonError::into_inner) = Some(base.clone());
+        Ok(base)
+    }
+}
+
+/// Asks an unversioned URL for its version 3. What it answers counts only if it stays on the
+/// same origin, for behind proxies services often know no address of theirs that works.
+async fn discover(base: Url, sender: &Sender, budget: &Budget) -> Result<Url, SessionError> {
+    budget.take()?;
+    let request = Request {
+        method: Method::GET,
+        url: base.clone(),
+        headers: HeaderMap::new(),
+        body: bytes::Bytes::new(),
+    };
+    let answer = sender.fetch(request).await?;
+    let document: serde_json::Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let versions = [
+        document.pointer("/versions/values"),
+        document.pointer("/versions"),
+        document.pointer("/version"),
+    ];
+    let found = versions
+        .into_iter()
+        .flatten()
+        .flat_map(|v| v.as_array().map_or(std::slice::from_ref(v), Vec::as_slice))
+        .filter(|v| v["id"].as_str().is_some_and(|id| id.starts_with("v3")))
+        .flat_map(|v| v["links"].as_array().map_or(&[][..], Vec::as_slice))
+        .filter(|link| link["rel"] == "self")
+        .filter_map(|link| base.join(link["href"].as_str()?).ok())
+        .find(|url| url.origin() == base.origin());
+    Ok(found.unwrap_or_else(|| {
+        let mut url = base;
+        push_segments(&mut url, &["v3"]);
+        url
+    }))
+}
+
+fn push_segments(url: &mut Url, segments: &[&str]) {
+    if let Ok(mut path) = url.path_segments_mut() {
+        path.pop_if_empty().extend(segments);
+    }
+}
+
+fn pop_segment(url: &mut Url) {
+    if let Ok(mut path) = url.path_segments_mut() {
+        path.pop_if_empty().pop();
+    }
+}
+
+/// What Keystone says about an error, if it says something.
+fn message(answer: &Answer) -> String {
+    let document: serde_json::Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    match document.pointer("/error/message").and_then(|message| message.as_str()) {
+        Some(message) => format!(": {}", clean(message, 300)),
+        None => String::new(),
+    }
+}
+
+impl Token {
+    fn read(answer: &Answer) -> Result<Self, SessionError> {
+        let protocol = |what: &str| SessionError::Protocol(format!("Keystone's login {what}"));
+        let mut value = answer
+            .headers
+            .get("x-subject-token")
+            .cloned()
+            .ok_or_else(|| protocol("gave no token"))?;
+        value.set_sensitive(true);
+        let document: TokenDocument = serde_json::from_slice(&answer.body)
+            .map_err(|_| protocol("gave a document that cannot be read"))?;
+        let body = document.token;
+
+        // Keystone's two times are compared with each other, so that its clock need not agree
+        // with ours.
+        let parse = |text: &Option<String>| OffsetDateTime::parse(text.as_deref()?, &Rfc3339).ok();
+        let expires = parse(&body.expires_at).ok_or_else(|| protocol("gave no time of expiry"))?;
+        let issued = parse(&body.issued_at).unwrap_or_else(OffsetDateTime::now_utc);
+        let lifetime = Duration::try_from(expires - issued).unwrap_or_default();
+        let lifetime = lifetime.saturating_sub(MARGIN.min(lifetime / 2));
+
+        let origins = body
+            .catalog
+            .iter()
+            .flat_map(|service| &service.endpoints)
+            .filter_map(|endpoint| Origin::parse(&endpoint.url).ok())
+            .collect();
+        let now = Instant::now();
+        Ok(Self {
+            value,
+            renew_at: now.checked_add(lifetime).unwrap_or(now),
+            catalogue: body.catalog,
+            origins,
+        })
+    }
+
+    /// The value of `X-Auth-Token`.
+    pub(super) fn header(&self) -> HeaderValue {
+        self.value.clone()
+    }
+
+    /// Whether the catalogue names an origin.
+    pub(super) fn grants(&self, origin: &Origin) -> bool {
+        self.origins.contains(origin)
+    }
+
+    pub(super) fn endpoint(
+        &self,
+        service_type: &str,
+        interface: Interface,
+        region: Option<&str>,
+    ) -> Result<String, SessionError> {
+        let in_region = |endpoint: &&Endpoint| {
+            region.is_none_or(|region| {
+                endpoint.region_id.as_deref().or(endpoint.region.as_deref()) == Some(region)
+            })
+        };
+        self.catalogue
+            .iter()
+            .filter(|service| service.service_type == service_type)
+            .flat_map(|service| &service.endpoints)
+            .filter(|endpoint| endpoint.interface == interface.name())
+            .find(in_region)
+            .map(|endpoint| endpoint.url.trim_end_matches('/').to_owned())
+            .ok_or_else(|| {
+                let place = region.map_or(String::new(), |r| format!(" in {r} region"));
+                SessionError::NotFound(format!(
+                    "{} endpoint for {} service{place} not found",
+                    interface.name(),
+                    clean(service_type, 100)
+                ))
+            })
+    }
+}

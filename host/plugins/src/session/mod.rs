@@ -1,0 +1,347 @@
+//! Requests with credentials that the guest never sees.
+
+mod keystone;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use http::{HeaderMap, Method, StatusCode};
+use tokio::sync::Semaphore;
+
+pub(crate) use self::keystone::Interface;
+use self::keystone::{Keystone, Token};
+use crate::net::{
+    Answer, GrantTrust, Grants, Network, Origin, Request, SendError, Sender, TlsTrust, parse_url,
+};
+use crate::secret::Secret;
+use crate::settings::Settings;
+use crate::{ConfigError, DriverError, Limits, Metadata, SessionKind};
+
+/// A datasource's way to its service; kept across calls, and with it the Keystone token.
+pub(crate) struct Session {
+    login: Login,
+    grants: Grants,
+    sender: Sender,
+}
+
+enum Login {
+    None,
+    /// Always the same header.
+    Fixed(HeaderName, HeaderValue),
+    Keystone(Box<Keystone>),
+}
+
+/// Headers that belong to the connection, or say whom the request is for: never a guest's.
+const FORBIDDEN: [&str; 12] = [
+    "host",
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "transfer-encoding",
+    "content-length",
+    "te",
+    "trailer",
+    "upgrade",
+    "http2-settings",
+];
+
+impl Session {
+    /// Sets a session up; uses no network.
+    pub(crate) fn new(
+        metadata: &Metadata,
+        settings: &Settings,
+        network: Arc<Network>,
+        trust: TlsTrust,
+    ) -> Result<Self, ConfigError> {
+        let mut grants = Grants::new(&metadata.hosts, settings);
+        let login = match metadata.session {
+            SessionKind::None => Login::None,
+            SessionKind::Keystone => Login::keystone(metadata, settings, &mut grants)?,
+            SessionKind::Configured => Login::configured(metadata, settings, &mut grants)?,
+        };
+        Ok(Self { login, grants, sender: Sender::new(network, trust) })
+    }
+
+    /// A session that reaches nothing, for calls that have no configuration.
+    pub(crate) fn closed(network: Arc<Network>) -> Self {
+        Self {
+            login: Login::None,
+            grants: Grants::default(),
+            sender: Sender::new(network, TlsTrust::System),
+        }
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.sender.network().limits
+    }
+
+    /// The base URL of a service, without a trailing slash.
+    pub(crate) async fn endpoint(
+        &self,
+        service_type: &str,
+        interface: Interface,
+        budget: &Budget,
+    ) -> Result<String, SessionError> {
+        let Login::Keystone(keystone) = &self.login else {
+            return Err(SessionError::Unsupported(
+                "a service's endpoint is known only to Keystone sessions".to_owned(),
+            ));
+        };
+        let token = keystone.token(&self.sender, budget).await?;
+        token.endpoint(service_type, interface, keystone.region())
+    }
+
+    /// Sends a request with the datasource's credentials; after a 401 once more with new ones.
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        url: &str,
+        headers: HeaderMap,
+        body: Vec<u8>,
+        budget: &Budget,
+    ) -> Result<Answer, SessionError> {
+        let url = parse_url(url)?;
+        let origin = Origin::of(&url)?;
+        let method = Method::from_bytes(method.as_bytes())
+            .ok()
+            .filter(|method| method != Method::CONNECT)
+            .ok_or_else(|| SendError::Refused("the method cannot be used".to_owned()))?;
+        if let Some(name) = headers.keys().find(|name| FORBIDDEN.contains(&name.as_str())) {
+            return Err(SendError::Refused(format!("the header '{name}' may not be set")).into());
+        }
+        let limit = self.sender.network().limits.request_bytes;
+        if body.len() > limit {
+            return Err(SendError::Limit(format!(
+                "the request's body is longer than {limit} bytes, the limit `request_bytes`"
+            ))
+            .into());
+        }
+
+        let request = Request { method, url, headers, body: body.into() };
+        match &self.login {
+            Login::None => {
+                self.granted(&origin)?;
+                self.fetch(request, budget).await
+            }
+            Login::Fixed(name, value) => {
+                self.granted(&origin)?;
+                let mut request = request;
+                request.headers.insert(name.clone(), value.clone());
+                self.fetch(request, budget).await
+            }
+            Login::Keystone(keystone) => {
+                self.send_with_token(keystone, &origin, request, budget).await
+            }
+        }
+    }
+
+    async fn send_with_token(
+        &self,
+        keystone: &Keystone,
+        origin: &Origin,
+        request: Request,
+        budget: &Budget,
+    ) -> Result<Answer, SessionError> {
+        let token = keystone.token(&self.sender, budget).await?;
+        if self.grants.get(origin) == Some(GrantTrust::Driver) && !token.grants(origin) {
+            // An address that the driver brought along must not learn the cloud's token.
+            return self.fetch(request, budget).await;
+        }
+        if !token.grants(origin) {
+            self.granted(origin)?;
+        }
+        let with = |token: &Token| {
+            let mut headers = request.headers.clone();
+            headers.insert("x-auth-token", token.header());
+            Request {
+                method: request.method.clone(),
+                url: request.url.clone(),
+                headers,
+                body: request.body.clone(),
+            }
+        };
+        let answer = self.fetch(with(&token), budget).await?;
+        if answer.status != StatusCode::UNAUTHORIZED {
+            return Ok(answer);
+        }
+        keystone.forget(&token);
+        let token = keystone.token(&self.sender, budget).await?;
+        self.fetch(with(&token), budget).await
+    }
+
+    async fn fetch(&self, request: Request, budget: &Budget) -> Result<Answer, SessionError> {
+        budget.take()?;
+        let mut answer = self.sender.fetch(request).await?;
+        // A service that hands out tokens hands them to the host.
+        answer.headers.remove("x-subject-token");
+        Ok(answer)
+    }
+
+    /// For `wasi:http`: the same grants and limits, no credentials, the body unread.
+    pub(crate) async fn open(
+        &self,
+        request: Request,
+        budget: &Budget,
+    ) -> Result<reqwest::Response, SendError> {
+        let origin = Origin::of(&request.url)?;
+        self.granted(&origin)?;
+        budget.take()?;
+        self.sender.open(request).await
+    }
+
+    fn granted(&self, origin: &Origin) -> Result<(), SendError> {
+        let from_catalogue = match &self.login {
+            Login::Keystone(keystone) => keystone.cached().is_some_and(|t| t.grants(origin)),
+            _ => false,
+        };
+        if from_catalogue || self.grants.get(origin).is_some() {
+            return Ok(());
+        }
+        Err(SendError::Denied(format!(
+            "{origin} is not granted: neither the datasource's configuration nor the service \
+             catalogue names it"
+        )))
+    }
+}
+
+impl Login {
+    fn configured(
+        metadata: &Metadata,
+        settings: &Settings,
+        grants: &mut Grants,
+    ) -> Result<Self, ConfigError> {
+        let need = |field: &str| need(metadata, settings, field);
+        let fixed = |name: HeaderName, value: String, field: &str| {
+            let mut value = HeaderValue::from_str(&value)
+                .map_err(|_| metadata.invalid(field, "has characters that no header can hold"))?;
+            value.set_sensitive(true);
+            Ok(Self::Fixed(name, value))
+        };
+        match settings.filled("auth").unwrap_or("none") {
+            "none" => Ok(Self::None),
+            "basic" => {
+                let password = settings.get("password").unwrap_or_default();
+                let pair = format!("{}:{password}", need("username")?);
+                fixed(AUTHORIZATION, format!("Basic {}", BASE64_STANDARD.encode(pair)), "password")
+            }
+            "bearer" => fixed(AUTHORIZATION, format!("Bearer {}", need("token")?), "token"),
+            "header" => {
+                let name = need("auth_header")?;
+                let name = HeaderName::from_bytes(name.as_bytes())
+                    .ok()
+                    .filter(|name| !FORBIDDEN.contains(&name.as_str()))
+                    .ok_or_else(|| metadata.invalid("auth_header", "is not a usable header"))?;
+                fixed(name, need("token")?.to_owned(), "token")
+            }
+            "keystone" => Self::keystone(metadata, settings, grants),
+            _ => Err(metadata.invalid("auth", "must be none, basic, bearer, header or keystone")),
+        }
+    }
+
+    fn keystone(
+        metadata: &Metadata,
+        settings: &Settings,
+        grants: &mut Grants,
+    ) -> Result<Self, ConfigError> {
+        let need = |field: &str| need(metadata, settings, field);
+        let auth_url = need("auth_url")?;
+        let url = parse_url(auth_url)
+            .and_then(|url| Origin::of(&url).map(|origin| (url, origin)))
+            .map_err(|e| metadata.invalid("auth_url", format!("cannot be used: {e}")));
+        let (url, origin) = url?;
+        grants.add(origin);
+        let project = match settings.filled("project_name").or(settings.filled("tenant_name")) {
+            Some(project) => project.to_owned(),
+            None => need("project_name")?.to_owned(),
+        };
+        let domain = |field: &str| settings.filled(field).unwrap_or("Default").to_owned();
+        Ok(Self::Keystone(Box::new(Keystone::new(
+            url,
+            keystone::Credentials {
+                username: need("username")?.to_owned(),
+                password: Secret::new(settings.get("password").unwrap_or_default()),
+                user_domain: domain("user_domain_name"),
+                project,
+                project_domain: domain("project_domain_name"),
+            },
+            settings.filled("region").map(str::to_owned),
+        ))))
+    }
+}
+
+fn need<'a>(
+    metadata: &Metadata,
+    settings: &'a Settings,
+    field: &str,
+) -> Result<&'a str, ConfigError> {
+    settings.filled(field).ok_or_else(|| ConfigError::Missing {
+        driver: metadata.id.clone(),
+        fields: vec![field.to_owned()],
+    })
+}
+
+/// How many requests one call has left, and how many may be under way.
+pub(crate) struct Budget {
+    limit: usize,
+    sent: AtomicUsize,
+    pub(crate) concurrent: Arc<Semaphore>,
+}
+
+impl Budget {
+    pub(crate) fn new(requests: usize, concurrent: usize) -> Self {
+        Self {
+            limit: requests,
+            sent: AtomicUsize::new(0),
+            concurrent: Arc::new(Semaphore::new(concurrent)),
+        }
+    }
+
+    pub(crate) fn sent(&self) -> usize {
+        self.sent.load(Ordering::Relaxed).min(self.limit)
+    }
+
+    pub(crate) fn take(&self) -> Result<(), SendError> {
+        if self.sent.fetch_add(1, Ordering::Relaxed) < self.limit {
+            return Ok(());
+        }
+        Err(SendError::Limit(match self.limit {
+            0 => "no requests can be sent while a driver describes itself or its tables".to_owned(),
+            limit => format!("more than {limit} requests, the limit `requests_per_call`"),
+        }))
+    }
+}
+
+/// Why a session did not answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum SessionError {
+    #[error(transparent)]
+    Send(#[from] SendError),
+    #[error("{0}")]
+    Auth(String),
+    #[error("{0}")]
+    NotFound(String),
+    #[error("{0}")]
+    Protocol(String),
+    #[error("{0}")]
+    Unsupported(String),
+}
+
+impl From<SessionError> for DriverError {
+    fn from(error: SessionError) -> Self {
+        let text = error.to_string();
+        match error {
+            SessionError::Auth(_) => Self::Auth(text),
+            SessionError::Protocol(_) | SessionError::Send(SendError::Refused(_)) => {
+                Self::Protocol(text)
+            }
+            SessionError::Unsupported(_) => Self::Unsupported(text),
+            // Grants and catalogues can change without the configuration, so none of these is
+            // final.
+            SessionError::NotFound(_) | SessionError::Send(_) => Self::Connection(text),
+        }
+    }
+}

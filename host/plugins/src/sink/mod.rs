@@ -1,0 +1,275 @@
+//! Where a guest's rows go: checked, counted, converted, staged.
+//!
+//! A batch is taken whole or not at all. Widths, lengths and sizes are checked before anything is
+//! converted. Reaching a limit spoils the whole call, also when the guest does not care: a table
+//! that ends where a limit stood must not be published as if it were complete.
+
+mod columns;
+
+use std::collections::HashMap;
+use std::mem::size_of;
+use std::sync::Arc;
+
+use congress_table::{Row, Table, TableDelta, TableSchema, Value};
+
+use crate::bindings::sink::{ColumnData, SinkError};
+use crate::bindings::types;
+use crate::text::clean;
+use crate::{DriverError, Limits, TableOperation};
+
+/// A datasource's tables by name.
+pub(crate) struct Tables {
+    list: Vec<Arc<TableSchema>>,
+    by_name: HashMap<String, usize>,
+}
+
+impl Tables {
+    pub(crate) fn new(list: Vec<TableSchema>) -> Self {
+        let by_name = list.iter().enumerate().map(|(i, t)| (t.name.clone(), i)).collect();
+        Self { list: list.into_iter().map(Arc::new).collect(), by_name }
+    }
+
+    pub(crate) fn all(&self) -> &[Arc<TableSchema>] {
+        &self.list
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&Arc<TableSchema>> {
+        self.by_name.get(name).and_then(|i| self.list.get(*i))
+    }
+}
+
+/// All that one call puts in.
+pub(crate) struct Sink {
+    tables: Arc<Tables>,
+    staged: Vec<(Arc<TableSchema>, Staged)>,
+    failed: Vec<(String, DriverError)>,
+    /// Rows so far, and roughly their bytes.
+    rows: usize,
+    bytes: usize,
+    limits: Limits,
+    spoilt: Option<String>,
+}
+
+enum Staged {
+    Replace(Table),
+    /// Rows to remove, then rows to add.
+    Patch {
+        removed: Table,
+        added: Table,
+    },
+}
+
+/// What a call put in, ready for its outcome.
+pub(crate) struct Content {
+    pub(crate) tables: Vec<(Arc<str>, TableOperation)>,
+    pub(crate) failed: Vec<(Arc<str>, DriverError)>,
+}
+
+type Result<T> = std::result::Result<T, SinkError>;
+
+impl Sink {
+    pub(crate) fn new(tables: Arc<Tables>, limits: &Limits) -> Self {
+        Self {
+            tables,
+            staged: Vec::new(),
+            failed: Vec::new(),
+            rows: 0,
+            bytes: 0,
+            limits: limits.clone(),
+            spoilt: None,
+        }
+    }
+
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(crate) fn replace(&mut self, table: &str, rows: Vec<types::Row>) -> Result<()> {
+        let schema = self.schema(table)?;
+        self.admit_rows(&schema, &rows)?;
+        insert(self.staged_table(&schema), rows);
+        Ok(())
+    }
+
+    pub(crate) fn replace_columns(&mut self, table: &str, data: Vec<ColumnData>) -> Result<()> {
+        let schema = self.schema(table)?;
+        let batch = columns::Batch::new(&schema, data).map_err(SinkError::BadRow)?;
+        self.admit(batch.rows(), batch.text_bytes(), schema.width())?;
+        let staged = self.staged_table(&schema);
+        for row in batch {
+            staged.insert(row);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn patch(
+        &mut self,
+        table: &str,
+        added: Vec<types::Row>,
+        removed: Vec<types::Row>,
+    ) -> Result<()> {
+        let schema = self.schema(table)?;
+        self.admit_rows(&schema, &removed)?;
+        self.admit_rows(&schema, &added)?;
+        match self.staged(&schema, || Staged::Patch { removed: Table::new(), added: Table::new() })
+        {
+            Staged::Replace(rows) => {
+                for row in removed {
+                    rows.remove(&convert(row));
+                }
+                insert(rows, added);
+            }
+            // Removing comes before adding when the whole is applied, so what this patch removes
+            // must not be among what earlier ones added.
+            Staged::Patch { removed: all_removed, added: all_added } => {
+                for row in removed {
+                    let row = convert(row);
+                    all_added.remove(&row);
+                    all_removed.insert(row);
+                }
+                insert(all_added, added);
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes that a root table could not be read. False if there is no such root table.
+    pub(crate) fn fail(&mut self, table: &str, error: DriverError) -> bool {
+        let is_root = self.tables.get(table).is_some_and(|schema| schema.root.is_none());
+        if is_root && self.failed.iter().all(|(name, _)| name != table) {
+            self.failed.push((table.to_owned(), error));
+        }
+        is_root
+    }
+
+    /// The limit that was reached, if one was.
+    pub(crate) fn spoilt(&self) -> Option<&str> {
+        self.spoilt.as_deref()
+    }
+
+    pub(crate) fn finish(self) -> Content {
+        let failed = self.failed;
+        let is_kept = |schema: &TableSchema| failed.iter().all(|(t, _)| t != schema.root_name());
+        let tables = self
+            .staged
+            .into_iter()
+            .filter(|(schema, _)| is_kept(schema))
+            .map(|(schema, staged)| {
+                let operation = match staged {
+                    Staged::Replace(table) => TableOperation::Replace(table),
+                    Staged::Patch { removed, added } => TableOperation::Patch(TableDelta {
+                        removed: removed.rows().cloned().collect(),
+                        added: added.rows().cloned().collect(),
+                    }),
+                };
+                (Arc::from(schema.name.as_str()), operation)
+            })
+            .collect();
+        let failed = failed.into_iter().map(|(table, error)| (table.into(), error)).collect();
+        Content { tables, failed }
+    }
+
+    fn schema(&self, table: &str) -> Result<Arc<TableSchema>> {
+        self.tables.get(table).cloned().ok_or_else(|| {
+            SinkError::UnknownTable(format!("this datasource has no table '{}'", clean(table, 255)))
+        })
+    }
+
+    fn admit_rows(&mut self, schema: &TableSchema, rows: &[types::Row]) -> Result<()> {
+        let width = schema.width();
+        let mut texts = 0usize;
+        for (index, row) in rows.iter().enumerate() {
+            if row.len() != width {
+                return Err(SinkError::BadRow(format!(
+                    "row {index} of the batch for table '{}' has {} cells, but the table has \
+                     {width} columns",
+                    schema.name,
+                    row.len()
+                )));
+            }
+            texts += row.iter().map(text_bytes).sum::<usize>();
+        }
+        self.admit(rows.len(), texts, width)
+    }
+
+    /// Counts a batch in, or refuses it.
+    fn admit(&mut self, rows: usize, text_bytes: usize, width: usize) -> Result<()> {
+        // A row: its slot in the table, the head of the shared slice, the cells, the texts.
+        let row = size_of::<Row>() + 2 * size_of::<usize>() + width * size_of::<Value>();
+        let bytes = self.bytes.saturating_add(rows.saturating_mul(row)).saturating_add(text_bytes);
+        let rows = self.rows.saturating_add(rows);
+        let limit = if rows > self.limits.rows_per_call {
+            Some(format!(
+                "the call put in more than {} rows, the limit `rows_per_call`",
+                self.limits.rows_per_call
+            ))
+        } else if bytes > self.limits.row_bytes_per_call {
+            Some(format!(
+                "the rows of the call take more than {} bytes, the limit `row_bytes_per_call`",
+                self.limits.row_bytes_per_call
+            ))
+        } else {
+            None
+        };
+        if let Some(text) = limit {
+            self.spoilt.get_or_insert_with(|| text.clone());
+            return Err(SinkError::Limit(text));
+        }
+        (self.rows, self.bytes) = (rows, bytes);
+        Ok(())
+    }
+
+    fn staged(&mut self, schema: &Arc<TableSchema>, new: impl FnOnce() -> Staged) -> &mut Staged {
+        let known = self.staged.iter().position(|(s, _)| s.name == schema.name);
+        let index = known.unwrap_or_else(|| {
+            self.staged.push((schema.clone(), new()));
+            self.staged.len() - 1
+        });
+        &mut self.staged[index].1
+    }
+
+    /// The new content of a table; a patch that came before is obsolete.
+    fn staged_table(&mut self, schema: &Arc<TableSchema>) -> &mut Table {
+        let staged = self.staged(schema, || Staged::Replace(Table::new()));
+        if matches!(staged, Staged::Patch { .. }) {
+            *staged = Staged::Replace(Table::new());
+        }
+        match staged {
+            Staged::Replace(table) | Staged::Patch { added: table, .. } => table,
+        }
+    }
+}
+
+fn text_bytes(value: &types::Value) -> usize {
+    match value {
+        types::Value::Text(text) => text.len() + 2 * size_of::<usize>(),
+        _ => 0,
+    }
+}
+
+fn insert(table: &mut Table, rows: Vec<types::Row>) {
+    for row in rows {
+        table.insert(convert(row));
+    }
+}
+
+fn convert(row: types::Row) -> Row {
+    row.into_iter().map(value).collect()
+}
+
+fn value(value: types::Value) -> Value {
+    match value {
+        types::Value::Null => Value::Null,
+        types::Value::Boolean(b) => Value::Bool(b),
+        types::Value::Integer(i) => Value::Int(i),
+        types::Value::Float(x) => Value::Float(x),
+        types::Value::Text(text) => Value::Text(text.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

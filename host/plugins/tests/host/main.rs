@@ -1,0 +1,14 @@
+//! The plugin host with real guests, which `scripts/build-drivers` makes.
+//!
+//! One binary: linking the engine once is slow enough.
+
+#[cfg(test)]
+mod calls;
+#[cfg(test)]
+mod common;
+#[cfg(test)]
+mod load;
+#[cfg(test)]
+mod network;
+#[cfg(test)]
+mod zz_measure;

@@ -1,0 +1,237 @@
+//! Bodies and statuses of answers.
+
+use std::convert::Infallible;
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, LOCATION};
+use http::{HeaderValue, StatusCode};
+use serde::Serialize;
+use serde_json::json;
+
+use super::json_text::{self, Layout};
+use crate::failure::{Failure, Status};
+
+/// Long lists of rows are sent in pieces of about this many bytes, so that an answer's memory does
+/// not grow with it.
+const PIECE: usize = 64 << 10;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// One resource, or `null`, on one line.
+pub(super) struct Element<T>(pub(super) T);
+
+/// Several resources.
+pub(super) struct Collection<T>(pub(super) T);
+
+/// A new resource and where it is.
+pub(super) struct Created<T> {
+    pub(super) location: String,
+    pub(super) body: T,
+}
+
+/// Success without a body.
+pub(super) struct Empty;
+
+/// The rows of a table.
+pub(super) struct Rows<T> {
+    pub(super) rows: Vec<Vec<T>>,
+    /// How they were found, when somebody asked.
+    pub(super) trace: Option<String>,
+}
+
+impl<T: Serialize> IntoResponse for Element<T> {
+    fn into_response(self) -> Response {
+        json(StatusCode::OK, &self.0, Layout::OneLine)
+    }
+}
+
+impl<T: Serialize> IntoResponse for Collection<T> {
+    fn into_response(self) -> Response {
+        #[derive(Serialize)]
+        struct Results<T> {
+            results: T,
+        }
+        json(StatusCode::OK, &Results { results: self.0 }, Layout::Indented(0))
+    }
+}
+
+impl<T: Serialize> IntoResponse for Created<T> {
+    fn into_response(self) -> Response {
+        let mut response = json(StatusCode::CREATED, &self.body, Layout::OneLine);
+        match HeaderValue::try_from(self.location) {
+            Ok(location) => response.headers_mut().insert(LOCATION, location),
+            Err(error) => return Failure::internal(error).into_response(),
+        };
+        response
+    }
+}
+
+impl IntoResponse for Empty {
+    fn into_response(self) -> Response {
+        respond(StatusCode::OK, Body::empty())
+    }
+}
+
+impl<T: Serialize + Send + 'static> IntoResponse for Rows<T> {
+    fn into_response(self) -> Response {
+        let mut pieces = RowPieces::new(self);
+        let first = pieces.next().unwrap_or_default();
+        let body = if pieces.rows.is_none() {
+            Body::from(first)
+        } else {
+            let pieces = std::iter::once(first).chain(pieces).map(Ok::<_, Infallible>);
+            Body::from_stream(futures_util::stream::iter(pieces))
+        };
+        respond(StatusCode::OK, body)
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let status =
+            StatusCode::from_u16(self.status.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = json!({
+            "error": {
+                "message": self.message,
+                "error_code": self.code,
+                "error_data": self.data,
+            }
+        });
+        json(status, &body, Layout::OneLine)
+    }
+}
+
+/// An answer of one JSON value and a newline.
+pub(super) fn json(status: StatusCode, value: &impl Serialize, layout: Layout) -> Response {
+    let mut text = Vec::with_capacity(256);
+    match json_text::write(&mut text, value, layout) {
+        Ok(()) => {
+            text.push(b'\n');
+            respond(status, Body::from(text))
+        }
+        Err(error) => {
+            tracing::error!(%error, "an answer could not be written");
+            let body = "{\"error\": {\"message\": \"Internal server error\", \"error_code\": 500, \
+                        \"error_data\": null}}\n";
+            respond(StatusCode::INTERNAL_SERVER_ERROR, Body::from(body))
+        }
+    }
+}
+
+/// The method exists for no resource of this kind.
+pub(super) fn method_not_supported() -> Failure {
+    Failure::verbatim(Status::NotImplemented, "Method not supported")
+}
+
+fn respond(status: StatusCode, body: Body) -> Response {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    response
+}
+
+/// Writes rows piece by piece, and lets go of each row once it is written.
+struct RowPieces<T> {
+    /// None once the last piece is out.
+    rows: Option<std::vec::IntoIter<Vec<T>>>,
+    trace: Option<String>,
+    begun: bool,
+}
+
+impl<T> RowPieces<T> {
+    fn new(Rows { rows, trace }: Rows<T>) -> Self {
+        Self { rows: Some(rows.into_iter()), trace, begun: false }
+    }
+}
+
+impl<T: Serialize> Iterator for RowPieces<T> {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        #[derive(Serialize)]
+        struct Row<T> {
+            data: Vec<T>,
+        }
+        let rows = self.rows.as_mut()?;
+        let mut out = Vec::with_capacity(PIECE.min(256 + rows.len() * 64));
+        let mut first = !self.begun;
+        if first {
+            out.extend_from_slice(b"{\n  \"results\": [");
+            self.begun = true;
+        }
+        while out.len() < PIECE {
+            let Some(data) = rows.next() else {
+                // `first`: there was no row at all.
+                out.extend_from_slice(if first { b"]" } else { b"\n  ]" });
+                if let Some(trace) = self.trace.take() {
+                    out.extend_from_slice(b",\n  \"trace\": ");
+                    written(json_text::write(&mut out, &trace, Layout::OneLine));
+                }
+                out.extend_from_slice(b"\n}\n");
+                self.rows = None;
+                break;
+            };
+            out.extend_from_slice(if first { b"\n    " } else { b",\n    " });
+            first = false;
+            written(json_text::write(&mut out, &Row { data }, Layout::Indented(2)));
+        }
+        Some(out.into())
+    }
+}
+
+/// Writing plain JSON values into memory does not fail; should it, the client gets broken JSON,
+/// for the status is out already, and the log the reason.
+fn written(result: serde_json::Result<()>) {
+    if let Err(error) = result {
+        tracing::error!(%error, "a row could not be written");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    fn pieces(rows: Vec<Vec<Value>>, trace: Option<&str>) -> (usize, Value) {
+        let pieces: Vec<_> =
+            RowPieces::new(Rows { rows, trace: trace.map(str::to_owned) }).collect();
+        let text = pieces.concat();
+        assert!(text.ends_with(b"\n"));
+        (pieces.len(), serde_json::from_slice(&text).unwrap())
+    }
+
+    #[test]
+    fn few_rows_are_one_piece() {
+        assert_eq!(pieces(vec![], None), (1, json!({"results": []})));
+        assert_eq!(
+            pieces(vec![vec![json!(1), json!("é")], vec![]], Some("a\nb")),
+            (1, json!({"results": [{"data": [1, "é"]}, {"data": []}], "trace": "a\nb"}))
+        );
+    }
+
+    #[test]
+    fn many_rows_are_many_bounded_pieces() {
+        let rows: Vec<_> = (0..20_000).map(|n| vec![json!(n), json!("name")]).collect();
+        let results: Vec<_> = rows.iter().map(|row| json!({ "data": row })).collect();
+        let (count, value) = pieces(rows.clone(), None);
+        assert!(count > 10, "{count}");
+        assert_eq!(value, json!({ "results": results }));
+        assert!(RowPieces::new(Rows { rows, trace: None }).all(|piece| piece.len() < PIECE + 1024));
+    }
+
+    #[test]
+    fn rows_are_laid_out_like_every_collection() {
+        let rows = vec![vec![json!(1), json!("a")], vec![json!(2), json!("b")]];
+        let streamed: Vec<_> =
+            RowPieces::new(Rows { rows: rows.clone(), trace: Some("t".to_owned()) }).collect();
+        let results: Vec<_> = rows.iter().map(|row| json!({ "data": row })).collect();
+        let mut whole = Vec::new();
+        let value = json!({ "results": results, "trace": "t" });
+        json_text::write(&mut whole, &value, Layout::Indented(0)).unwrap();
+        whole.push(b'\n');
+        assert_eq!(streamed.concat(), whole);
+    }
+}

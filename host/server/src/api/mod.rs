@@ -1,0 +1,80 @@
+//! The REST API.
+//!
+//! A pure client of two handles: all that it knows of policies it asks
+//! [`EngineHandle`](crate::engine::EngineHandle), all that it knows of datasources
+//! [`Client`](crate::datasources::Client). What is here is the outside: paths and methods
+//! (`routes`), what holds for every request (`envelope`), bodies in and out (`body`, `answer`), one
+//! file for each resource, and the loop that accepts connections (`listener`).
+//!
+//! Texts and shapes are those of the original, for clients compare them. What the API cannot do
+//! yet (simulation, actions through a policy, traces, the policy library) answers as unknown paths
+//! and methods do, so that a client can tell.
+
+mod action;
+mod answer;
+mod body;
+mod datasources;
+mod drivers;
+mod envelope;
+mod health;
+mod json_fault;
+mod json_text;
+mod listener;
+mod path;
+mod policies;
+mod readiness;
+mod routes;
+mod rules;
+mod schema;
+mod tables;
+mod versions;
+
+use std::time::Duration;
+
+pub use listener::serve;
+pub use readiness::{Phase, Readiness};
+pub use routes::router;
+
+use crate::datasources::Client;
+use crate::engine::EngineHandle;
+
+/// All that a request may need.
+#[derive(Clone)]
+pub struct App {
+    /// Policies, rules, tables and rows.
+    pub engine: EngineHandle,
+    /// Datasources and drivers.
+    pub datasources: Client,
+    /// Bounds.
+    pub options: ApiOptions,
+    /// What `/readyz` says.
+    pub readiness: Readiness,
+}
+
+/// The bounds within which clients are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ApiOptions {
+    /// Connections open at once. More wait in the kernel's queue until another closes.
+    pub max_connections: usize,
+    /// Requests worked on at once. More wait, and are answered 503 after `client_timeout`.
+    pub max_simultaneous_requests: usize,
+    /// The longest body of a request, in bytes. Longer ones are answered 413.
+    pub max_body_bytes: usize,
+    /// How long a client may take to send the head of a request (which bounds how long a
+    /// connection may idle) or its body, and to take the next piece of an answer.
+    pub client_timeout: Duration,
+    /// How long requests may go on once the server is told to stop.
+    pub drain_timeout: Duration,
+}
+
+impl Default for ApiOptions {
+    fn default() -> Self {
+        Self {
+            max_connections: 4096,
+            max_simultaneous_requests: 1024,
+            max_body_bytes: 16 << 20,
+            client_timeout: Duration::from_secs(60),
+            drain_timeout: Duration::from_secs(30),
+        }
+    }
+}

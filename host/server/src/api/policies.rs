@@ -1,0 +1,208 @@
+//! Policies.
+
+use axum::extract::{RawQuery, State};
+use congress_store::{NewRule, Policy, Rule};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::App;
+use super::action::parameter;
+use super::answer::{Collection, Created, Element, method_not_supported};
+use super::body::Json;
+use super::path::{Address, Path};
+use super::schema;
+use crate::engine::{EngineHandle, PolicyRequest, PolicyStatus};
+use crate::failure::{Answer, Failure, Named, Status};
+use crate::python;
+
+/// A policy as clients see it.
+#[derive(Serialize)]
+pub(super) struct PolicyObject {
+    id: String,
+    name: String,
+    abbreviation: String,
+    description: String,
+    owner_id: String,
+    kind: String,
+    /// Only in the answer to the creation of a policy with rules.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rules: Option<Vec<RuleOfPolicy>>,
+}
+
+/// A rule within a policy: it has no id yet that clients could use.
+#[derive(Serialize)]
+struct RuleOfPolicy {
+    rule: String,
+    comment: String,
+    name: Option<String>,
+}
+
+impl From<Policy> for PolicyObject {
+    fn from(policy: Policy) -> Self {
+        Self {
+            id: policy.id,
+            name: policy.name,
+            abbreviation: policy.abbreviation,
+            description: policy.description,
+            owner_id: policy.owner,
+            kind: policy.kind,
+            rules: None,
+        }
+    }
+}
+
+impl From<Rule> for RuleOfPolicy {
+    fn from(rule: Rule) -> Self {
+        Self { rule: EngineHandle::pretty(&rule.rule), comment: rule.comment, name: rule.name }
+    }
+}
+
+pub(super) async fn list(State(app): State<App>) -> Answer<Collection<Vec<PolicyObject>>> {
+    let policies = app.engine.policies().await?;
+    Ok(Collection(policies.into_iter().map(PolicyObject::from).collect()))
+}
+
+pub(super) async fn show(
+    State(app): State<App>,
+    Path(policy): Path<String>,
+) -> Answer<Element<PolicyObject>> {
+    Ok(Element(app.engine.policy(&policy).await?.into()))
+}
+
+pub(super) async fn delete(
+    State(app): State<App>,
+    Path(policy): Path<String>,
+) -> Answer<Element<PolicyObject>> {
+    Ok(Element(app.engine.delete_policy(&policy).await?.into()))
+}
+
+pub(super) async fn status(
+    State(app): State<App>,
+    Path(policy): Path<String>,
+) -> Answer<Element<PolicyStatus>> {
+    app.engine.policy_status(&policy).await.map(Element)
+}
+
+/// Creates a policy, empty or with rules.
+pub(super) async fn create(
+    State(app): State<App>,
+    address: Address,
+    RawQuery(query): RawQuery,
+    Json(body): Json,
+) -> Answer<Created<PolicyObject>> {
+    // Activating a policy of the library: there is no library yet.
+    if parameter(query.as_deref(), "library_policy").next().is_some() {
+        return Err(method_not_supported());
+    }
+    let Value::Object(body) = body else {
+        return Err(Failure::title(Named::PolicyNameMustBeProvided));
+    };
+    let request = if body.contains_key("rules") { with_rules(body)? } else { empty(body)? };
+    let (policy, rules) = app.engine.create_policy(request).await?;
+    let mut object = PolicyObject::from(policy);
+    object.rules = rules.map(|rules| rules.into_iter().map(RuleOfPolicy::from).collect());
+    Ok(Created { location: address.member(&object.id), body: object })
+}
+
+/// A policy without rules: null and absent are the same, unknown keys are ignored.
+fn empty(mut body: Map<String, Value>) -> Answer<PolicyRequest> {
+    let name = match body.remove("name") {
+        None | Some(Value::Null) => return Err(Failure::title(Named::PolicyNameMustBeProvided)),
+        Some(Value::String(name)) => name,
+        Some(other) => {
+            let name = python::repr(&other);
+            return Err(refused(format_args!("Policy name {name} is not a valid tablename")));
+        }
+    };
+    let abbreviation = match body.remove("abbreviation") {
+        None | Some(Value::Null) => None,
+        Some(Value::String(text)) if text.chars().count() <= 5 => Some(text),
+        Some(_) => return Err(Failure::title(Named::PolicyAbbreviationError)),
+    };
+    let description = match body.remove("description") {
+        None | Some(Value::Null) => None,
+        Some(Value::String(text)) => Some(text),
+        Some(_) => return Err(refused("The policy description must be a string.")),
+    };
+    let kind = match body.remove("kind") {
+        None | Some(Value::Null) => None,
+        Some(Value::String(kind)) => Some(kind),
+        Some(other) => {
+            let kind = python::repr(&other);
+            return Err(refused(format_args!("Unknown kind of policy: {kind}")));
+        }
+    };
+    Ok(PolicyRequest { name, abbreviation, description, kind, rules: None })
+}
+
+/// A policy with rules: held against its schema.
+fn with_rules(body: Map<String, Value>) -> Answer<PolicyRequest> {
+    let body = Value::Object(body);
+    schema::check_policy_with_rules(&body)?;
+    // What follows takes what the schema has found to be there and to be text.
+    let text = |object: &Value, key: &str| object[key].as_str().map(str::to_owned);
+    let rules = body["rules"].as_array().into_iter().flatten();
+    let rules = rules.map(|rule| NewRule {
+        rule: text(rule, "rule").unwrap_or_default(),
+        name: text(rule, "name"),
+        comment: text(rule, "comment").unwrap_or_default(),
+    });
+    Ok(PolicyRequest {
+        name: text(&body, "name").unwrap_or_default(),
+        abbreviation: text(&body, "abbreviation"),
+        description: text(&body, "description"),
+        kind: text(&body, "kind"),
+        rules: Some(rules.collect()),
+    })
+}
+
+fn refused(text: impl std::fmt::Display) -> Failure {
+    Failure::plain(Status::BadRequest, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn object(value: Value) -> Map<String, Value> {
+        value.as_object().cloned().unwrap()
+    }
+
+    #[test]
+    fn null_is_absent_in_an_empty_policy() {
+        let body = json!({"name": "p", "abbreviation": null, "description": null, "kind": null});
+        let request = empty(object(body)).unwrap();
+        assert_eq!(request.name, "p");
+        assert!(request.abbreviation.is_none() && request.description.is_none());
+        assert!(request.kind.is_none() && request.rules.is_none());
+    }
+
+    #[test]
+    fn wrong_types_of_an_empty_policy() {
+        let failure = |value| empty(object(value)).map(|_| ()).unwrap_err();
+        assert_eq!(failure(json!({"name": null})).code, 1010);
+        assert_eq!(failure(json!({"name": "p", "abbreviation": "sixsix"})).code, 1022);
+        assert_eq!(
+            failure(json!({"name": [1]})).message,
+            "Bad Request::Policy name [1] is not a valid tablename"
+        );
+        assert_eq!(
+            failure(json!({"name": "p", "kind": true})).message,
+            "Bad Request::Unknown kind of policy: True"
+        );
+        assert_eq!(failure(json!({"name": "p", "description": {}})).code, 400);
+    }
+
+    #[test]
+    fn rules_keep_what_is_said_of_them() {
+        let rules = json!([{"rule": "q(1)"}, {"rule": "q(2)", "name": "n", "comment": "c"}]);
+        let request = with_rules(object(json!({"name": "p", "rules": rules}))).unwrap();
+        let rules = request.rules.unwrap();
+        assert_eq!((rules[0].name.as_deref(), rules[0].comment.as_str()), (None, ""));
+        assert_eq!((rules[1].name.as_deref(), rules[1].comment.as_str()), (Some("n"), "c"));
+        let null = json!({"name": "p", "kind": null, "rules": []});
+        assert_eq!(with_rules(object(null)).map(|_| ()).unwrap_err().code, 400);
+    }
+}

@@ -1,0 +1,68 @@
+//! Tables of policies and their rows.
+
+use axum::extract::{RawQuery, State};
+use serde::Serialize;
+
+use super::App;
+use super::action::parameter;
+use super::answer::{Collection, Element, Rows};
+use super::body::Json;
+use super::path::Path;
+use crate::engine::Cell;
+use crate::failure::{Answer, Failure, Status};
+
+/// A table in a list, of a policy or of a datasource.
+#[derive(Serialize)]
+pub(super) struct TableObject {
+    pub(super) id: String,
+}
+
+impl From<String> for TableObject {
+    fn from(id: String) -> Self {
+        Self { id }
+    }
+}
+
+pub(super) async fn list(
+    State(app): State<App>,
+    Path(policy): Path<String>,
+) -> Answer<Collection<Vec<TableObject>>> {
+    let tables = app.engine.tables(&policy).await?;
+    Ok(Collection(tables.into_iter().map(TableObject::from).collect()))
+}
+
+pub(super) async fn show(
+    State(app): State<App>,
+    Path((policy, table)): Path<(String, String)>,
+) -> Answer<Element<TableObject>> {
+    if app.engine.has_table(&policy, &table).await? {
+        Ok(Element(table.into()))
+    } else {
+        Err(not_found())
+    }
+}
+
+pub(super) async fn rows(
+    State(app): State<App>,
+    Path((policy, table)): Path<(String, String)>,
+    RawQuery(query): RawQuery,
+) -> Answer<Rows<Cell>> {
+    let rows = app.engine.rows(&policy, &table).await?;
+    let traced = parameter(query.as_deref(), "trace").any(|v| v.eq_ignore_ascii_case("true"));
+    // The words for an engine that keeps no trace.
+    let trace = traced.then(|| "Not available".to_owned());
+    Ok(Rows { rows, trace })
+}
+
+/// Rows of policies come from rules alone.
+pub(super) async fn replace_rows(Json(_): Json) -> Failure {
+    Failure::plain(
+        Status::BadRequest,
+        "Method replace_entire_table_data not supported for datasource __engine",
+    )
+}
+
+/// No such member of a collection.
+pub(super) fn not_found() -> Failure {
+    Failure::verbatim(Status::NotFound, "Not found")
+}

@@ -1,0 +1,144 @@
+//! The server's process: command line, log, signals.
+
+use std::io::Write as _;
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use congress_server::api::ApiOptions;
+use congress_server::config::{Cli, Config, Environment, Loaded, load};
+use congress_server::datasources::DriverFolders;
+use congress_server::engine::EngineOptions;
+use congress_server::{log, node};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+fn main() -> ExitCode {
+    let cli = match Cli::read(std::env::args_os()) {
+        Ok(cli) => cli,
+        // Prints usage, help or version, and ends with its own code.
+        Err(message) => message.exit(),
+    };
+    match start(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Whatever the log does, who starts the server must see why it did not start.
+            let _ = writeln!(std::io::stderr(), "ERROR: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(cli: &Cli) -> anyhow::Result<()> {
+    let loaded = load(cli, &Environment::of_process())?;
+    if cli.print_config {
+        let _ = std::io::stdout().write_all(loaded.print().as_bytes());
+        return Ok(());
+    }
+    if cli.check_config {
+        for warning in &loaded.warnings {
+            let _ = writeln!(std::io::stdout(), "warning: {warning}");
+        }
+        let _ = writeln!(std::io::stdout(), "the configuration is good");
+        return Ok(());
+    }
+    let Loaded { config, warnings, .. } = loaded;
+    node::check_roles(config.roles)?;
+    if config.embedded {
+        config.create_state_folder()?;
+    }
+    log::start(&config.log)?;
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    announce(&config);
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("congress")
+        .build()
+        .context("cannot start the runtime")?
+        .block_on(run(config))
+}
+
+/// Says what an operator must know before anything else.
+fn announce(config: &Config) {
+    if let Some(folder) = &config.state_folder {
+        tracing::warn!(
+            "no configuration file was found: running on the embedded default, with an SQLite \
+             database and the in-process bus in {}; the API listens on {}:{}",
+            folder.display(), config.bind_host, config.bind_port
+        );
+    } else {
+        for file in &config.files {
+            tracing::info!("configuration read from {}", file.display());
+        }
+    }
+    tracing::warn!(
+        "auth_strategy is noauth: whoever can reach {}:{} may change everything",
+        config.bind_host, config.bind_port
+    );
+}
+
+async fn run(config: Config) -> anyhow::Result<()> {
+    let stop = CancellationToken::new();
+    tokio::spawn(stop_on_signal(stop.clone())?);
+    node::run(options(config)?, stop).await
+}
+
+/// SIGTERM and SIGINT stop the server gracefully; a second one ends it at once.
+fn stop_on_signal(
+    stop: CancellationToken,
+) -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch for SIGINT")?;
+    Ok(async move {
+        for first in [true, false] {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if first {
+                tracing::info!("stopping");
+                stop.cancel();
+            } else {
+                std::process::exit(130);
+            }
+        }
+    })
+}
+
+/// What the node needs of the configuration.
+fn options(config: Config) -> anyhow::Result<node::NodeOptions> {
+    let datasources = config.datasources;
+    Ok(node::NodeOptions {
+        listen: address(&config.bind_host, config.bind_port)?,
+        node_id: config.node_id,
+        database: config.database,
+        store: congress_store::Options::default(),
+        keys: config.encryption_key_path,
+        drivers: DriverFolders {
+            folders: datasources.driver_path,
+            files: datasources.custom_drivers.into_iter().map(|driver| driver.path).collect(),
+            disabled: datasources.disabled_drivers.into_iter().collect(),
+        },
+        plugins: config.plugins,
+        engine: EngineOptions {
+            ascii_only_rows: config.ascii_only_rows,
+            sync_period: datasources.sync_period,
+        },
+        api: ApiOptions { max_body_bytes: config.max_request_body_size, ..ApiOptions::default() },
+        execute_actions: datasources.execute_actions,
+        timeout: config.timeouts.call,
+        long_timeout: config.timeouts.long_call,
+    })
+}
+
+fn address(host: &str, port: u16) -> anyhow::Result<SocketAddr> {
+    (host.trim_matches(['[', ']']), port)
+        .to_socket_addrs()
+        .ok()
+        .and_then(|mut addresses| addresses.next())
+        .with_context(|| {
+            format!("[DEFAULT] bind_host is '{host}', which is neither an address nor a known name")
+        })
+}

@@ -1,0 +1,262 @@
+//! From the texts of options to a checked [`Config`].
+
+use std::path::{Path, PathBuf};
+
+use congress_plugins::{HostConfig, Limits};
+use congress_store::Location;
+
+use super::layers::{Layers, title};
+use super::options::{self, Opt, Spec};
+use super::problem::{ConfigError, Origin, Problem};
+use super::{
+    AuthStrategy, Cli, Config, CustomDriver, DatasourcesConfig, Environment, LogConfig, Roles,
+    Timeouts, Transport, TransportUrl, database_url, embedded, files, known,
+};
+
+/// The name of the log file if only its folder is given.
+const LOG_FILE: &str = "congress-server.log";
+
+/// A configuration, and what is worth saying about it.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// Everything that has no effect, or not the one that may be expected. To be logged once.
+    pub warnings: Vec<Problem>,
+    /// Each option with its text, references replaced, and where that comes from.
+    pub(super) texts: Vec<(&'static Spec, Option<(String, Origin)>)>,
+}
+
+/// Reads the configuration: environment, command line, files, defaults.
+///
+/// Reads files and changes nothing: the folders that it names need not exist.
+pub fn load(cli: &Cli, environment: &Environment) -> Result<Loaded, ConfigError> {
+    let mut problems = Vec::new();
+    let files = files::read(cli, environment, &mut problems)?;
+    let mut warnings = known::warnings(&files);
+    warnings.extend(cli.without_effect().into_iter().map(known::command_line));
+
+    let state_folder = match files.is_empty() {
+        true => Some(embedded::state_folder(cli, environment).ok_or(ConfigError::NoStateFolder)?),
+        false => None,
+    };
+    if state_folder.is_none() && cli.state_dir.is_some() {
+        let text = "--state-dir has no effect, for there is a configuration file";
+        warnings.push(Problem::new(Origin::CommandLine, text));
+    }
+
+    let layers = Layers {
+        environment: &environment.variables,
+        command_line: cli.values(),
+        files,
+        embedded: state_folder.as_deref().map(embedded::values).unwrap_or_default(),
+    };
+    let mut reader = Reader { layers, problems, warnings };
+    let config = reader.config(state_folder, environment);
+    let Reader { layers, problems, warnings } = reader;
+    if !problems.is_empty() {
+        return Err(ConfigError::Invalid(problems));
+    }
+    let texts = options::ALL.iter().map(|spec| (spec, layers.text(spec))).collect();
+    Ok(Loaded { config, warnings, texts })
+}
+
+/// Reads options and collects what is wrong with them. A wrong one reads as its default.
+struct Reader<'a> {
+    layers: Layers<'a>,
+    problems: Vec<Problem>,
+    warnings: Vec<Problem>,
+}
+
+impl Reader<'_> {
+    /// The value of an option that has a default.
+    fn value<T: Default>(&mut self, option: &Opt<T>) -> T {
+        let default = || option.spec.default.and_then(option.r#type.read).unwrap_or_default();
+        self.optional(option).unwrap_or_else(default)
+    }
+
+    /// The value of an option that may be left unset.
+    fn optional<T>(&mut self, option: &Opt<T>) -> Option<T> {
+        match self.layers.read(option) {
+            Ok(Some((value, found))) => {
+                if let Some((section, name)) = found.deprecated {
+                    let title = title(&option.spec);
+                    let text = format!("[{section}] {name} is an old name; use {title}");
+                    self.warnings.push(Problem::new(found.origin, text));
+                }
+                Some(value)
+            }
+            Ok(None) => None,
+            Err((origin, text)) => {
+                self.problems.push(Problem::new(origin, text));
+                None
+            }
+        }
+    }
+
+    /// A line about an option, whose text ends a sentence that names it.
+    fn about(&self, spec: &Spec, text: &str) -> Problem {
+        let origin = self.layers.find(spec).map_or(Origin::Default, |found| found.origin);
+        Problem::new(origin, format!("{} {text}", title(spec)))
+    }
+
+    fn config(&mut self, state_folder: Option<PathBuf>, environment: &Environment) -> Config {
+        let roles = self.roles();
+        let auth_strategy = self.auth_strategy();
+        Config {
+            embedded: state_folder.is_some(),
+            state_folder,
+            files: self.layers.files.iter().map(|file| file.path.clone()).collect(),
+            roles,
+            node_id: self.optional(&options::NODE_ID).unwrap_or(environment.host_name.clone()),
+            bind_host: self.value(&options::BIND_HOST),
+            bind_port: self.value(&options::BIND_PORT),
+            auth_strategy,
+            max_request_body_size: self.value(&options::MAX_REQUEST_BODY_SIZE),
+            ascii_only_rows: self.value(&options::ASCII_ONLY_ROWS),
+            log: self.log(),
+            database: self.database(),
+            encryption_key_path: self.value(&options::ENCRYPTION_KEY_PATH),
+            transport: self.transport(roles),
+            timeouts: Timeouts {
+                call: self.value(&options::RPC_RESPONSE_TIMEOUT),
+                long_call: self.value(&options::LONG_TIMEOUT),
+            },
+            datasources: DatasourcesConfig {
+                sync_period: self.value(&options::SYNC_PERIOD),
+                execute_actions: self.value(&options::EXECUTE_ACTIONS),
+                driver_path: self.value(&options::DRIVER_PATH),
+                disabled_drivers: self.value(&options::DISABLED_DRIVERS),
+                custom_drivers: self.custom_drivers(),
+            },
+            plugins: self.plugins(),
+        }
+    }
+
+    /// A process that names no role has all of them.
+    fn roles(&mut self) -> Roles {
+        let roles = Roles {
+            api: self.value(&options::API),
+            policy_engine: self.value(&options::POLICY_ENGINE),
+            datasources: self.value(&options::DATASOURCES),
+        };
+        match roles {
+            Roles { api: false, policy_engine: false, datasources: false } => {
+                Roles { api: true, policy_engine: true, datasources: true }
+            }
+            some => some,
+        }
+    }
+
+    fn auth_strategy(&mut self) -> AuthStrategy {
+        let wrong = match self.value(&options::AUTH_STRATEGY).as_str() {
+            "noauth" => return AuthStrategy::NoAuth,
+            "keystone" => {
+                "is keystone, which this version does not have yet; set auth_strategy = noauth, and \
+                 let only trusted hosts reach the API (bind_host = 127.0.0.1)"
+                    .to_owned()
+            }
+            other => format!("is {other:?}, but must be keystone or noauth"),
+        };
+        self.problems.push(self.about(&options::AUTH_STRATEGY.spec, &wrong));
+        AuthStrategy::NoAuth
+    }
+
+    fn log(&mut self) -> LogConfig {
+        let file = self.optional(&options::LOG_FILE);
+        let folder = self.optional(&options::LOG_DIR);
+        LogConfig {
+            debug: self.value(&options::DEBUG),
+            // An absolute file stays where it is.
+            file: match (folder, file) {
+                (Some(folder), file) => {
+                    Some(folder.join(file.as_deref().unwrap_or(Path::new(LOG_FILE))))
+                }
+                (None, file) => file,
+            },
+            json: self.value(&options::USE_JSON),
+        }
+    }
+
+    fn database(&mut self) -> Location {
+        match database_url::location(&self.value(&options::CONNECTION)) {
+            Ok(location) => {
+                if location == Location::SqliteMemory {
+                    let text = "is a database in memory: nothing survives a restart";
+                    self.warnings.push(self.about(&options::CONNECTION.spec, text));
+                }
+                location
+            }
+            Err(text) => {
+                self.problems.push(self.about(&options::CONNECTION.spec, &text));
+                Location::SqliteMemory
+            }
+        }
+    }
+
+    fn transport(&mut self, roles: Roles) -> TransportUrl {
+        let parsed = TransportUrl::parse(&self.value(&options::TRANSPORT_URL));
+        let wrong = match &parsed {
+            Ok(url) if !url.is_in_process() => Some(
+                "names RabbitMQ, which this version does not have yet; set transport_url = \
+                 memory:// and run all roles in one process",
+            ),
+            Ok(_) if !roles.all() => Some(
+                "names the in-process bus, but this process has not all roles: they could not \
+                 reach each other; give none of --api, --policy-engine, --datasources, or all",
+            ),
+            Ok(_) => None,
+            Err(text) => Some(text.as_str()),
+        };
+        if let Some(wrong) = wrong {
+            self.problems.push(self.about(&options::TRANSPORT_URL.spec, wrong));
+        }
+        parsed.unwrap_or(TransportUrl {
+            transport: Transport::InProcess,
+            hosts: Vec::new(),
+            virtual_host: "/".into(),
+            query: Vec::new(),
+        })
+    }
+
+    /// The original names Python classes here, which we cannot load: they are left out.
+    fn custom_drivers(&mut self) -> Vec<CustomDriver> {
+        let mut drivers = Vec::new();
+        for entry in self.value(&options::CUSTOM_DRIVERS) {
+            match entry.split_once('=').map(|(name, path)| (name.trim(), path.trim())) {
+                Some((name, path)) if !name.is_empty() && path.ends_with(".wasm") => {
+                    drivers.push(CustomDriver { name: name.into(), path: path.into() });
+                }
+                _ => {
+                    let text = format!(
+                        "has {entry:?}, which is left out: a driver is a component, as \
+                         name=/path/driver.wasm"
+                    );
+                    self.warnings.push(self.about(&options::CUSTOM_DRIVERS.spec, &text));
+                }
+            }
+        }
+        drivers
+    }
+
+    fn plugins(&mut self) -> HostConfig {
+        let default = HostConfig::default();
+        let limits = Limits {
+            memory_bytes: self.value(&options::PLUGIN_MEMORY),
+            call_timeout: self.value(&options::PLUGIN_CALL_TIMEOUT),
+            request_timeout: self.value(&options::PLUGIN_REQUEST_TIMEOUT),
+            response_bytes: self.value(&options::PLUGIN_RESPONSE),
+            rows_per_call: self.value(&options::PLUGIN_ROWS),
+            row_bytes_per_call: self.value(&options::PLUGIN_ROW_MEMORY),
+            ..default.limits
+        };
+        HostConfig {
+            cache_folder: self.optional(&options::PLUGIN_CACHE),
+            guest_threads: self.optional(&options::PLUGIN_THREADS).unwrap_or(default.guest_threads),
+            limits,
+            allowed_hosts: self.value(&options::ALLOWED_HOSTS),
+            only_hosts: self.value(&options::ONLY_HOSTS),
+            allowed_files: self.value(&options::ALLOWED_FILES),
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Configuration: `congress.conf`, the command line, the environment.
+//!
+//! Files follow the rules of the original's library, so that an operator's file works as it is
+//! ([`ini`], [`substitution`], [`layers`]). All options stand in one table ([`options`]); [`load`]
+//! turns their values into a [`Config`] and collects everything that is wrong with them, instead
+//! of stopping at the first. What is unknown, or known and without effect, is a warning and never
+//! fatal.
+//!
+//! Without any file the server runs on its embedded default: see [`Config::embedded`].
+
+mod cli;
+mod database_url;
+mod embedded;
+mod environment;
+mod files;
+mod ini;
+mod known;
+mod layers;
+mod load;
+mod options;
+mod print;
+mod problem;
+mod substitution;
+#[cfg(test)]
+mod tests;
+mod transport_url;
+mod types;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use congress_plugins::HostConfig;
+use congress_store::Location;
+
+pub use cli::Cli;
+pub use embedded::StateFolderError;
+pub use environment::Environment;
+pub use load::{Loaded, load};
+pub use problem::{ConfigError, Origin, Problem};
+pub use transport_url::{BrokerHost, Transport, TransportUrl};
+
+/// What the server is to do, checked and complete.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Whether there was no configuration file, so that the server runs on its embedded default:
+    /// an SQLite file and the in-process bus in a state folder, on loopback, without
+    /// authentication. The server must say so when it starts.
+    pub embedded: bool,
+    /// The state folder of the embedded default ([`Config::create_state_folder`]); none otherwise.
+    pub state_folder: Option<PathBuf>,
+    /// The configuration files that were read, in order.
+    pub files: Vec<PathBuf>,
+    /// What this process does.
+    pub roles: Roles,
+    /// This node's id, unique on the bus (except among datasource nodes).
+    pub node_id: String,
+    /// Address or name on which the API listens.
+    pub bind_host: String,
+    /// Port on which the API listens; 0 for any.
+    pub bind_port: u16,
+    /// Who may use the API.
+    pub auth_strategy: AuthStrategy,
+    /// Largest body of a request, in bytes.
+    pub max_request_body_size: usize,
+    /// Whether characters outside ASCII are dropped from rows, as the original does.
+    pub ascii_only_rows: bool,
+    /// Where log lines go.
+    pub log: LogConfig,
+    /// Where the database is.
+    pub database: Location,
+    /// The folder of the key that seals secrets.
+    pub encryption_key_path: PathBuf,
+    /// How nodes reach each other. Only the in-process bus passes the checks of this version.
+    pub transport: TransportUrl,
+    /// Time limits of calls between nodes.
+    pub timeouts: Timeouts,
+    /// The datasources role.
+    pub datasources: DatasourcesConfig,
+    /// The host of drivers: limits and grants.
+    pub plugins: HostConfig,
+}
+
+/// What a process does. At least one is true.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Roles {
+    /// Serves the REST API.
+    pub api: bool,
+    /// Runs the policy engine.
+    pub policy_engine: bool,
+    /// Runs the datasources.
+    pub datasources: bool,
+}
+
+impl Roles {
+    /// Whether this process does all there is to do.
+    pub fn all(self) -> bool {
+        self.api && self.policy_engine && self.datasources
+    }
+}
+
+/// Who may use the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AuthStrategy {
+    /// Whoever can reach it.
+    NoAuth,
+}
+
+/// Where log lines go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// Whether details for developers are logged too.
+    pub debug: bool,
+    /// The log file; standard error if there is none.
+    pub file: Option<PathBuf>,
+    /// Whether each line is a JSON object.
+    pub json: bool,
+}
+
+/// Time limits of calls between nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Of a call to another service, if nothing else is said.
+    pub call: Duration,
+    /// Of long calls: queries, rule insertion, datasource creation, actions.
+    pub long_call: Duration,
+}
+
+/// The datasources role.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DatasourcesConfig {
+    /// How often the running datasources are compared with the database.
+    pub sync_period: Duration,
+    /// Whether actions are executed; otherwise they are logged only.
+    pub execute_actions: bool,
+    /// Folders with drivers (`*.wasm`), in order of preference. They need not exist.
+    pub driver_path: Vec<PathBuf>,
+    /// Ids of drivers that must not be loaded.
+    pub disabled_drivers: Vec<String>,
+    /// Drivers outside these folders.
+    pub custom_drivers: Vec<CustomDriver>,
+}
+
+/// A driver that the configuration names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CustomDriver {
+    /// The id under which it is to be known.
+    pub name: String,
+    /// The component's file.
+    pub path: PathBuf,
+}

@@ -1,0 +1,167 @@
+//! The table of options: every option that has an effect, in one place.
+//!
+//! `congress.conf` of the original knows many more; [`super::known`] lists those.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use congress_plugins::AllowedHost;
+
+use super::types::{self, Type};
+
+/// What is known of an option, whatever its type.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Spec {
+    pub(super) section: &'static str,
+    pub(super) name: &'static str,
+    /// As it would stand in a file; `None` if there is no value unless one is given.
+    pub(super) default: Option<&'static str>,
+    /// Older sections and names, used when the proper one is absent.
+    pub(super) deprecated: &'static [(&'static str, &'static str)],
+    /// A URL that may hold a password.
+    pub(super) is_url: bool,
+    /// One or two sentences for operators.
+    pub(super) help: &'static str,
+}
+
+/// An option and its type.
+pub(super) struct Opt<T> {
+    pub(super) spec: Spec,
+    pub(super) r#type: Type<T>,
+}
+
+macro_rules! options {
+    ($(
+        [$section:literal] $name:literal $constant:ident: $type:ty = $reader:ident, $default:expr,
+            $help:literal $(, was $($old_section:literal $old_name:literal)+)? $(, url = $url:literal)?;
+    )*) => {
+        $(
+            pub(super) const $constant: Opt<$type> = Opt {
+                spec: Spec {
+                    section: $section,
+                    name: $name,
+                    default: $default,
+                    deprecated: &[$($(($old_section, $old_name)),+)?],
+                    is_url: false $(|| $url)?,
+                    help: $help,
+                },
+                r#type: types::$reader,
+            };
+        )*
+
+        /// All options, section by section.
+        pub(super) const ALL: &[Spec] = &[$($constant.spec),*];
+
+        /// Options whose default is not of their type.
+        #[cfg(test)]
+        fn with_wrong_default() -> Vec<&'static str> {
+            let mut wrong = Vec::new();
+            $(
+                if $constant.spec.default.is_some_and(|text| ($constant.r#type.read)(text).is_none()) {
+                    wrong.push($name);
+                }
+            )*
+            wrong
+        }
+    };
+}
+
+options! {
+    ["DEFAULT"] "bind_host" BIND_HOST: String = TEXT, Some("0.0.0.0"),
+        "Address or name on which the API listens.";
+    ["DEFAULT"] "bind_port" BIND_PORT: u16 = PORT, Some("1789"),
+        "Port on which the API listens.";
+    ["DEFAULT"] "auth_strategy" AUTH_STRATEGY: String = TEXT, Some("keystone"),
+        "Who may use the API: keystone, or noauth for whoever can reach it.";
+    ["DEFAULT"] "api" API: bool = BOOLEAN, Some("false"),
+        "Run the API. A process without any of the three roles runs all of them.";
+    ["DEFAULT"] "policy_engine" POLICY_ENGINE: bool = BOOLEAN, Some("false"),
+        "Run the policy engine.";
+    ["DEFAULT"] "datasources" DATASOURCES: bool = BOOLEAN, Some("false"),
+        "Run the datasources.";
+    ["DEFAULT"] "node_id" NODE_ID: String = TEXT, None,
+        "This node's id, unique on the bus. The host's name, unless given.";
+    ["DEFAULT"] "debug" DEBUG: bool = BOOLEAN, Some("false"),
+        "Log details for developers too.";
+    ["DEFAULT"] "log_file" LOG_FILE: PathBuf = PATH, None,
+        "Log to this file instead of standard error.", was "DEFAULT" "logfile";
+    ["DEFAULT"] "log_dir" LOG_DIR: PathBuf = PATH, None,
+        "Folder of the log file, if that is relative; alone: log to congress-server.log in it.",
+        was "DEFAULT" "logdir";
+    ["DEFAULT"] "use_json" USE_JSON: bool = BOOLEAN, Some("false"),
+        "Write each log line as a JSON object.";
+    ["DEFAULT"] "driver_path" DRIVER_PATH: Vec<PathBuf> = PATHS,
+        Some("/usr/lib/congress/drivers:/etc/congress/drivers"),
+        "Folders with drivers (*.wasm), separated by colons.";
+    ["DEFAULT"] "disabled_drivers" DISABLED_DRIVERS: Vec<String> = LIST, Some(""),
+        "Ids of drivers that must not be loaded.";
+    ["DEFAULT"] "custom_driver_endpoints" CUSTOM_DRIVERS: Vec<String> = LIST, Some(""),
+        "Drivers outside these folders: name=/path/driver.wasm.";
+    ["DEFAULT"] "datasource_sync_period" SYNC_PERIOD: Duration = SECONDS, Some("60"),
+        "Seconds between comparisons of the running datasources with the database.";
+    ["DEFAULT"] "enable_execute_action" EXECUTE_ACTIONS: bool = BOOLEAN, Some("true"),
+        "Execute actions. Otherwise they are logged only.";
+    ["DEFAULT"] "ascii_only_rows" ASCII_ONLY_ROWS: bool = BOOLEAN, Some("false"),
+        "Drop characters outside ASCII from rows, as the original does.";
+    ["DEFAULT"] "encryption_key_path" ENCRYPTION_KEY_PATH: PathBuf = PATH,
+        Some("/etc/congress/keys"),
+        "Folder of the key that seals secrets in the database. All datasource nodes need the same.";
+    ["DEFAULT"] "transport_url" TRANSPORT_URL: String = TEXT, Some("rabbit://"),
+        "How nodes reach each other: rabbit://user:password@host:port/vhost, or memory:// for one \
+         process with all roles.", url = true;
+    ["DEFAULT"] "rpc_response_timeout" RPC_RESPONSE_TIMEOUT: Duration = SECONDS, Some("60"),
+        "Seconds after which a call to another node fails.";
+
+    ["database"] "connection" CONNECTION: String = TEXT, Some("sqlite://"),
+        "The database: sqlite:////path/file, or sqlite:// for one in memory.",
+        was "DEFAULT" "sql_connection" "DATABASE" "sql_connection" "sql" "connection", url = true;
+
+    ["dse"] "long_timeout" LONG_TIMEOUT: Duration = SECONDS, Some("120"),
+        "Seconds after which long calls fail: queries, rule insertion, datasource creation, actions.";
+
+    ["oslo_middleware"] "max_request_body_size" MAX_REQUEST_BODY_SIZE: usize = COUNT,
+        Some("114688"),
+        "Largest body of a request, in bytes.";
+
+    ["plugins"] "cache_path" PLUGIN_CACHE: PathBuf = PATH, Some("/var/cache/congress"),
+        "Folder in which compiled drivers are kept between starts.";
+    ["plugins"] "threads" PLUGIN_THREADS: usize = COUNT, None,
+        "Threads on which drivers run. As many as there are processors (2 to 8), unless given.";
+    ["plugins"] "memory_limit_mb" PLUGIN_MEMORY: usize = MEBIBYTES, Some("64"),
+        "Memory of one driver call, in MiB.";
+    ["plugins"] "call_timeout" PLUGIN_CALL_TIMEOUT: Duration = SECONDS, Some("60"),
+        "Seconds after which a driver call fails.";
+    ["plugins"] "request_timeout" PLUGIN_REQUEST_TIMEOUT: Duration = SECONDS, Some("30"),
+        "Seconds after which a request of a driver fails.";
+    ["plugins"] "response_limit_mb" PLUGIN_RESPONSE: usize = MEBIBYTES, Some("64"),
+        "Largest body of a response to a driver, in MiB.";
+    ["plugins"] "rows_limit" PLUGIN_ROWS: usize = COUNT, Some("1000000"),
+        "Most rows that one driver call may give.";
+    ["plugins"] "rows_limit_mb" PLUGIN_ROW_MEMORY: usize = MEBIBYTES, Some("512"),
+        "Memory that the rows of one driver call may take, in MiB.";
+    ["plugins"] "allowed_hosts" ALLOWED_HOSTS: Vec<AllowedHost> = HOSTS, Some(""),
+        "Hosts that no datasource's configuration suffices to reach: loopback, link-local and \
+         metadata addresses.";
+    ["plugins"] "only_hosts" ONLY_HOSTS: Vec<AllowedHost> = HOSTS, Some(""),
+        "If given, drivers reach these hosts and those in allowed_hosts, and no others.";
+    ["plugins"] "allowed_files" ALLOWED_FILES: Vec<PathBuf> = ABSOLUTE_PATHS, Some(""),
+        "Files and folders that drivers may read.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_of_their_options_types() {
+        assert_eq!(with_wrong_default(), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn names_are_unique() {
+        let mut names: Vec<_> = ALL.iter().map(|spec| (spec.section, spec.name)).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), ALL.len());
+    }
+}

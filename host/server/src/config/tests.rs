@@ -1,0 +1,346 @@
+//! Whole configurations: files, environment and command line together.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use congress_store::Location;
+use tempfile::TempDir;
+
+use super::*;
+
+/// A folder in which configuration files are looked for, and surroundings that know only it.
+struct Setting {
+    folder: TempDir,
+    environment: Environment,
+}
+
+impl Setting {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let environment = Environment {
+            home: Some(folder.path().join("home")),
+            host_name: "host".into(),
+            config_folders: vec![folder.path().join("first"), folder.path().join("second")],
+            ..Environment::default()
+        };
+        Self { folder, environment }
+    }
+
+    fn with(content: &str) -> Self {
+        let setting = Self::new();
+        setting.write("first/congress.conf", content);
+        setting
+    }
+
+    /// Enough to be accepted by this version.
+    const MINIMAL: &str = "[DEFAULT]\nauth_strategy = noauth\ntransport_url = memory://\n";
+
+    fn minimal(more: &str) -> Self {
+        Self::with(&format!("{}{more}", Self::MINIMAL))
+    }
+
+    fn write(&self, name: &str, content: &str) -> String {
+        let path = self.path(name);
+        fs::create_dir_all(Path::new(&path).parent().unwrap()).unwrap();
+        fs::write(&path, content).unwrap();
+        path
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
+    }
+
+    fn set(&mut self, variable: &str, value: &str) {
+        self.environment.variables.insert(variable.into(), value.into());
+    }
+
+    fn load(&self, args: &[&str]) -> Result<Loaded, ConfigError> {
+        let cli = Cli::read(["congress-server"].iter().chain(args)).unwrap();
+        load(&cli, &self.environment)
+    }
+
+    fn config(&self, args: &[&str]) -> Config {
+        self.load(args).unwrap().config
+    }
+
+    fn problems(&self, args: &[&str]) -> Vec<String> {
+        match self.load(args).unwrap_err() {
+            ConfigError::Invalid(problems) => problems.iter().map(ToString::to_string).collect(),
+            other => panic!("{other}"),
+        }
+    }
+
+    fn warnings(&self, args: &[&str]) -> Vec<String> {
+        self.load(args).unwrap().warnings.iter().map(ToString::to_string).collect()
+    }
+}
+
+#[test]
+fn without_files_everything_is_in_the_state_folder() {
+    let setting = Setting::new();
+    let loaded = setting.load(&[]).unwrap();
+    let config = &loaded.config;
+    let state = setting.folder.path().join("home/.local/state/congress");
+    assert!(config.embedded && config.files.is_empty());
+    assert_eq!(config.state_folder.as_ref(), Some(&state));
+    assert_eq!((config.bind_host.as_str(), config.bind_port), ("127.0.0.1", 1789));
+    assert_eq!(config.database, Location::SqliteFile(state.join("congress.sqlite")));
+    assert_eq!(config.encryption_key_path, state.join("keys"));
+    assert_eq!(config.datasources.driver_path[0], state.join("drivers"));
+    assert_eq!(config.plugins.cache_folder, Some(state.join("cache")));
+    assert!(config.transport.is_in_process() && config.roles.all());
+    assert_eq!(config.node_id, "host");
+    assert_eq!(loaded.warnings, []);
+
+    assert!(!state.exists(), "loading makes nothing");
+    config.create_state_folder().unwrap();
+    config.create_state_folder().unwrap();
+    assert!(state.join("drivers").is_dir());
+}
+
+#[test]
+fn the_state_folder_can_be_chosen() {
+    let mut setting = Setting::new();
+    let chosen = |setting: &Setting, args: &[&str]| setting.config(args).state_folder.unwrap();
+    setting.set("XDG_STATE_HOME", "/xdg");
+    assert_eq!(chosen(&setting, &[]), Path::new("/xdg/congress"));
+    setting.environment.is_root = true;
+    assert_eq!(chosen(&setting, &[]), Path::new("/var/lib/congress"));
+    setting.set("CONGRESS_STATE_DIR", "/variable");
+    assert_eq!(chosen(&setting, &[]), Path::new("/variable"));
+    assert_eq!(chosen(&setting, &["--state-dir", "/option"]), Path::new("/option"));
+    assert!(chosen(&setting, &["--state-dir", "relative"]).is_absolute());
+
+    let homeless = Setting { environment: Environment::default(), ..Setting::new() };
+    assert!(matches!(homeless.load(&[]), Err(ConfigError::NoStateFolder)));
+}
+
+#[test]
+fn options_of_the_embedded_default_can_be_changed() {
+    let mut setting = Setting::new();
+    setting.set("OS_DEFAULT__BIND_PORT", "0");
+    setting.set("OS_DEFAULT__DRIVER_PATH", "/drivers");
+    let config = setting.config(&["--node-id", "n"]);
+    assert!(config.embedded);
+    assert_eq!((config.bind_port, config.node_id.as_str()), (0, "n"));
+    assert_eq!(config.datasources.driver_path, [Path::new("/drivers")]);
+}
+
+#[test]
+fn a_state_folder_that_cannot_be_made_is_named() {
+    let setting = Setting::new();
+    let file = setting.write("file", "");
+    let config = setting.config(&["--state-dir", &format!("{file}/state")]);
+    let error = config.create_state_folder().unwrap_err().to_string();
+    assert!(error.contains(&format!("{file}/state")) && error.contains("--state-dir"), "{error}");
+}
+
+#[test]
+fn the_environment_wins_over_the_command_line_and_that_over_files() {
+    let mut setting = Setting::minimal("node_id = file\nbind_port = 1\ndebug = true\n");
+    assert_eq!(setting.config(&[]).node_id, "file");
+    assert!(setting.config(&[]).log.debug);
+    assert_eq!(setting.config(&["--node-id", "option"]).node_id, "option");
+    assert!(!setting.config(&["--nodebug"]).log.debug);
+    setting.set("OS_DEFAULT__NODE_ID", "variable");
+    setting.set("OS_DSE__LONG_TIMEOUT", "0.5");
+    let config = setting.config(&["--node-id", "option"]);
+    assert_eq!(config.node_id, "variable");
+    assert_eq!(config.timeouts.long_call, Duration::from_millis(500));
+}
+
+#[test]
+fn files_are_found_in_order_and_later_ones_win() {
+    let setting = Setting::minimal("node_id = 1\nbind_port = 1\ndatasource_sync_period = 1\n");
+    setting.write("second/congress.conf", "[DEFAULT]\nbind_host = never\n");
+    let second = setting.write("second/congress-server.conf", "[DEFAULT]\nnode_id = 2\n");
+    let folder = setting.write("first/congress.conf.d/b.conf", "[DEFAULT]\nbind_port = 3\n");
+    setting.write("first/congress.conf.d/a.conf", "[DEFAULT]\nbind_port = 2\n");
+    setting.write("first/congress.conf.d/c.txt", "no configuration");
+    let config = setting.config(&[]);
+    assert_eq!((config.node_id.as_str(), config.bind_port), ("2", 3));
+    assert_eq!(config.datasources.sync_period, Duration::from_secs(1));
+    assert_eq!(config.files.len(), 4);
+    assert_eq!(config.files[1], Path::new(&second));
+    assert_eq!(config.files[3], Path::new(&folder));
+    assert!(!config.embedded && config.state_folder.is_none());
+}
+
+#[test]
+fn named_files_replace_those_of_the_usual_places() {
+    let setting = Setting::minimal("node_id = usual\n");
+    let a = setting.write("a", &format!("{}node_id = a\nbind_port = 1\n", Setting::MINIMAL));
+    let b = setting.write("b", "[DEFAULT]\nnode_id = b\n");
+    setting.write("d/x.conf", "[DEFAULT]\nbind_port = 2\nnode_id = d\n");
+    let folder = setting.path("d");
+    let config =
+        setting.config(&["--config-file", &a, "--config-dir", &folder, "--config-file", &b]);
+    assert_eq!((config.node_id.as_str(), config.bind_port), ("b", 2));
+    let config =
+        setting.config(&["--config-file", &a, "--config-file", &b, "--config-dir", &folder]);
+    assert_eq!(config.node_id, "d");
+}
+
+#[test]
+fn files_that_are_not_there_are_named() {
+    let setting = Setting::new();
+    let error = setting.load(&["--config-file", "/x", "--config-dir", "/y"]).unwrap_err();
+    assert_eq!(error.to_string(), "Failed to find some config files: /x, /y");
+    let error = setting.load(&["--config-file", &setting.path("")]).unwrap_err();
+    assert!(error.to_string().contains("directory"), "{error}");
+}
+
+#[test]
+fn everything_wrong_is_reported_at_once() {
+    let setting = Setting::minimal(
+        "bind_port = abc\ndebug = t\nlog_file = $nowhere\nno assignment\n[dse]\nlong_timeout = -1\n\
+         [plugins]\nallowed_hosts = http://x/\n[database]\nconnection = mysql://u:secret@h/d\n",
+    );
+    let file = setting.path("first/congress.conf");
+    let problems = setting.problems(&[]);
+    let expected = [
+        "7: neither a section, a comment nor 'key = value'",
+        "4: [DEFAULT] bind_port = \"abc\" is not a port: a number from 0 to 65535",
+        "6: [DEFAULT] log_file: no such option nowhere to refer to; write $$ for a dollar sign",
+        "5: [DEFAULT] debug = \"t\" is not a boolean: true, false, yes, no, on, off, 1 or 0",
+        "13: [database] connection names a mysql database, but this version has SQLite only",
+        "9: [dse] ping_timeout = \"-1\" is not a number of seconds above 0",
+        "11: [plugins] allowed_hosts = \"http://x/\" is not hosts, separated by commas",
+    ];
+    assert_eq!(problems.len(), expected.len(), "{problems:#?}");
+    for (problem, expected) in problems.iter().zip(expected) {
+        assert!(problem.starts_with(&format!("{file}:{expected}")), "{problem}\n{expected}");
+    }
+    assert!(!problems.join("").contains("secret"));
+    let error = setting.load(&[]).unwrap_err().to_string();
+    assert!(error.starts_with("the configuration has 7 errors:\n  "), "{error}");
+}
+
+#[test]
+fn what_this_version_does_not_have_is_refused_and_explained() {
+    let problems = Setting::with("").problems(&[]);
+    assert_eq!(problems.len(), 2);
+    assert!(
+        problems[0].starts_with("default: [DEFAULT] auth_strategy is keystone"),
+        "{problems:?}"
+    );
+    assert!(problems[0].contains("set auth_strategy = noauth"));
+    assert!(problems[1].starts_with("default: [DEFAULT] transport_url names RabbitMQ"));
+    assert!(problems[1].contains("set transport_url = memory://"));
+
+    let problems = Setting::minimal("").problems(&["--api"]);
+    assert!(problems[0].contains("has not all roles"), "{problems:?}");
+    let config = Setting::minimal("api = true\n").config(&["--policy-engine", "--datasources"]);
+    assert!(config.roles.all());
+}
+
+#[test]
+fn references_between_options() {
+    let setting = Setting::minimal(
+        "node_id = ${host_part}x\nlog_dir = /var/log/$node_id\n[database]\n\
+         connection = sqlite:///$DEFAULT.log_dir/pa$$word.db\n",
+    );
+    let problems = setting.problems(&[]);
+    assert!(problems[0].contains("no such option host_part"), "{problems:?}");
+
+    let setting = Setting::minimal(
+        "node_id = n\nlog_dir = /var/log/$node_id\n[database]\n\
+         connection = sqlite:///$DEFAULT.log_dir/pa$$word.db\n[plugins]\ncache_path = $log_dir\n",
+    );
+    let config = setting.config(&[]);
+    assert_eq!(config.database, Location::SqliteFile("/var/log/n/pa$word.db".into()));
+    assert_eq!(config.plugins.cache_folder, Some("/var/log/n".into()));
+    assert_eq!(config.log.file, Some("/var/log/n/congress-server.log".into()));
+
+    let setting = Setting::minimal("log_file = $log_dir\nlog_dir = $log_file\n");
+    assert!(setting.problems(&[])[0].contains("leads back to itself"));
+}
+
+#[test]
+fn old_names_work_and_are_mentioned() {
+    let setting = Setting::minimal("sql_connection = sqlite:////old.db\nlogdir = /logs\n");
+    let config = setting.config(&["--log-file", "x.log"]);
+    assert_eq!(config.database, Location::SqliteFile("/old.db".into()));
+    assert_eq!(config.log.file, Some("/logs/x.log".into()));
+    let warnings = setting.warnings(&[]).join("\n");
+    assert!(
+        warnings.contains("[DEFAULT] sql_connection is an old name; use [database] connection")
+    );
+    let both = Setting::minimal(
+        "sql_connection = sqlite:////old\n[database]\nconnection = sqlite:////new\n",
+    );
+    assert_eq!(both.config(&[]).database, Location::SqliteFile("/new".into()));
+}
+
+#[test]
+fn warnings_never_keep_the_server_from_starting() {
+    let setting = Setting::minimal(
+        "bind_prot = 1\napi_workers = 4\ncustom_driver_endpoints = a=/d/a.wasm, b=mod:Class\n",
+    );
+    let loaded = setting.load(&["--use-syslog", "--state-dir", "/s"]).unwrap();
+    let drivers = &loaded.config.datasources.custom_drivers;
+    assert_eq!(drivers, &[CustomDriver { name: "a".into(), path: "/d/a.wasm".into() }]);
+    let warnings = loaded.warnings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    for expected in [
+        "congress.conf:4: [DEFAULT] bind_prot is not a known option",
+        "congress.conf:5: [DEFAULT] api_workers has no effect",
+        "congress.conf:6: [DEFAULT] custom_driver_endpoints has \"b=mod:Class\", which is left out",
+        "command line: --use-syslog has no effect",
+        "command line: --state-dir has no effect",
+        "default: [database] connection is a database in memory: nothing survives a restart",
+    ] {
+        assert!(warnings.contains(expected), "{expected}\n{warnings}");
+    }
+    assert_eq!(loaded.warnings.len(), 6, "{warnings}");
+}
+
+#[test]
+fn empty_values() {
+    let setting =
+        Setting::minimal("bind_port =\nnode_id =\ndisabled_drivers =\n[plugins]\ncache_path =\n");
+    let config = setting.config(&[]);
+    assert_eq!((config.bind_port, config.node_id.as_str()), (1789, "host"));
+    assert!(config.datasources.disabled_drivers.is_empty());
+    assert_eq!(config.plugins.cache_folder, None);
+}
+
+#[test]
+fn limits_and_grants_of_drivers() {
+    let config = Setting::minimal(
+        "[plugins]\nthreads = 3\nmemory_limit_mb = 16\ncall_timeout = 2\nrows_limit = 10\n\
+         allowed_hosts = 127.0.0.1:5000\nallowed_files = /etc/passwd, /srv\n",
+    )
+    .config(&[]);
+    assert_eq!(config.plugins.guest_threads, 3);
+    assert_eq!(config.plugins.limits.memory_bytes, 16 << 20);
+    assert_eq!(config.plugins.limits.call_timeout, Duration::from_secs(2));
+    assert_eq!(config.plugins.limits.rows_per_call, 10);
+    assert_eq!(config.plugins.allowed_hosts.len(), 1);
+    assert_eq!(config.plugins.allowed_files, [Path::new("/etc/passwd"), Path::new("/srv")]);
+}
+
+/// The table of options and the plugin host state the same defaults.
+#[test]
+fn default_limits_are_the_hosts_own() {
+    let ours = Setting::minimal("").config(&[]).plugins.limits;
+    let theirs = congress_plugins::Limits::default();
+    assert_eq!(format!("{ours:?}"), format!("{theirs:?}"));
+}
+
+#[test]
+fn the_printed_configuration_reads_back_as_it_was() {
+    let setting = Setting::minimal("node_id = a$$b\ndisabled_drivers = x,\n y\n");
+    let loaded = setting.load(&["--debug"]).unwrap();
+    let printed = loaded.print();
+    assert!(printed.contains("# from: command line\ndebug = true\n"), "{printed}");
+    assert!(printed.contains("congress.conf:4\nnode_id = a$$b\n"), "{printed}");
+    assert!(printed.contains("# not set\n# log_file =\n"), "{printed}");
+
+    let copy = Setting::with(&printed);
+    let again = copy.load(&[]).unwrap();
+    assert_eq!(again.config.node_id, "a$b");
+    assert_eq!(again.config.datasources, loaded.config.datasources);
+    assert_eq!(again.config.database, loaded.config.database);
+    assert!(again.config.log.debug);
+}

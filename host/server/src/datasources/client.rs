@@ -1,0 +1,358 @@
+//! How the API reaches drivers and datasources, wherever they run.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use congress_bus::{Bus, CallError};
+use congress_plugins::ConfigValues;
+use congress_store::{At, KeyRing, NewDatasource, Store};
+use congress_table::TableSchema;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::views::{self, CatalogueEntry, DriverSummary};
+use super::wire::{DatasourceCall, Execution, MANAGER, ManagerCall, ask};
+use super::check;
+use crate::engine::EngineHandle;
+use crate::failure::{Answer, Failure, Named, Status};
+use crate::python;
+
+/// A datasource to be created, as posted.
+#[derive(Clone, Debug)]
+pub struct DatasourceRequest {
+    /// An id chosen by the client.
+    pub id: Option<String>,
+    /// Its name; empty if none was given.
+    pub name: Option<String>,
+    /// Its driver's id.
+    pub driver: Option<String>,
+    /// For people.
+    pub description: Option<String>,
+    /// Whether it is to run.
+    pub enabled: bool,
+    /// Its configuration.
+    pub config: Option<ConfigValues>,
+}
+
+/// The way to drivers and datasources. Cheap to clone.
+#[derive(Clone)]
+pub struct Client {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Store,
+    keys: KeyRing,
+    bus: Arc<dyn Bus>,
+    engine: EngineHandle,
+    /// For answers that take the driver's time.
+    long_timeout: Duration,
+    timeout: Duration,
+}
+
+impl Client {
+    /// A client. `timeout` bounds ordinary calls, `long_timeout` those that wait for a driver.
+    pub fn new(
+        store: Store,
+        keys: KeyRing,
+        bus: Arc<dyn Bus>,
+        engine: EngineHandle,
+        timeout: Duration,
+        long_timeout: Duration,
+    ) -> Self {
+        Self { inner: Arc::new(Inner { store, keys, bus, engine, long_timeout, timeout }) }
+    }
+
+    /// All drivers, by id.
+    pub async fn drivers(&self) -> Answer<Vec<DriverSummary>> {
+        let drivers = self.inner.store.drivers().await.map_err(failure)?;
+        drivers
+            .into_iter()
+            .map(|driver| {
+                let CatalogueEntry { metadata, world } = entry(&driver)?;
+                Ok(DriverSummary {
+                    id: driver.id,
+                    description: metadata.description,
+                    version: metadata.version,
+                    world,
+                    hash: driver.hash,
+                })
+            })
+            .collect()
+    }
+
+    /// A driver with its options and tables.
+    pub async fn driver(&self, id: &str) -> Answer<Value> {
+        Ok(views::driver(&self.catalogue(id).await?.ok_or_else(|| no_driver(id))?.metadata))
+    }
+
+    /// All datasources, secrets hidden.
+    pub async fn list(&self) -> Answer<Vec<Value>> {
+        let entries = self.inner.store.drivers().await.map_err(failure)?;
+        let entries: std::collections::HashMap<_, _> = entries
+            .iter()
+            .filter_map(|driver| Some((driver.id.as_str(), entry(driver).ok()?.metadata)))
+            .collect();
+        let rows = self.inner.store.datasources().await.map_err(failure)?;
+        Ok(rows.iter().map(|row| views::datasource(row, entries.get(row.driver.as_str()))).collect())
+    }
+
+    /// A datasource, secrets hidden.
+    pub async fn get(&self, id_or_name: &str) -> Answer<Value> {
+        let row = self.row(id_or_name).await?.ok_or_else(|| no_datasource(id_or_name))?;
+        let entry = self.catalogue(&row.driver).await?;
+        Ok(views::datasource(&row, entry.as_ref().map(|entry| &entry.metadata)))
+    }
+
+    /// Creates a datasource and starts it. If it cannot start it is not kept.
+    pub async fn create(&self, request: DatasourceRequest) -> Answer<Value> {
+        let inner = &self.inner;
+        let id = request.id.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
+        let entry = match &request.driver {
+            Some(driver) => self.catalogue(driver).await?,
+            None => None,
+        };
+        let Some(CatalogueEntry { metadata, .. }) = entry else {
+            let posted = json!({
+                "id": id, "name": request.name, "driver": request.driver,
+                "description": request.description, "type": null, "enabled": request.enabled,
+                // What is secret in it is not known without the driver.
+                "config": request.config.as_ref().map(|config| {
+                    config.keys().map(|key| (key.clone(), "<hidden>".into())).collect::<ConfigValues>()
+                }),
+            });
+            let text = format!("Invalid driver: {}", python::repr(&posted));
+            return Err(Failure::verbatim(Status::BadRequest, text));
+        };
+        check::config(&metadata, request.config.as_ref().unwrap_or(&ConfigValues::new()))?;
+        let name = request.name.unwrap_or_default();
+        check::name(&name)?;
+        if inner.engine.is_policy(&name).await? {
+            return Err(name_in_use(&name));
+        }
+        if request.enabled {
+            self.manager(&ManagerCall::Ping).await?;
+        }
+        let secrets: Vec<_> = views::secrets(&metadata).collect();
+        let config = inner.keys.seal(request.config, &secrets).map_err(|error| {
+            Failure::verbatim(Status::BadRequest, error.to_string())
+        })?;
+        let new = NewDatasource {
+            id: Some(id),
+            name: name.clone(),
+            driver: metadata.id.clone(),
+            description: request.description,
+            enabled: request.enabled,
+            config,
+        };
+        let row = match inner.store.create_datasource(new, At::Any).await {
+            Ok(committed) => committed.value,
+            Err(congress_store::Error::Conflict { .. }) => return Err(name_in_use(&name)),
+            Err(error) => return Err(failure(error)),
+        };
+        if row.enabled {
+            let call = ManagerCall::Start { id: row.id.clone() };
+            if let Err(reason) = self.manager(&call).await {
+                self.withdraw(&row.id).await;
+                return Err(if reason.status == Status::Unavailable {
+                    reason
+                } else {
+                    let reason = reason.message.trim_start_matches("Bad Request::").to_owned();
+                    Failure::verbatim(
+                        Status::BadRequest,
+                        format!("Datasource service: {name} creation fails. {reason}"),
+                    )
+                });
+            }
+        }
+        inner.engine.catch_up().await;
+        Ok(views::datasource(&row, Some(&metadata)))
+    }
+
+    /// Takes back a datasource that could not start.
+    async fn withdraw(&self, id: &str) {
+        if let Err(error) = self.inner.store.delete_datasource(id, At::Any).await {
+            tracing::error!(datasource = %id, %error, "cannot remove a datasource that did not start");
+        }
+        // Its task, if there is one, ends now or at the manager's next comparison.
+        let _ = self.manager(&ManagerCall::Stop { id: id.to_owned() }).await;
+    }
+
+    /// Deletes a datasource with its rows.
+    pub async fn delete(&self, id_or_name: &str) -> Answer<()> {
+        let row = self.row(id_or_name).await?.ok_or_else(|| no_datasource(id_or_name))?;
+        self.manager(&ManagerCall::Ping).await?;
+        match self.inner.store.delete_datasource(&row.id, At::Any).await {
+            Ok(_) => {}
+            Err(congress_store::Error::NotFound { .. }) => return Err(no_datasource(id_or_name)),
+            Err(error) => return Err(failure(error)),
+        }
+        // It is deleted: should the manager have gone away meanwhile, it finds out by itself.
+        let _ = self.manager(&ManagerCall::Stop { id: row.id }).await;
+        self.inner.engine.catch_up().await;
+        Ok(())
+    }
+
+    /// A datasource's tables with their columns.
+    pub async fn schema(&self, d: &str) -> Answer<Value> {
+        let tables = self.tables_of(d, bare_absence).await?;
+        Ok(json!({ "tables": tables.iter().map(views::table).collect::<Vec<_>>() }))
+    }
+
+    /// One table with its columns.
+    pub async fn table_spec(&self, d: &str, table: &str) -> Answer<Value> {
+        let tables = self.tables_of(d, bare_absence).await?;
+        tables.iter().find(|t| t.name == table).map(views::table).ok_or_else(|| {
+            let text = format!("Table '{table}' for datasource '{d}' has no schema ");
+            Failure::plain(Status::NotFound, text)
+        })
+    }
+
+    /// The names of a datasource's tables.
+    pub async fn tables(&self, d: &str) -> Answer<Vec<String>> {
+        Ok(self.tables_of(d, absence).await?.into_iter().map(|table| table.name).collect())
+    }
+
+    /// How a datasource fares.
+    pub async fn status(&self, d: &str) -> Answer<Value> {
+        self.ask(d, &DatasourceCall::Status, self.inner.timeout, bare_absence).await
+    }
+
+    /// What a datasource can be told to do.
+    pub async fn actions(&self, d: &str) -> Answer<Value> {
+        let row = self.row(d).await?.ok_or_else(|| bare_absence(d))?;
+        let entry = self.catalogue(&row.driver).await?.ok_or_else(|| no_driver(&row.driver))?;
+        Ok(views::actions(&entry.metadata))
+    }
+
+    /// The rows of a table.
+    pub async fn rows(&self, d: &str, table: &str) -> Answer<Vec<Vec<Value>>> {
+        let call = DatasourceCall::Rows { table: table.to_owned() };
+        self.ask(d, &call, self.inner.timeout, absence).await
+    }
+
+    /// Replaces the rows of a table by what was pushed.
+    pub async fn replace_rows(&self, d: &str, table: &str, body: Value) -> Answer<()> {
+        let call = DatasourceCall::ReplaceRows { table: table.to_owned(), body };
+        self.ask(d, &call, self.inner.long_timeout, absence).await
+    }
+
+    /// Hands a webhook's payload to the datasource.
+    pub async fn webhook(&self, d: &str, payload: Value) -> Answer<()> {
+        self.ask(d, &DatasourceCall::Webhook { payload }, self.inner.long_timeout, absence).await
+    }
+
+    /// Asks for a poll, without waiting for it.
+    pub async fn request_refresh(&self, d: &str) -> Answer<()> {
+        self.ask(d, &DatasourceCall::Refresh, self.inner.timeout, absence).await
+    }
+
+    /// Runs an action in the background. `args` is an object with `positional` and `named`.
+    pub async fn execute(&self, d: &str, name: String, args: Value) -> Answer<()> {
+        let malformed = || Failure::bare(Named::ExecuteActionArgsSyntax);
+        let mut args = match args {
+            Value::Null => ConfigValues::new(),
+            Value::Object(args) => args,
+            _ => return Err(malformed()),
+        };
+        let positional = match args.remove("positional") {
+            None | Some(Value::Null) => Vec::new(),
+            Some(Value::Array(values)) => values,
+            Some(_) => return Err(malformed()),
+        };
+        let named = match args.remove("named") {
+            None | Some(Value::Null) => ConfigValues::new(),
+            Some(Value::Object(values)) => values,
+            Some(_) => return Err(malformed()),
+        };
+        if name.is_empty() {
+            return Err(Failure::named(Named::ExecuteError, "Action not found"));
+        }
+        let call = DatasourceCall::Execute(Execution { action: name, positional, named });
+        self.ask(d, &call, self.inner.timeout, |d| {
+            Failure::named(Named::ExecuteError, format!("Service {d} not found"))
+        })
+        .await
+    }
+
+    async fn tables_of(&self, d: &str, absent: fn(&str) -> Failure) -> Answer<Vec<TableSchema>> {
+        self.ask(d, &DatasourceCall::Schema, self.inner.timeout, absent).await
+    }
+
+    /// Calls a datasource, found by id or name.
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        d: &str,
+        call: &DatasourceCall,
+        deadline: Duration,
+        absent: impl Fn(&str) -> Failure,
+    ) -> Answer<T> {
+        let row = self.row(d).await?.ok_or_else(|| absent(d))?;
+        let nowhere = |_: &CallError| absent(d);
+        ask(self.inner.bus.as_ref(), &row.name, call, deadline, nowhere).await
+    }
+
+    async fn manager(&self, call: &ManagerCall) -> Answer<()> {
+        let nobody =
+            |error: &CallError| Failure::plain(Status::Unavailable, error);
+        ask(self.inner.bus.as_ref(), MANAGER, call, self.inner.long_timeout, nobody).await
+    }
+
+    async fn row(&self, id_or_name: &str) -> Answer<Option<congress_store::Datasource>> {
+        match self.inner.store.datasource(id_or_name).await {
+            Ok(row) => Ok(Some(row)),
+            Err(congress_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(failure(error)),
+        }
+    }
+
+    async fn catalogue(&self, id: &str) -> Answer<Option<CatalogueEntry>> {
+        match self.inner.store.driver(id).await {
+            Ok(driver) => entry(&driver).map(Some),
+            Err(congress_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(failure(error)),
+        }
+    }
+}
+
+fn entry(driver: &congress_store::Driver) -> Answer<CatalogueEntry> {
+    serde_json::from_value(driver.metadata.clone()).map_err(Failure::internal)
+}
+
+fn no_driver(id: &str) -> Failure {
+    Failure::verbatim(
+        Status::NotFound,
+        format!("Driver not found {id}. Either not supported or disabled by deployer in Congress config"),
+    )
+}
+
+fn no_datasource(id_or_name: &str) -> Failure {
+    Failure::verbatim(Status::NotFound, format!("Datasource not found {id_or_name}"))
+}
+
+fn name_in_use(name: &str) -> Failure {
+    Failure::verbatim(Status::Conflict, format!("Datasource already in use with name {name}"))
+}
+
+/// The answer of routes about tables for a datasource that is not there.
+fn absence(d: &str) -> Failure {
+    Failure::plain(Status::NotFound, format!("service '{d}' could not be found"))
+}
+
+/// The answer of the others, which has no lead.
+fn bare_absence(d: &str) -> Failure {
+    Failure::verbatim(Status::NotFound, format!("service '{d}' could not be found"))
+}
+
+/// A failure of the database, in words that are fit for a client.
+pub(crate) fn failure(error: congress_store::Error) -> Failure {
+    use congress_store::Error;
+    match error {
+        Error::TooLong { .. } => Failure::plain(Status::BadRequest, error),
+        Error::Unavailable { .. } => {
+            tracing::error!(%error, "the database is not available");
+            Failure::plain(Status::Unavailable, "the database is not available; try again later")
+        }
+        other => Failure::internal(other),
+    }
+}

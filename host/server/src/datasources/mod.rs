@@ -1,0 +1,24 @@
+//! Datasources: the role that runs them, and the client through which all others reach them.
+//!
+//! The role ([`Manager`]) keeps one task for every enabled datasource in the database. A task polls
+//! its driver, publishes what changed, and answers calls under the datasource's name. The client
+//! ([`Client`]) works from the database and its driver catalogue alone where it can (listing,
+//! checking configurations, hiding secrets), and over the bus where a running datasource must
+//! answer.
+
+mod check;
+mod client;
+mod drivers;
+mod manager;
+mod status;
+mod task;
+mod views;
+mod wire;
+
+pub use check::lazy_tables;
+pub(crate) use client::failure;
+pub use client::{Client, DatasourceRequest};
+pub use drivers::DriverFolders;
+pub use manager::{Manager, ManagerOptions};
+pub use views::DriverSummary;
+pub use wire::{DatasourceCall, Execution, MANAGER, ManagerCall, ask};

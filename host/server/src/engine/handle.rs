@@ -1,0 +1,181 @@
+//! The handle through which everybody reaches the engine, and what is behind it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use congress_bus::Bus;
+use congress_policy::{Engine, Event, Latest, Snapshot};
+use congress_store::{Revision, Store};
+use tokio::sync::RwLock;
+use tokio_util::sync::CancellationToken;
+
+use super::follow::Followers;
+use super::sync;
+use crate::failure::{Answer, Failure};
+
+/// How the role behaves.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// Drop characters outside ASCII from rows of datasources, as the original did.
+    pub ascii_only_rows: bool,
+    /// How often the database is compared with what is loaded, besides at every change made here.
+    pub sync_period: Duration,
+}
+
+/// The policy engine of this node. Cheap to clone.
+#[derive(Clone)]
+pub struct EngineHandle {
+    pub(super) inner: Arc<Inner>,
+}
+
+pub(super) struct Inner {
+    pub(super) store: Store,
+    pub(super) bus: Arc<dyn Bus>,
+    engine: Mutex<Engine>,
+    /// For readers, who never wait for a change to complete.
+    latest: Latest,
+    /// What of the database is loaded. Written while policies or rules change, so that one write
+    /// is checked, committed and applied before the next.
+    pub(super) loaded: RwLock<Loaded>,
+    pub(super) followers: Followers,
+    pub(super) stop: CancellationToken,
+}
+
+/// What of the database is loaded into the engine.
+#[derive(Default)]
+pub(super) struct Loaded {
+    pub(super) revision: Option<Revision>,
+    /// By id.
+    pub(super) policies: HashMap<String, congress_store::Policy>,
+    /// By id.
+    pub(super) rules: HashMap<String, LoadedRule>,
+    /// Names by id.
+    pub(super) datasources: HashMap<String, String>,
+}
+
+/// A rule of the database.
+pub(super) struct LoadedRule {
+    pub(super) policy: String,
+    pub(super) text: String,
+    /// Why the engine does not have it, if it was refused.
+    pub(super) refused: Option<String>,
+}
+
+impl EngineHandle {
+    /// Loads what the database holds and keeps up with it until `stop`.
+    ///
+    /// Fails if the database cannot be read; nothing is running then.
+    pub async fn start(
+        store: Store,
+        bus: Arc<dyn Bus>,
+        options: EngineOptions,
+        stop: CancellationToken,
+    ) -> Result<Self, congress_store::Error> {
+        let mut engine = Engine::new(congress_policy::Options {
+            ascii_only_rows: options.ascii_only_rows,
+            clock: Arc::new(local_time),
+        });
+        let latest = engine.latest();
+        let inner = Inner {
+            store,
+            bus,
+            engine: Mutex::new(engine),
+            latest,
+            loaded: RwLock::default(),
+            followers: Followers::default(),
+            stop,
+        };
+        let handle = Self { inner: Arc::new(inner) };
+        sync::make_default_policies(&handle.inner.store).await?;
+        handle.inner.clone().catch_up(&mut *handle.inner.loaded.write().await).await?;
+        tokio::spawn(sync::keep_up(handle.clone(), options.sync_period));
+        Ok(handle)
+    }
+
+    /// Loads what has changed in the database. If it cannot be read, what is loaded stays; the next
+    /// comparison comes by itself.
+    pub async fn catch_up(&self) {
+        let mut loaded = self.inner.loaded.write().await;
+        if let Err(error) = self.inner.clone().catch_up(&mut loaded).await {
+            tracing::error!(%error, "cannot read policies from the database; using what is loaded");
+        }
+    }
+
+    /// A state of the engine to read from.
+    pub(super) fn snapshot(&self) -> Snapshot {
+        self.inner.latest.snapshot()
+    }
+
+    /// Runs a query on a state of the engine, on a thread where it may take its time.
+    pub(super) async fn query<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(Snapshot) -> Answer<T> + Send + 'static,
+    ) -> Answer<T> {
+        let snapshot = self.snapshot();
+        tokio::task::spawn_blocking(move || query(snapshot)).await.map_err(Failure::internal)?
+    }
+}
+
+impl Inner {
+    /// The engine, for a moment. Never hold it across an await.
+    pub(super) fn engine(&self) -> MutexGuard<'_, Engine> {
+        // A batch that panics has changed nothing that others rely on: go on serving.
+        self.engine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the engine, which may take a while.
+    pub(super) fn change<T>(&self, change: impl FnOnce(&mut Engine) -> T) -> T {
+        tokio::task::block_in_place(|| change(&mut self.engine()))
+    }
+}
+
+impl Loaded {
+    /// A persisted policy, by id or name.
+    pub(super) fn policy(&self, id_or_name: &str) -> Option<&congress_store::Policy> {
+        self.policies
+            .get(id_or_name)
+            .or_else(|| self.policies.values().find(|policy| policy.name == id_or_name))
+    }
+
+    /// A datasource's name, by id or name.
+    pub(super) fn datasource(&self, id_or_name: &str) -> Option<&str> {
+        self.datasources
+            .get(id_or_name)
+            .or_else(|| self.datasources.values().find(|name| *name == id_or_name))
+            .map(String::as_str)
+    }
+}
+
+/// The local time, which policies see.
+fn local_time() -> time::PrimitiveDateTime {
+    let now = jiff::Zoned::now();
+    let date = now.date();
+    let calendar = u8::try_from(date.month())
+        .ok()
+        .and_then(|month| time::Month::try_from(month).ok())
+        .zip(u8::try_from(date.day()).ok())
+        .and_then(|(month, day)| {
+            time::Date::from_calendar_date(i32::from(date.year()), month, day).ok()
+        });
+    let clock = now.time();
+    let part = |value: i8| u8::try_from(value).unwrap_or_default();
+    let of_day = time::Time::from_hms(
+        part(clock.hour()),
+        part(clock.minute()),
+        part(clock.second()),
+    );
+    time::PrimitiveDateTime::new(
+        calendar.unwrap_or(time::Date::MIN),
+        of_day.unwrap_or(time::Time::MIDNIGHT),
+    )
+}
+
+/// The events that insert or delete a stored rule's text.
+pub(super) fn events(
+    text: &str,
+    insert: bool,
+    policy: &str,
+) -> Result<Vec<Event>, congress_policy::Error> {
+    Event::parse(text, insert, Some(policy))
+}

@@ -1,0 +1,19 @@
+//! The policy engine's role: policies and rules from the database, tables from the bus, answers
+//! for the API.
+//!
+//! The database is the truth. A write is checked against the engine at the revision that it has
+//! loaded, committed if the database still is at that revision, and then applied; otherwise the
+//! engine catches up and checks again. So any number of engines agree without locking tables.
+
+mod cell;
+mod follow;
+mod handle;
+mod policies;
+mod rows;
+mod rules;
+mod sync;
+
+pub use cell::Cell;
+pub use handle::{EngineHandle, EngineOptions};
+pub use policies::{PolicyRequest, PolicyStatus};
+pub use rules::RuleStatus;

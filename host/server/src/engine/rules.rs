@@ -1,0 +1,192 @@
+//! Rules for the API.
+
+use congress_policy::Event;
+use congress_store::{At, Error, NewRule, Rule};
+use serde::Serialize;
+
+use super::handle::{EngineHandle, Loaded, LoadedRule};
+use super::policies::{ATTEMPTS, busy};
+use crate::datasources::failure;
+use crate::failure::{Answer, Failure, Named, Status};
+
+/// What a rule's status shows. Absent fields are left out.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RuleStatus {
+    /// Its id.
+    pub id: String,
+    /// Its comment.
+    pub comment: String,
+    /// Its text as posted.
+    pub original_str: String,
+    /// Its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Only for a rule that has no effect: why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// Where rules are looked for.
+enum Place {
+    /// In a persisted policy of this name.
+    Policy(String),
+    /// In a datasource's policy, which has none.
+    Datasource,
+}
+
+impl EngineHandle {
+    /// The rules of a policy, oldest first, as posted.
+    pub async fn rules(&self, policy: &str) -> Answer<Vec<Rule>> {
+        match self.place(policy).await? {
+            Place::Policy(name) => self.inner.store.rules(&name).await.map_err(failure),
+            Place::Datasource => Ok(Vec::new()),
+        }
+    }
+
+    /// A rule, as posted.
+    pub async fn rule(&self, policy: &str, rule_id: &str) -> Answer<Rule> {
+        let missing = || Failure::verbatim(Status::NotFound, "Not found");
+        let Place::Policy(name) = self.place(policy).await? else { return Err(missing()) };
+        match self.inner.store.rule(&name, rule_id).await {
+            Ok(rule) => Ok(rule),
+            Err(Error::NotFound { .. }) => Err(missing()),
+            Err(error) => Err(failure(error)),
+        }
+    }
+
+    /// A rule and, if it has no effect, why.
+    pub async fn rule_status(&self, policy: &str, rule_id: &str) -> Answer<RuleStatus> {
+        let rule = self.rule(policy, rule_id).await?;
+        let loaded = self.inner.loaded.read().await;
+        let refused = loaded.rules.get(&rule.id).and_then(|rule| rule.refused.clone());
+        let waits = || {
+            let engine = self.inner.engine();
+            let same = |event: &Event| {
+                *event.source == *rule.rule && event.policy.as_deref() == Some(&*rule.policy_name)
+            };
+            engine.waiting().iter().find(|waiting| same(&waiting.event)).map(|waiting| {
+                if waiting.errors.is_empty() {
+                    "waits until the tables it names are known".to_owned()
+                } else {
+                    waiting.errors.iter().map(ToString::to_string).collect::<Vec<_>>().join(";")
+                }
+            })
+        };
+        let error = refused.or_else(waits);
+        let Rule { id, rule: original_str, name, comment, .. } = rule;
+        Ok(RuleStatus { id, comment, original_str, name, error })
+    }
+
+    /// Inserts a rule.
+    pub async fn insert_rule(&self, policy: &str, new: NewRule) -> Answer<Rule> {
+        let mut loaded = self.inner.loaded.write().await;
+        for _ in 0..ATTEMPTS {
+            self.inner.clone().catch_up(&mut loaded).await.map_err(failure)?;
+            if let Some(rule) = self.try_insert(&mut loaded, policy, &new).await? {
+                self.inner.follow();
+                return Ok(rule);
+            }
+        }
+        Err(busy())
+    }
+
+    /// One attempt; none if somebody else wrote meanwhile.
+    async fn try_insert(
+        &self,
+        loaded: &mut Loaded,
+        policy: &str,
+        new: &NewRule,
+    ) -> Answer<Option<Rule>> {
+        let Place::Policy(name) = loaded.place(policy)? else {
+            return Err(Failure::bare(Named::RuleNotPermitted));
+        };
+        let events = parse_one(&new.rule, &name)?;
+        if self.check(&events)? == 0 {
+            return Err(Failure::bare(Named::RuleAlreadyExists));
+        }
+        let at = loaded.revision.map_or(At::Any, At::Revision);
+        let committed = match self.inner.store.insert_rules(&name, vec![new.clone()], at).await {
+            Ok(committed) => committed,
+            Err(Error::Stale { .. }) => return Ok(None),
+            Err(error) => return Err(failure(error)),
+        };
+        loaded.revision = Some(committed.revision);
+        self.apply(loaded, &committed.value, events);
+        Ok(committed.value.into_iter().next())
+    }
+
+    /// Deletes a rule.
+    pub async fn delete_rule(&self, policy: &str, rule_id: &str) -> Answer<Rule> {
+        let missing = || Failure::verbatim(Status::NotFound, "Not found");
+        let mut loaded = self.inner.loaded.write().await;
+        self.inner.clone().catch_up(&mut loaded).await.map_err(failure)?;
+        let Place::Policy(name) = loaded.place(policy)? else { return Err(missing()) };
+        let committed = match self.inner.store.delete_rule(&name, rule_id, At::Any).await {
+            Ok(committed) => committed,
+            Err(Error::NotFound { .. }) => return Err(missing()),
+            Err(error) => return Err(failure(error)),
+        };
+        self.inner.clone().catch_up(&mut loaded).await.map_err(failure)?;
+        Ok(committed.value)
+    }
+
+    /// A rule's text as the API lays it out; unchanged if it does not parse.
+    pub fn pretty(text: &str) -> String {
+        congress_policy::print::pretty(text).unwrap_or_else(|_| text.to_owned())
+    }
+
+    /// Checks a batch; answers how many changes it would make.
+    pub(super) fn check(&self, events: &[Event]) -> Answer<usize> {
+        match self.inner.change(|engine| engine.check(events)) {
+            Ok(changes) => Ok(changes.len()),
+            Err(errors) => Err(Failure::named(Named::RuleSyntax, errors.joined())),
+        }
+    }
+
+    /// Applies rules that were checked and committed.
+    pub(super) fn apply(&self, loaded: &mut Loaded, stored: &[Rule], events: Vec<Event>) {
+        let refused = match self.inner.change(|engine| engine.update(events)) {
+            Ok(_) => None,
+            Err(errors) => {
+                // Only a schema that came since the check can do this.
+                tracing::error!("rules that were checked are refused: {}", errors.joined());
+                Some(errors.joined())
+            }
+        };
+        for rule in stored {
+            let entry = LoadedRule {
+                policy: rule.policy_name.clone(),
+                text: rule.rule.clone(),
+                refused: refused.clone(),
+            };
+            loaded.rules.insert(rule.id.clone(), entry);
+        }
+    }
+
+    async fn place(&self, policy: &str) -> Answer<Place> {
+        self.inner.loaded.read().await.place(policy)
+    }
+}
+
+impl Loaded {
+    fn place(&self, id_or_name: &str) -> Answer<Place> {
+        if let Some(policy) = self.policy(id_or_name) {
+            return Ok(Place::Policy(policy.name.clone()));
+        }
+        match self.datasource(id_or_name) {
+            Some(_) => Ok(Place::Datasource),
+            None => Err(Failure::bare(Named::PolicyNotExist)),
+        }
+    }
+}
+
+/// Parses a text that must be one rule.
+pub(super) fn parse_one(text: &str, policy: &str) -> Answer<Vec<Event>> {
+    let events = Event::parse(text, true, Some(policy))
+        .map_err(|error| Failure::named(Named::RuleSyntax, error))?;
+    match events.len() {
+        0 => Err(Failure::named(Named::RuleSyntax, "Empty string passed. Not a valid rule")),
+        1 => Ok(events),
+        _ => Err(Failure::bare(Named::MultipleRules)),
+    }
+}

@@ -1,0 +1,194 @@
+//! Following the database: policies, rules and datasources.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use congress_policy::{Event, NewPolicy, PolicyKind, References};
+use congress_store::{At, Error, Snapshot, Store};
+use tokio::time::MissedTickBehavior;
+
+use super::handle::{EngineHandle, Inner, Loaded, LoadedRule, events};
+
+/// Policies that exist always.
+pub(super) const DEFAULT_POLICIES: [(&str, &str, PolicyKind); 2] = [
+    ("classification", "default policy", PolicyKind::Nonrecursive),
+    ("action", "default action policy", PolicyKind::Action),
+];
+
+/// Whose policies are, as the API has always said.
+pub(super) const OWNER: &str = "user";
+
+/// Creates the policies that exist always. Another node may do so at the same time.
+pub(super) async fn make_default_policies(store: &Store) -> Result<(), Error> {
+    for (name, description, kind) in DEFAULT_POLICIES {
+        match store.policy(name).await {
+            Ok(_) => continue,
+            Err(Error::NotFound { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        let policy = congress_store::NewPolicy {
+            name: name.to_owned(),
+            abbreviation: abbreviation(name),
+            description: description.to_owned(),
+            owner: OWNER.to_owned(),
+            kind: kind.to_string(),
+        };
+        match store.create_policy(policy, Vec::new(), At::Any).await {
+            Ok(_) | Err(Error::Conflict { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// The first five characters of a name.
+pub(super) fn abbreviation(name: &str) -> String {
+    name.chars().take(5).collect()
+}
+
+/// Compares with the database again and again.
+pub(super) async fn keep_up(handle: EngineHandle, period: Duration) {
+    let mut timer = tokio::time::interval(period);
+    timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = handle.inner.stop.cancelled() => return,
+            _ = timer.tick() => handle.catch_up().await,
+        }
+    }
+}
+
+impl Inner {
+    /// Loads what has changed in the database since `loaded`.
+    pub(super) async fn catch_up(self: Arc<Self>, loaded: &mut Loaded) -> Result<(), Error> {
+        if loaded.revision == Some(self.store.revision().await?) {
+            return Ok(());
+        }
+        let snapshot = self.store.snapshot().await?;
+        self.drop_policies(loaded, &snapshot);
+        self.drop_datasources(loaded, &snapshot);
+        self.add_policies(loaded, &snapshot);
+        // Schemas first, so that rules with column references need not wait for them.
+        let new: Vec<_> = snapshot
+            .datasources
+            .iter()
+            .filter(|row| !loaded.datasources.contains_key(&row.id))
+            .map(|row| (row.id.clone(), row.name.clone()))
+            .collect();
+        for (id, name) in new {
+            self.clone().adopt_datasource(&name).await;
+            loaded.datasources.insert(id, name);
+        }
+        self.change_rules(loaded, snapshot);
+        self.follow();
+        Ok(())
+    }
+
+    fn drop_policies(&self, loaded: &mut Loaded, snapshot: &Snapshot) {
+        let keep = |id: &str| snapshot.policies.iter().any(|policy| policy.id == id);
+        let gone: Vec<_> = loaded.policies.keys().filter(|id| !keep(id)).cloned().collect();
+        for id in gone {
+            if let Some(policy) = loaded.policies.remove(&id) {
+                self.forget_policy(loaded, &policy.name);
+            }
+        }
+    }
+
+    /// Removes a policy and its rules from the engine.
+    pub(super) fn forget_policy(&self, loaded: &mut Loaded, name: &str) {
+        if let Err(error) = self.change(|engine| engine.delete_policy(name, References::Dangle)) {
+            tracing::error!(policy = %name, %error, "cannot remove a policy from the engine");
+        }
+        loaded.rules.retain(|_, rule| rule.policy != name);
+    }
+
+    fn drop_datasources(&self, loaded: &mut Loaded, snapshot: &Snapshot) {
+        let keep = |id: &str| snapshot.datasources.iter().any(|row| row.id == id);
+        let gone: Vec<_> = loaded.datasources.keys().filter(|id| !keep(id)).cloned().collect();
+        for id in gone {
+            if let Some(name) = loaded.datasources.remove(&id) {
+                self.abandon_datasource(&name);
+            }
+        }
+    }
+
+    fn add_policies(&self, loaded: &mut Loaded, snapshot: &Snapshot) {
+        for policy in &snapshot.policies {
+            if !loaded.policies.contains_key(&policy.id) {
+                if let Err(error) = self.create_in_engine(policy) {
+                    // Its rules are refused one by one, and say so in their status.
+                    tracing::error!(policy = %policy.name, "cannot use a stored policy: {error}");
+                }
+                loaded.policies.insert(policy.id.clone(), policy.clone());
+            }
+        }
+    }
+
+    /// Creates a stored policy in the engine.
+    pub(super) fn create_in_engine(
+        &self,
+        policy: &congress_store::Policy,
+    ) -> Result<(), congress_policy::Error> {
+        let new = NewPolicy {
+            name: policy.name.clone(),
+            id: policy.id.clone(),
+            kind: policy.kind.parse()?,
+            abbreviation: Some(policy.abbreviation.clone()),
+            description: policy.description.clone(),
+        };
+        self.change(|engine| engine.create_policy(new)).map(drop)
+    }
+
+    /// Deletes rules that are gone and inserts new ones, as one batch. If it is refused, rule by
+    /// rule, so that one bad rule does not keep the others out.
+    fn change_rules(&self, loaded: &mut Loaded, snapshot: Snapshot) {
+        loaded.revision = Some(snapshot.revision);
+        let stored: HashMap<_, _> =
+            snapshot.rules.into_iter().map(|rule| (rule.id.clone(), rule)).collect();
+        let gone: Vec<_> =
+            loaded.rules.keys().filter(|id| !stored.contains_key(*id)).cloned().collect();
+        let mut batch = Vec::new();
+        for id in gone {
+            if let Some(rule) = loaded.rules.remove(&id)
+                && rule.refused.is_none()
+            {
+                batch.extend(events(&rule.text, false, &rule.policy).unwrap_or_default());
+            }
+        }
+        let mut new = Vec::new();
+        for (id, rule) in stored {
+            if loaded.rules.contains_key(&id) {
+                continue;
+            }
+            let (events, refused) = match events(&rule.rule, true, &rule.policy_name) {
+                Ok(events) => (events, None),
+                Err(error) => (Vec::new(), Some(error.to_string())),
+            };
+            new.push((id.clone(), events.clone()));
+            batch.extend(events);
+            let rule = LoadedRule { policy: rule.policy_name, text: rule.rule, refused };
+            loaded.rules.insert(id, rule);
+        }
+        if batch.is_empty() {
+            return;
+        }
+        let deletions: Vec<Event> = batch.iter().filter(|event| !event.insert).cloned().collect();
+        if self.change(|engine| engine.update(batch)).is_ok() {
+            return;
+        }
+        if let Err(errors) = self.change(|engine| engine.update(deletions)) {
+            tracing::error!("cannot remove deleted rules from the engine: {}", errors.joined());
+        }
+        for (id, events) in new {
+            let Err(errors) = self.change(|engine| engine.update(events)) else { continue };
+            if let Some(rule) = loaded.rules.get_mut(&id) {
+                tracing::error!(
+                    policy = %rule.policy, rule = %rule.text,
+                    "a stored rule is refused and has no effect: {}", errors.joined()
+                );
+                rule.refused = Some(errors.joined());
+            }
+        }
+    }
+}

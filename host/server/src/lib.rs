@@ -1,0 +1,15 @@
+//! The Congress server: configuration, the three roles, the REST API and the binaries.
+//!
+//! A node runs up to three roles ([`node`]): the REST API ([`api`]), the policy engine
+//! ([`engine`]) and the datasources ([`datasources`]). Roles reach each other over the bus and
+//! share the database, so that they may live in one process or in many.
+#![forbid(unsafe_code)]
+
+pub mod api;
+pub mod config;
+pub mod datasources;
+pub mod engine;
+pub mod failure;
+pub mod log;
+pub mod node;
+mod python;

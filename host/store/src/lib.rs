@@ -1,0 +1,38 @@
+//! The shared database: policies, rules, datasources, pushed rows, the policy library and the
+//! catalogue of drivers.
+//!
+//! [`Store`] is the one way in. The operations are written once, in portable SQL; what differs
+//! between database systems (connecting, migrations, binding and reading values, telling errors
+//! apart) lives in one module each, behind the `backend` module. Only SQLite is there so far.
+//!
+//! One counter, the [`Revision`], is raised in the transaction of every change that other nodes
+//! must notice. It is also how writers are serialised without table locks: a change that was
+//! checked at revision *r* commits only if *r* is still current ([`At::Revision`]).
+//!
+//! Secrets in datasource configurations are sealed by a [`KeyRing`] before they get here and
+//! opened by whoever runs the datasource; the store itself, and nodes without keys, never see
+//! them ([`DatasourceConfig`]).
+#![forbid(unsafe_code)]
+
+mod backend;
+mod config;
+mod datasources;
+mod drivers;
+mod error;
+mod keys;
+mod library;
+mod model;
+mod policies;
+mod pushed;
+mod rules;
+mod schema;
+mod store;
+
+pub use config::DatasourceConfig;
+pub use error::{Error, Kind, OpenError, Result};
+pub use keys::{KeyError, KeyRing};
+pub use model::{
+    At, Committed, Datasource, Driver, LibraryPolicy, LibraryRule, NewDatasource, NewLibraryPolicy,
+    NewPolicy, NewRule, Policy, Revision, Rule, Snapshot,
+};
+pub use store::{Location, Options, Store};

@@ -1,0 +1,126 @@
+//! The policy library: policies ready to be activated.
+
+use uuid::Uuid;
+
+use crate::backend::{Row, Transaction, args};
+use crate::store::fits;
+use crate::{Error, Kind, LibraryPolicy, NewLibraryPolicy, Result, Store};
+
+const LIST: &str = "SELECT id, name, abbreviation, description, kind, rules FROM library_policies \
+     ORDER BY name, id";
+// An id wins over an equal name.
+const FIND: &str = "SELECT id, name, abbreviation, description, kind, rules FROM library_policies \
+     WHERE id = ? OR name = ? ORDER BY CASE WHEN id = ? THEN 0 ELSE 1 END LIMIT 1";
+const FIND_ID: &str = "SELECT id, name, abbreviation, description, kind, rules \
+     FROM library_policies WHERE id = ?";
+
+impl Store {
+    /// All policies of the library, by name.
+    pub async fn library(&self) -> Result<Vec<LibraryPolicy>> {
+        self.backend.rows(LIST, args![]).await?.iter().map(read).collect()
+    }
+
+    /// A policy of the library, by id or name.
+    pub async fn library_policy(&self, id_or_name: &str) -> Result<LibraryPolicy> {
+        let args = args![id_or_name, id_or_name, id_or_name];
+        let rows = self.backend.rows(FIND, args).await?;
+        rows.first().ok_or_else(|| not_found(id_or_name)).and_then(read)
+    }
+
+    /// Adds a policy to the library.
+    pub async fn create_library_policy(&self, policy: NewLibraryPolicy) -> Result<LibraryPolicy> {
+        let policy = with_id(Uuid::new_v4().to_string(), policy);
+        let rules = check(&policy)?;
+        let mut tx = self.backend.write().await?;
+        tx.execute(
+            "INSERT INTO library_policies (name, abbreviation, description, kind, rules, id) \
+             VALUES (?, ?, ?, ?, ?, ?)",
+            args![
+                &policy.name,
+                &policy.abbreviation,
+                &policy.description,
+                &policy.kind,
+                rules,
+                &policy.id,
+            ],
+        )
+        .await
+        .map_err(|failure| failure.inserting(Kind::LibraryPolicy, &policy.name))?;
+        tx.commit().await?;
+        Ok(policy)
+    }
+
+    /// Replaces a policy of the library (by id).
+    pub async fn replace_library_policy(
+        &self,
+        id: &str,
+        policy: NewLibraryPolicy,
+    ) -> Result<LibraryPolicy> {
+        let policy = with_id(id.to_owned(), policy);
+        let rules = check(&policy)?;
+        let mut tx = self.backend.write().await?;
+        find(&mut tx, id).await?;
+        tx.execute(
+            "UPDATE library_policies SET name = ?, abbreviation = ?, description = ?, kind = ?, \
+             rules = ? WHERE id = ?",
+            args![
+                &policy.name,
+                &policy.abbreviation,
+                &policy.description,
+                &policy.kind,
+                rules,
+                &policy.id,
+            ],
+        )
+        .await
+        .map_err(|failure| failure.inserting(Kind::LibraryPolicy, &policy.name))?;
+        tx.commit().await?;
+        Ok(policy)
+    }
+
+    /// Deletes a policy from the library (by id).
+    pub async fn delete_library_policy(&self, id: &str) -> Result<LibraryPolicy> {
+        let mut tx = self.backend.write().await?;
+        let policy = find(&mut tx, id).await?;
+        tx.execute("DELETE FROM library_policies WHERE id = ?", args![id]).await?;
+        tx.commit().await?;
+        Ok(policy)
+    }
+}
+
+async fn find(tx: &mut Transaction, id: &str) -> Result<LibraryPolicy> {
+    let row = tx.row(FIND_ID, args![id]).await?;
+    row.as_ref().ok_or_else(|| not_found(id)).and_then(read)
+}
+
+fn not_found(key: &str) -> Error {
+    Error::NotFound { kind: Kind::LibraryPolicy, key: key.to_owned() }
+}
+
+fn with_id(id: String, policy: NewLibraryPolicy) -> LibraryPolicy {
+    let NewLibraryPolicy { name, abbreviation, description, kind, rules } = policy;
+    LibraryPolicy { id, name, abbreviation, description, kind, rules }
+}
+
+/// Checks that a policy fits its columns; its rules as they are stored.
+fn check(policy: &LibraryPolicy) -> Result<String> {
+    fits("library_policies.name", &policy.name, 255)?;
+    fits("library_policies.abbreviation", &policy.abbreviation, 5)?;
+    serde_json::to_string(&policy.rules)
+        .map_err(|error| Error::Unexpected { reason: format!("rules to be stored: {error}") })
+}
+
+fn read(row: &Row) -> Result<LibraryPolicy> {
+    let id = row.text(0)?;
+    let rules = serde_json::from_str(&row.text(5)?).map_err(|error| Error::Corrupt {
+        what: format!("rules of library policy {id}: {error}"),
+    })?;
+    Ok(LibraryPolicy {
+        id,
+        name: row.text(1)?,
+        abbreviation: row.text(2)?,
+        description: row.text(3)?,
+        kind: row.text(4)?,
+        rules,
+    })
+}

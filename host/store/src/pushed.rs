@@ -1,0 +1,101 @@
+//! Rows that were pushed to a datasource and are to survive a restart.
+//!
+//! A table is one database row with a JSON array of arrays, replaced as a whole, as the original
+//! has it. JSON has no infinite numbers and no NaN: they come back as null.
+
+use std::future::Future;
+
+use congress_table::Row;
+
+use crate::backend::{Transaction, args};
+use crate::store::fits;
+use crate::{Error, Kind, Result, Store};
+
+impl Store {
+    /// The persisted rows of all tables of a datasource (by id): table name and rows, by name.
+    pub async fn pushed_tables(&self, datasource_id: &str) -> Result<Vec<(String, Vec<Row>)>> {
+        const LIST: &str =
+            "SELECT tablename, tabledata FROM dstabledata WHERE ds_id = ? ORDER BY tablename";
+        let rows = self.backend.rows(LIST, args![datasource_id]).await?;
+        rows.iter()
+            .map(|row| {
+                let table = row.text(0)?;
+                let rows = parse(datasource_id, &table, &row.text(1)?)?;
+                Ok((table, rows))
+            })
+            .collect()
+    }
+
+    /// The persisted rows of one table; none if it was never stored.
+    pub async fn pushed_rows(&self, datasource_id: &str, table: &str) -> Result<Vec<Row>> {
+        const FIND: &str = "SELECT tabledata FROM dstabledata WHERE ds_id = ? AND tablename = ?";
+        match self.backend.rows(FIND, args![datasource_id, table]).await?.first() {
+            Some(row) => parse(datasource_id, table, &row.text(0)?),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Replaces the persisted rows of one table of an existing datasource (by id).
+    pub fn put_pushed_rows<'a>(
+        &self,
+        datasource_id: &str,
+        table: &str,
+        rows: impl IntoIterator<Item = &'a Row>,
+    ) -> impl Future<Output = Result<()>> + Send {
+        // The iterator is used up here: it need not be Send.
+        let data = serialize(rows);
+        async move {
+            fits("dstabledata.tablename", table, 255)?;
+            let data = data?;
+            let mut tx = self.backend.write().await?;
+            const OWNER: &str = "SELECT id FROM datasources WHERE id = ?";
+            if tx.row(OWNER, args![datasource_id]).await?.is_none() {
+                let key = datasource_id.to_owned();
+                return Err(Error::NotFound { kind: Kind::Datasource, key });
+            }
+            delete(&mut tx, datasource_id, table).await?;
+            tx.execute(
+                "INSERT INTO dstabledata (ds_id, tablename, tabledata) VALUES (?, ?, ?)",
+                args![datasource_id, table, data],
+            )
+            .await?;
+            tx.commit().await
+        }
+    }
+
+    /// Deletes the persisted rows of one table. False if there were none.
+    pub async fn delete_pushed_rows(&self, datasource_id: &str, table: &str) -> Result<bool> {
+        let mut tx = self.backend.write().await?;
+        let deleted = delete(&mut tx, datasource_id, table).await?;
+        tx.commit().await?;
+        Ok(deleted)
+    }
+}
+
+async fn delete(tx: &mut Transaction, datasource_id: &str, table: &str) -> Result<bool> {
+    const DELETE: &str = "DELETE FROM dstabledata WHERE ds_id = ? AND tablename = ?";
+    Ok(tx.execute(DELETE, args![datasource_id, table]).await? > 0)
+}
+
+fn serialize<'a>(rows: impl IntoIterator<Item = &'a Row>) -> Result<String> {
+    let mut data = String::from("[");
+    for (position, row) in rows.into_iter().enumerate() {
+        if position > 0 {
+            data.push(',');
+        }
+        let row = serde_json::to_string(row).map_err(|error| Error::Unexpected {
+            reason: format!("a row to be stored: {error}"),
+        })?;
+        data.push_str(&row);
+    }
+    data.push(']');
+    Ok(data)
+}
+
+fn parse(datasource_id: &str, table: &str, data: &str) -> Result<Vec<Row>> {
+    serde_json::from_str(data).map_err(|error| Error::Corrupt {
+        what: format!(
+            "the persisted rows of table '{table}' of datasource {datasource_id}: {error}"
+        ),
+    })
+}

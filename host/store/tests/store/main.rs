@@ -1,0 +1,79 @@
+//! The store on real files.
+#![expect(clippy::unwrap_used, reason = "helpers of tests, which may")]
+
+mod adoption;
+mod concurrency;
+mod opening;
+mod operations;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use congress_store::{
+    DatasourceConfig, Location, NewDatasource, NewPolicy, NewRule, Options, Store,
+};
+use sqlx::ConnectOptions;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use tempfile::TempDir;
+
+fn folder() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+fn file(folder: &TempDir) -> PathBuf {
+    folder.path().join("congress.sqlite")
+}
+
+async fn open(path: &Path) -> Store {
+    Store::open(&Location::SqliteFile(path.into()), &Options::default()).await.unwrap()
+}
+
+/// For tests that want to see an operation fail for a lock.
+fn impatient() -> Options {
+    Options { wait: Duration::from_millis(200), ..Options::default() }
+}
+
+fn policy(name: &str) -> NewPolicy {
+    NewPolicy {
+        name: name.into(),
+        abbreviation: name.chars().take(5).collect(),
+        description: "naïve ☕".into(),
+        owner: "user".into(),
+        kind: "nonrecursive".into(),
+    }
+}
+
+fn rule(text: &str) -> NewRule {
+    NewRule { rule: text.into(), name: None, comment: String::new() }
+}
+
+fn datasource(name: &str) -> NewDatasource {
+    NewDatasource {
+        id: None,
+        name: name.into(),
+        driver: "files".into(),
+        description: None,
+        enabled: true,
+        config: DatasourceConfig::absent(),
+    }
+}
+
+/// The file as any other program opens it.
+async fn raw(path: &Path) -> SqliteConnection {
+    SqliteConnectOptions::new().filename(path).create_if_missing(true).connect().await.unwrap()
+}
+#[tokio::test]
+async fn perf() {
+    let folder = folder();
+    let store = open(&file(&folder)).await;
+    store.create_policy(policy("p"), vec![], congress_store::At::Any).await.unwrap();
+    let t = std::time::Instant::now();
+    for i in 0..1000 { store.insert_rules("p", vec![rule(&format!("q({i})"))], congress_store::At::Any).await.unwrap(); }
+    println!("1000 inserts {:?}", t.elapsed());
+    let t = std::time::Instant::now();
+    for _ in 0..1000 { store.revision().await.unwrap(); }
+    println!("1000 revisions {:?}", t.elapsed());
+    let t = std::time::Instant::now();
+    store.snapshot().await.unwrap();
+    println!("snapshot {:?}", t.elapsed());
+}

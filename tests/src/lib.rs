@@ -1,0 +1,7 @@
+//! What whole-system tests share: the real server as a process, and where things are.
+
+mod places;
+mod server;
+
+pub use places::{drivers_folder, root, shared};
+pub use server::{Reply, Server, ServerOptions, client_binary};

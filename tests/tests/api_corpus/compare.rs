@@ -1,0 +1,148 @@
+//! Compares an answer with the recorded one.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+use crate::names::{Names, has_placeholders};
+
+/// Arrays under these keys are sets.
+const SETS: [&str; 3] = ["results", "result", "tables"];
+
+/// Whether a value is the recorded one; if so, names first seen in it are kept.
+pub(crate) fn fits(names: &mut Names, recorded: &Value, value: &Value) -> bool {
+    let mut tried = names.clone();
+    let fits = fits_value(&mut tried, recorded, value);
+    if fits {
+        *names = tried;
+    }
+    fits
+}
+
+fn fits_value(names: &mut Names, recorded: &Value, value: &Value) -> bool {
+    match (recorded, value) {
+        (Value::String(recorded), Value::String(text)) => names.fits(recorded, text),
+        (Value::Array(recorded), Value::Array(values)) => {
+            recorded.len() == values.len()
+                && recorded.iter().zip(values).all(|(r, v)| fits_value(names, r, v))
+        }
+        (Value::Object(recorded), Value::Object(values)) => {
+            recorded.len() == values.len()
+                && recorded.iter().all(|(key, recorded)| {
+                    values.get(key).is_some_and(|value| match (recorded, value) {
+                        (Value::Array(recorded), Value::Array(values))
+                            if SETS.contains(&key.as_str()) =>
+                        {
+                            fits_set(names, recorded, values)
+                        }
+                        _ => fits_value(names, recorded, value),
+                    })
+                })
+        }
+        _ => recorded == value,
+    }
+}
+
+/// Finds a partner for each recorded member.
+fn fits_set(names: &mut Names, recorded: &[Value], values: &[Value]) -> bool {
+    if recorded.len() != values.len() {
+        return false;
+    }
+    // Members without placeholders are counted: there may be thousands.
+    let (open, ground): (Vec<_>, Vec<_>) = recorded.iter().partition(|r| is_open(r));
+    let mut wanted: HashMap<String, usize> = HashMap::new();
+    for recorded in ground {
+        *wanted.entry(canonical(recorded)).or_default() += 1;
+    }
+    let mut rest = Vec::new();
+    for value in values {
+        match wanted.get_mut(&canonical(value)) {
+            Some(count) if *count > 0 => *count -= 1,
+            _ => rest.push(value),
+        }
+    }
+    rest.len() == open.len() && fits_in_some_order(names, &open, &mut rest)
+}
+
+fn fits_in_some_order(names: &mut Names, recorded: &[&Value], values: &mut Vec<&Value>) -> bool {
+    let Some((first, others)) = recorded.split_first() else {
+        return true;
+    };
+    for i in 0..values.len() {
+        let mut tried = names.clone();
+        if fits_value(&mut tried, first, values[i]) {
+            let value = values.remove(i);
+            if fits_in_some_order(&mut tried, others, values) {
+                *names = tried;
+                return true;
+            }
+            values.insert(i, value);
+        }
+    }
+    false
+}
+
+/// Keeps names from an answer that need not be the recorded one, wherever the two agree.
+pub(crate) fn learn(names: &mut Names, recorded: &Value, value: &Value) {
+    match (recorded, value) {
+        (Value::String(recorded), Value::String(text)) => {
+            names.fits(recorded, text);
+        }
+        (Value::Object(recorded), Value::Object(values)) => {
+            for (key, recorded) in recorded {
+                if let Some(value) = values.get(key) {
+                    learn(names, recorded, value);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Whether two messages have the same words, in any order.
+pub(crate) fn same_words(recorded: &str, text: &str) -> bool {
+    let words = |text: &str| {
+        let mut words: Vec<_> = text
+            .split(|c: char| !c.is_alphanumeric() && c != '_')
+            .filter(|word| !word.is_empty())
+            .map(str::to_owned)
+            .collect();
+        words.sort();
+        words
+    };
+    words(recorded) == words(text)
+}
+
+fn is_open(value: &Value) -> bool {
+    match value {
+        Value::String(text) => has_placeholders(text),
+        Value::Array(items) => items.iter().any(is_open),
+        Value::Object(members) => members.values().any(is_open),
+        _ => false,
+    }
+}
+
+/// A text that is the same for equal values only, whatever the order of their keys.
+fn canonical(value: &Value) -> String {
+    match value {
+        Value::Object(members) => {
+            let mut members: Vec<_> = members
+                .iter()
+                .map(|(key, value)| match value {
+                    Value::Array(items) if SETS.contains(&key.as_str()) => {
+                        let mut items: Vec<_> = items.iter().map(canonical).collect();
+                        items.sort();
+                        format!("{key:?}:[{}]", items.join(","))
+                    }
+                    _ => format!("{key:?}:{}", canonical(value)),
+                })
+                .collect();
+            members.sort();
+            format!("{{{}}}", members.join(","))
+        }
+        Value::Array(items) => {
+            format!("[{}]", items.iter().map(canonical).collect::<Vec<_>>().join(","))
+        }
+        _ => value.to_string(),
+    }
+}

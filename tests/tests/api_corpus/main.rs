@@ -1,0 +1,73 @@
+//! Replays recorded scenarios of the API, each against a server process of its own.
+//!
+//! `CONGRESS_API_CORPUS` names a folder of that format; otherwise `corpus/api` below
+//! `CONGRESS_SHARED`, or below `../shared`. Without any of them the test says `skipped`.
+//!
+//! Every scenario is counted with its first difference; those of [`MUST_PASS`] must have none.
+
+mod compare;
+mod names;
+mod replay;
+mod scenario;
+
+use std::path::PathBuf;
+
+use futures_util::StreamExt as _;
+
+/// Scenarios whose every step must agree.
+const MUST_PASS: [&str; 12] = [
+    "bigger-joins",
+    "builtins-compare-arith",
+    "kind-action",
+    "kind-datasource",
+    "policies-crud",
+    "policies-errors",
+    "policies-with-rules",
+    "rules-crud",
+    "rules-errors",
+    "rules-syntax-accepted",
+    "tables-and-rows",
+    "versions-and-routing",
+];
+
+/// Scenarios replayed at once: mostly they wait for data.
+const AT_ONCE: usize = 4;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn recorded_scenarios() {
+    let Some(folder) = corpus() else {
+        println!("skipped: no recorded API scenarios (set CONGRESS_API_CORPUS)");
+        return;
+    };
+    let scenarios = scenario::read_all(&folder);
+    assert!(!scenarios.is_empty(), "{} has no scenarios", folder.display());
+    let outcomes: Vec<_> = futures_util::stream::iter(&scenarios)
+        .map(|scenario| replay::replay(scenario, &folder))
+        .buffered(AT_ONCE)
+        .collect()
+        .await;
+    let mut failed = Vec::new();
+    let (mut passed, mut total) = (0, 0);
+    for (scenario, outcome) in scenarios.iter().zip(outcomes) {
+        println!("{}: {}/{}", scenario.name, outcome.passed, outcome.total);
+        passed += outcome.passed;
+        total += outcome.total;
+        if let Some(difference) = outcome.difference {
+            println!("{difference}");
+            if MUST_PASS.contains(&scenario.name.as_str()) {
+                failed.push(scenario.name.as_str());
+            }
+        }
+    }
+    println!("all scenarios: {passed}/{total} steps");
+    assert!(failed.is_empty(), "these scenarios must pass, but differ: {}", failed.join(", "));
+}
+
+fn corpus() -> Option<PathBuf> {
+    match std::env::var_os("CONGRESS_API_CORPUS") {
+        Some(folder) => Some(folder.into()),
+        None => {
+            congress_tests::shared().map(|shared| shared.join("corpus/api")).filter(|f| f.is_dir())
+        }
+    }
+}

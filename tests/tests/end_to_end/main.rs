@@ -1,0 +1,70 @@
+//! The running system, from a source of rows to an answer over the REST API.
+
+mod drivers;
+mod rows;
+mod stored;
+
+use std::path::Path;
+use std::time::Duration;
+
+use congress_tests::{Server, ServerOptions, drivers_folder};
+use serde_json::{Value, json};
+
+/// How long anything may take that usually takes milliseconds.
+pub const SOON: Duration = Duration::from_secs(30);
+
+/// Options of a server with the drivers that are shipped.
+pub fn shipped() -> ServerOptions {
+    ServerOptions { drivers: Some(drivers_folder()), ..ServerOptions::default() }
+}
+
+/// Options of a server with the drivers that only tests load.
+pub fn testing() -> ServerOptions {
+    ServerOptions { drivers: Some(drivers_folder().join("testing")), ..ServerOptions::default() }
+}
+
+/// Creates a datasource once its driver is there.
+pub async fn datasource(server: &Server, driver: &str, name: &str, config: Value) -> Value {
+    let path = format!("/v1/system/drivers/{driver}");
+    server.eventually(&path, SOON, |body| body["id"] == driver).await.expect("the driver");
+    let body = json!({ "name": name, "driver": driver, "config": config });
+    let reply = server.post("/v1/data-sources", &body).await.expect("an answer");
+    let created = reply.json().expect("JSON");
+    assert_eq!(reply.status, 201, "{created}");
+    created
+}
+
+/// Creates a policy with rules.
+pub async fn policy(server: &Server, name: &str, rules: &[&str]) {
+    let reply = server.post("/v1/policies", &json!({ "name": name })).await.expect("an answer");
+    assert_eq!(reply.status, 201, "{:?}", reply.json());
+    for rule in rules {
+        let path = format!("/v1/policies/{name}/rules");
+        let reply = server.post(&path, &json!({ "rule": rule })).await.expect("an answer");
+        assert_eq!(reply.status, 201, "{rule}: {:?}", reply.json());
+    }
+}
+
+/// Waits until a table has just these rows, in whatever order.
+pub async fn rows(server: &Server, path: &str, expected: Value) {
+    let sorted = |rows: Vec<String>| {
+        let mut rows = rows;
+        rows.sort();
+        rows
+    };
+    let expected: Vec<String> =
+        expected.as_array().expect("an array").iter().map(Value::to_string).collect();
+    let expected = sorted(expected);
+    let same = |body: &Value| {
+        body["results"].as_array().is_some_and(|rows| {
+            sorted(rows.iter().map(|row| row["data"].to_string()).collect()) == expected
+        })
+    };
+    server.eventually(&format!("{path}/rows"), SOON, same).await.expect("the rows");
+}
+
+/// A configuration of the driver `files` for one CSV file.
+pub fn csv(path: &Path) -> Value {
+    let tables = json!({ "people": { "format": "csv", "path": path } });
+    json!({ "poll_time": "0.2", "folder": path.parent(), "tables": tables })
+}
