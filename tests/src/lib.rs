@@ -1,7 +1,9 @@
 //! What whole-system tests share: the real server as a process, and where things are.
 
+mod binaries;
 mod places;
 mod server;
 
+pub use binaries::client as client_binary;
 pub use places::{drivers_folder, root, shared};
-pub use server::{Reply, Server, ServerOptions, client_binary};
+pub use server::{Reply, Server, ServerOptions};

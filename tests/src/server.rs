@@ -8,15 +8,17 @@ use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Once, OnceLock};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::{Arc, Once};
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, bail};
 use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::binaries;
 
 /// How long a server may take to start or to stop. Generous: drivers are compiled meanwhile, on
 /// machines that do other things too.
@@ -220,7 +222,7 @@ struct Process {
 
 impl Process {
     fn start(options: ServerOptions) -> anyhow::Result<Self> {
-        let binary = binary()?;
+        let binary = binaries::server()?;
         let state = match &options.state {
             Some(state) => Arc::clone(state),
             None => Arc::new(tempfile::tempdir()?),
@@ -229,7 +231,7 @@ impl Process {
         fs::write(&config, config_file(&options, state.path())?)?;
         let log = File::options().create(true).append(true).open(log_path(&state))?;
         let log_begins = usize::try_from(log.metadata()?.len())?;
-        let child = Command::new(binary)
+        let child = Command::new(&binary)
             .arg("--config-file")
             .arg(&config)
             .env_clear()
@@ -295,7 +297,7 @@ fn config_file(options: &ServerOptions, state: &Path) -> anyhow::Result<String> 
         None => state.join("no-drivers"),
     };
     // Shared by all servers of all tests: each driver is compiled once.
-    let cache = built()?.join("tests-compiled-drivers");
+    let cache = binaries::folder()?.join("tests-compiled-drivers");
     fs::create_dir_all(&cache)?;
     let mut text = format!(
         "[DEFAULT]\n\
@@ -330,68 +332,4 @@ fn client() -> anyhow::Result<reqwest::Client> {
         .redirect(reqwest::redirect::Policy::none())
         .timeout(DEADLINE)
         .build()?)
-}
-
-/// The server to test: `CONGRESS_SERVER`, or the one of this workspace.
-///
-/// Cargo builds no binaries of other packages for a test. So this looks, once for each test
-/// process, whether the binary is newer than its sources, and has it built if not.
-fn binary() -> anyhow::Result<&'static Path> {
-    static BINARY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    let find = || -> anyhow::Result<PathBuf> {
-        if let Some(path) = std::env::var_os("CONGRESS_SERVER") {
-            return Ok(path.into());
-        }
-        let binary = built()?.join("congress-server");
-        let made = fs::metadata(&binary).and_then(|metadata| metadata.modified());
-        let root = crate::root();
-        let mut sources = SystemTime::UNIX_EPOCH;
-        for source in ["Cargo.toml", "Cargo.lock", "host", "wit"] {
-            sources = sources.max(newest(&root.join(source))?);
-        }
-        if made.is_ok_and(|made| made > sources) { Ok(binary) } else { build() }
-    };
-    let binary = BINARY.get_or_init(|| find().map_err(|error| format!("{error:#}")));
-    binary.as_deref().map_err(|error| anyhow!("no server to test: {error}"))
-}
-
-/// When the newest file in a folder was changed.
-fn newest(path: &Path) -> anyhow::Result<SystemTime> {
-    let metadata = fs::metadata(path).with_context(|| path.display().to_string())?;
-    let mut newest = metadata.modified()?;
-    if metadata.is_dir() {
-        for entry in fs::read_dir(path)? {
-            newest = newest.max(self::newest(&entry?.path())?);
-        }
-    }
-    Ok(newest)
-}
-
-fn build() -> anyhow::Result<PathBuf> {
-    let folder = built()?;
-    let target = folder.parent().context("the test is not in a target directory")?;
-    let profile = match folder.file_name().and_then(|name| name.to_str()) {
-        Some("debug") | None => "dev",
-        Some(name) => name,
-    };
-    // Together with this package, so that dependencies are those that the tests were built with.
-    let status = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--package", "congress-server", "--package", "congress-tests"])
-        .args(["--bins", "--profile", profile, "--target-dir"])
-        .arg(target)
-        .current_dir(crate::root())
-        .stdin(Stdio::null())
-        .status()
-        .context("cannot run cargo")?;
-    if !status.success() {
-        bail!("cargo cannot build congress-server ({status})");
-    }
-    Ok(folder.join("congress-server"))
-}
-
-/// The folder with what was built: `<target directory>/<profile>`, in which tests are in `deps`.
-fn built() -> anyhow::Result<PathBuf> {
-    let test = std::env::current_exe()?;
-    let folder = test.ancestors().nth(2).context("the test is not in a target directory")?;
-    Ok(folder.to_owned())
 }

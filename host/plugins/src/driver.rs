@@ -1,5 +1,6 @@
 //! A loaded driver.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -160,5 +161,14 @@ impl Driver {
             .map_err(|_| invalid("could not be read".to_owned()))?;
         let pem = read.map_err(|e| invalid(format!("names a file that cannot be read: {e}")))?;
         TlsTrust::only(&pem).map_err(invalid)
+    }
+}
+
+impl fmt::Debug for Driver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Driver")
+            .field("id", &self.0.metadata.id)
+            .field("hash", &self.0.hash)
+            .finish_non_exhaustive()
     }
 }

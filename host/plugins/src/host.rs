@@ -1,5 +1,6 @@
 //! The engine, its threads, and loading.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -210,6 +211,12 @@ impl Host {
             }
             _ => Err(error(CallErrorKind::Internal("an answer to another question".to_owned()))),
         }
+    }
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host").field("config", &self.0.config).finish_non_exhaustive()
     }
 }
 

@@ -39,4 +39,3 @@ pub fn start(config: &LogConfig) -> anyhow::Result<()> {
     };
     started.map_err(|error| anyhow::anyhow!("cannot start logging: {error}"))
 }
-

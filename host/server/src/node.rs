@@ -87,8 +87,7 @@ pub async fn run(options: NodeOptions, stop: CancellationToken) -> anyhow::Resul
         options.timeout,
         options.long_timeout,
     );
-    let app =
-        App { engine, datasources, options: options.api, readiness: readiness.clone() };
+    let app = App { engine, datasources, options: options.api, readiness: readiness.clone() };
     readiness.enter(Phase::Ready);
     tracing::info!(address = %listener.local_addr()?, node = %options.node_id, "ready");
 
@@ -109,9 +108,9 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
             "cannot listen on {address}: another process uses that port; stop it, or set \
              [DEFAULT] bind_port to a free one"
         ),
-        io::ErrorKind::PermissionDenied => anyhow!(
-            "cannot listen on {address}: not permitted; ports below 1024 need a privilege"
-        ),
+        io::ErrorKind::PermissionDenied => {
+            anyhow!("cannot listen on {address}: not permitted; ports below 1024 need a privilege")
+        }
         io::ErrorKind::AddrNotAvailable => anyhow!(
             "cannot listen on {address}: this machine has no such address; set [DEFAULT] \
              bind_host to one that it has"

@@ -132,6 +132,17 @@ pub enum OpenError {
         /// How that shows.
         reason: String,
     },
+    /// The file was a database once.
+    #[error(
+        "the database file {path} is damaged: {reason}; it was left as it is. Restore a backup of \
+         it, or set [database] connection to another path", path = path.display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// How that shows.
+        reason: String,
+    },
     /// Another process keeps the file to itself.
     #[error(
         "the database file {path} is locked by another process; stop that one, or set [database] connection to another path", path = path.display()

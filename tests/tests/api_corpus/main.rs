@@ -52,7 +52,7 @@ async fn recorded_scenarios() {
         println!("{}: {}/{}", scenario.name, outcome.passed, outcome.total);
         passed += outcome.passed;
         total += outcome.total;
-        if let Some(difference) = outcome.difference {
+        for (_step, difference) in outcome.differences {
             println!("{difference}");
             if MUST_PASS.contains(&scenario.name.as_str()) {
                 failed.push(scenario.name.as_str());

@@ -23,18 +23,18 @@ pub(crate) struct Outcome {
     pub(crate) passed: usize,
     /// Steps that must agree: those without a quirk.
     pub(crate) total: usize,
-    /// The first difference.
-    pub(crate) difference: Option<String>,
+    /// Steps that differed, and how. Step 0 is the start of the server.
+    pub(crate) differences: Vec<(usize, String)>,
 }
 
 /// Replays all steps. `recordings` is the folder that the scenario comes from.
 pub(crate) async fn replay(scenario: &Scenario, recordings: &Path) -> Outcome {
     let total = scenario.steps.iter().filter(|step| step.quirk.is_none()).count();
-    let mut outcome = Outcome { passed: 0, total, difference: None };
+    let mut outcome = Outcome { passed: 0, total, differences: Vec::new() };
     let drivers = match drivers(&scenario.server.drivers) {
         Ok(drivers) => drivers,
         Err(missing) => {
-            outcome.difference = Some(format!("not run: there is no driver {missing}"));
+            outcome.differences.push((0, format!("not run: there is no driver {missing}")));
             return outcome;
         }
     };
@@ -49,7 +49,7 @@ pub(crate) async fn replay(scenario: &Scenario, recordings: &Path) -> Outcome {
     }
     match Server::start(options).await {
         Ok(server) => steps(scenario, &server, &mut outcome).await,
-        Err(error) => outcome.difference = Some(format!("{error:#}")),
+        Err(error) => outcome.differences.push((0, format!("{error:#}"))),
     }
     outcome
 }
@@ -81,13 +81,12 @@ async fn steps(scenario: &Scenario, server: &Server, outcome: &mut Outcome) {
                 if step.eventually.is_some() {
                     patience = SHORT;
                 }
-                outcome.difference.get_or_insert_with(|| {
-                    let request = &step.request;
-                    format!(
-                        "step {} ({}): {} {}\n{difference}",
-                        step.step, step.name, request.method, request.path
-                    )
-                });
+                let request = &step.request;
+                let difference = format!(
+                    "step {} ({}): {} {}\n{difference}",
+                    step.step, step.name, request.method, request.path
+                );
+                outcome.differences.push((step.step, difference));
             }
         }
     }

@@ -52,8 +52,13 @@ async fn a_misbehaving_guest_costs_one_datasource_an_error() {
         let error = error_of(&server, &name).await;
         assert!(error.contains(text) && error.contains("hostile"), "{mode}: {error}");
         assert!(!error.contains('\n'), "one sentence: {error}");
-        let rows = server.get(&format!("/v1/data-sources/{name}/tables/numbers/rows")).await.unwrap();
-        assert_eq!(rows.json().unwrap()["results"], json!([]), "{mode}: nothing half-done is shown");
+        let rows =
+            server.get(&format!("/v1/data-sources/{name}/tables/numbers/rows")).await.unwrap();
+        assert_eq!(
+            rows.json().unwrap()["results"],
+            json!([]),
+            "{mode}: nothing half-done is shown"
+        );
     }
     // All of them go on failing, and the good one and the API do not care.
     let updates = |body: &Value| {
@@ -68,13 +73,20 @@ async fn a_misbehaving_guest_costs_one_datasource_an_error() {
 async fn a_driver_that_cannot_start_leaves_no_datasource() {
     let server = Server::start(testing()).await.unwrap();
     hostile(&server, "good", "ok").await;
-    for (mode, text) in [("spin-in-tables", "did not end"), ("tables-trap", "crashed"), ("nonsense", "unknown mode 'nonsense'")] {
+    for (mode, text) in [
+        ("spin-in-tables", "did not end"),
+        ("tables-trap", "crashed"),
+        ("nonsense", "unknown mode 'nonsense'"),
+    ] {
         let config = json!({ "mode": mode });
         let body = json!({ "name": "bad", "driver": "hostile", "config": config });
         let reply = server.post("/v1/data-sources", &body).await.unwrap();
         let message = reply.json().unwrap()["error"]["message"].to_string();
         assert_eq!(reply.status, 400, "{mode}: {message}");
-        assert!(message.contains("Datasource service: bad creation fails.") && message.contains(text), "{message}");
+        assert!(
+            message.contains("Datasource service: bad creation fails.") && message.contains(text),
+            "{message}"
+        );
         assert_eq!(server.get("/v1/data-sources/bad").await.unwrap().status, 404);
     }
 }
@@ -90,7 +102,7 @@ async fn a_host_that_is_not_granted_is_never_reached() {
     server.eventually(path, SOON, |body| body["id"] == "hostile").await.unwrap();
     for (name, mode) in [("session", "fetch"), ("wasi", "wasi-fetch")] {
         let target = format!("http://127.0.0.1:{port}/secret");
-        let config = json!({ "mode": mode, "target": target, "poll_time": "0.2" });
+        let config = json!({ "mode": mode, "target": target, "poll_time": "1" });
         let body = json!({ "name": name, "driver": "hostile", "config": config });
         assert_eq!(server.post("/v1/data-sources", &body).await.unwrap().status, 201);
     }
@@ -110,7 +122,7 @@ async fn a_file_that_is_not_granted_is_not_read() {
     let server = Server::start(testing()).await.unwrap();
     let path = "/v1/system/drivers/hostile";
     server.eventually(path, SOON, |body| body["id"] == "hostile").await.unwrap();
-    let config = json!({ "mode": "read-file", "target": "/etc/passwd", "poll_time": "0.2" });
+    let config = json!({ "mode": "read-file", "target": "/etc/passwd", "poll_time": "1" });
     let body = json!({ "name": "reader", "driver": "hostile", "config": config });
     assert_eq!(server.post("/v1/data-sources", &body).await.unwrap().status, 201);
     let polled = |body: &Value| body["number_of_updates"] != "0";

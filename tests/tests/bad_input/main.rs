@@ -11,25 +11,25 @@ use congress_tests::{Server, ServerOptions, drivers_folder};
 use serde_json::{Value, json};
 
 /// How long anything may take that usually takes milliseconds.
-pub const SOON: Duration = Duration::from_secs(30);
+pub(crate) const SOON: Duration = Duration::from_secs(30);
 
 /// Options of a server with the drivers that only tests load.
-pub fn testing() -> ServerOptions {
+pub(crate) fn testing() -> ServerOptions {
     ServerOptions { drivers: Some(drivers_folder().join("testing")), ..ServerOptions::default() }
 }
 
 /// Creates a datasource of the guest that misbehaves.
-pub async fn hostile(server: &Server, name: &str, mode: &str) {
+pub(crate) async fn hostile(server: &Server, name: &str, mode: &str) {
     let path = "/v1/system/drivers/hostile";
     server.eventually(path, SOON, |body| body["id"] == "hostile").await.expect("the driver");
-    let config = json!({ "mode": mode, "poll_time": "0.2" });
+    let config = json!({ "mode": mode, "poll_time": "1" });
     let body = json!({ "name": name, "driver": "hostile", "config": config });
     let reply = server.post("/v1/data-sources", &body).await.expect("an answer");
     assert_eq!(reply.status, 201, "{:?}", reply.json());
 }
 
 /// Waits for an error in a datasource's status.
-pub async fn error_of(server: &Server, name: &str) -> String {
+pub(crate) async fn error_of(server: &Server, name: &str) -> String {
     let failed = |body: &Value| body["last_error"].as_str().is_some_and(|error| error != "None");
     let path = format!("/v1/data-sources/{name}/status");
     let status = server.eventually(&path, SOON, failed).await.expect("an error");

@@ -41,9 +41,11 @@ async fn a_database_in_a_folder_that_is_not_there() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn options_that_make_no_sense_are_all_named() {
-    let options = ServerOptions::default()
-        .with("DEFAULT", "bind_port", "many")
-        .with("plugins", "call_timeout", "soon");
+    let options = ServerOptions::default().with("DEFAULT", "bind_port", "many").with(
+        "plugins",
+        "call_timeout",
+        "soon",
+    );
     let log = Server::refused(options).await.unwrap();
     for part in ["congress.conf", "bind_port", "many", "call_timeout", "soon"] {
         assert!(log.contains(part), "{part}: {log}");
@@ -58,7 +60,8 @@ async fn what_is_not_built_is_refused_by_name() {
         ("database", "connection", "mysql+pymysql://u:s3cr3t@localhost/congress", "SQLite"),
         ("DEFAULT", "api", "true", "three roles"),
     ] {
-        let log = Server::refused(ServerOptions::default().with(section, name, value)).await.unwrap();
+        let log =
+            Server::refused(ServerOptions::default().with(section, name, value)).await.unwrap();
         assert!(log.contains(text), "{name}: {log}");
         assert!(!log.contains("s3cr3t"), "{log}");
     }

@@ -14,7 +14,7 @@ use super::service::{Answer, Service};
 /// How the driver gets its data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Mode {
+pub(crate) enum Mode {
     /// It polls.
     Poll,
     /// It is pushed to.
@@ -25,8 +25,8 @@ pub enum Mode {
 
 /// A case.
 #[derive(Debug, Deserialize)]
-pub struct Case {
-    pub mode: Mode,
+pub(crate) struct Case {
+    pub(crate) mode: Mode,
     #[serde(default)]
     config: ConfigValues,
     #[serde(default)]
@@ -38,7 +38,7 @@ pub struct Case {
 }
 
 /// All cases below a folder: driver and file.
-pub fn files(folder: &Path) -> Vec<(String, PathBuf)> {
+pub(crate) fn files(folder: &Path) -> Vec<(String, PathBuf)> {
     let entries = |folder: &Path| -> Vec<PathBuf> {
         let mut paths: Vec<_> = std::fs::read_dir(folder)
             .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
@@ -55,21 +55,19 @@ pub fn files(folder: &Path) -> Vec<(String, PathBuf)> {
             let id = name(&driver).unwrap_or_default();
             entries(&driver).into_iter().map(move |file| (id.clone(), file))
         })
-        .filter(|(_, file)| {
-            name(file).is_some_and(|n| n.starts_with(|c: char| c.is_ascii_digit()))
-        })
+        .filter(|(_, file)| name(file).is_some_and(|n| n.starts_with(|c: char| c.is_ascii_digit())))
         .collect()
 }
 
 impl Case {
-    pub fn read(path: &Path) -> Self {
+    pub(crate) fn read(path: &Path) -> Self {
         let text = std::fs::read_to_string(path).expect("a readable case");
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     }
 }
 
 /// Polls once and compares; the error describes the first differences.
-pub async fn replay(component: &Path, case: &Case) -> Result<(), String> {
+pub(crate) async fn replay(component: &Path, case: &Case) -> Result<(), String> {
     let service = Service::start(case.http.clone()).await;
     let config = service.fill(&Value::Object(case.config.clone()));
     let Value::Object(config) = config else { unreachable!("an object stays one") };

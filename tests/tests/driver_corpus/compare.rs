@@ -8,7 +8,7 @@ use serde_json::Value;
 const SHOWN: usize = 5;
 
 /// Compares the names of tables.
-pub fn names(actual: &BTreeSet<String>, expected: &BTreeSet<String>) -> Result<(), String> {
+pub(crate) fn names(actual: &BTreeSet<String>, expected: &BTreeSet<String>) -> Result<(), String> {
     if actual == expected {
         return Ok(());
     }
@@ -20,7 +20,7 @@ pub fn names(actual: &BTreeSet<String>, expected: &BTreeSet<String>) -> Result<(
 }
 
 /// Compares rows, given as JSON texts.
-pub fn rows(
+pub(crate) fn rows(
     what: &str,
     actual: &BTreeMap<String, BTreeSet<String>>,
     expected: &BTreeMap<String, Vec<Vec<Value>>>,
@@ -33,7 +33,9 @@ pub fn rows(
         if *actual != expected {
             let missing: Vec<_> = expected.difference(actual).take(SHOWN).collect();
             let extra: Vec<_> = actual.difference(&expected).take(SHOWN).collect();
-            return Err(format!("{what}, table {table}:\n  missing {missing:#?}\n  extra {extra:#?}"));
+            return Err(format!(
+                "{what}, table {table}:\n  missing {missing:#?}\n  extra {extra:#?}"
+            ));
         }
     }
     Ok(())

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 /// One recorded answer.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Answer {
+pub(crate) struct Answer {
     method: String,
     /// Percent-decoded.
     path: String,
@@ -27,7 +27,7 @@ pub struct Answer {
 }
 
 /// A running service; stopped when dropped.
-pub struct Service {
+pub(crate) struct Service {
     base: String,
     content: Arc<Content>,
     task: JoinHandle<()>,
@@ -40,7 +40,7 @@ struct Content {
 }
 
 impl Service {
-    pub async fn start(answers: Vec<Answer>) -> Self {
+    pub(crate) async fn start(answers: Vec<Answer>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let base = format!("http://{}", listener.local_addr().expect("an address"));
         let content =
@@ -53,12 +53,12 @@ impl Service {
     }
 
     /// Puts this service's address in the place of `{base}`.
-    pub fn fill(&self, value: &Value) -> Value {
+    pub(crate) fn fill(&self, value: &Value) -> Value {
         fill(value, &self.base)
     }
 
     /// Requests for which there was no answer.
-    pub fn unanswered(&self) -> Vec<String> {
+    pub(crate) fn unanswered(&self) -> Vec<String> {
         self.content.unanswered.lock().expect("no panic while locked").clone()
     }
 }
@@ -82,7 +82,8 @@ fn fill(value: &Value, base: &str) -> Value {
 
 async fn answer(State(content): State<Arc<Content>>, request: Request) -> Response<Body> {
     let uri = reqwest::Url::parse(&format!("http://x{}", request.uri())).expect("a valid URI");
-    let decode = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let decode =
+        |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
     let path = decode(uri.path());
     let mut query: Vec<(String, String)> = uri.query_pairs().into_owned().collect();
     query.sort();
@@ -104,9 +105,7 @@ async fn answer(State(content): State<Arc<Content>>, request: Request) -> Respon
     };
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(found.status).expect("a status");
-    response
-        .headers_mut()
-        .insert("content-type", HeaderValue::from_static("application/json"));
+    response.headers_mut().insert("content-type", HeaderValue::from_static("application/json"));
     for (name, value) in &found.response_headers {
         let value = fill(value, &content.base);
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);

@@ -19,7 +19,7 @@ async fn a_driver_is_dropped_in_taken_away_and_put_back() {
     let component = folder.path().join("template.wasm");
     let source = drivers_folder().join("testing/template.wasm");
     fs::copy(&source, &component).unwrap();
-    let config = json!({ "names": "Ada, Bob", "poll_time": "0.2" });
+    let config = json!({ "names": "Ada, Bob", "poll_time": "1" });
     datasource(&server, "template", "hello", config).await;
     let list = server.get("/v1/system/drivers").await.unwrap().json().unwrap();
     assert_eq!(list["results"][0]["hash"].as_str().map(str::len), Some(64), "{list}");
@@ -51,13 +51,16 @@ async fn a_driver_is_dropped_in_taken_away_and_put_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disabled_driver_is_not_there() {
-    let server =
-        Server::start(shipped().with("DEFAULT", "disabled_drivers", "nova, http_json")).await.unwrap();
+    let server = Server::start(shipped().with("DEFAULT", "disabled_drivers", "nova, http_json"))
+        .await
+        .unwrap();
     let ids = |body: &Value| -> Vec<String> {
         let drivers = body["results"].as_array().cloned().unwrap_or_default();
         drivers.iter().map(|driver| driver["id"].as_str().unwrap_or_default().to_owned()).collect()
     };
-    let both = |body: &Value| ["files", "keystonev3"].iter().all(|id| ids(body).contains(&(*id).to_owned()));
+    let both = |body: &Value| {
+        ["files", "keystonev3"].iter().all(|id| ids(body).contains(&(*id).to_owned()))
+    };
     let list = server.eventually("/v1/system/drivers", SOON, both).await.unwrap();
     assert!(!ids(&list).contains(&"nova".to_owned()), "{list}");
     let reply = server.get("/v1/system/drivers/nova").await.unwrap();
@@ -77,12 +80,14 @@ async fn drivers_show_their_options_tables_and_actions() {
     // Nothing listens there: the datasource exists all the same, and says what is wrong.
     let config = json!({
         "auth_url": "http://127.0.0.1:1/v3", "username": "u", "password": "p", "project_name": "p",
-        "poll_time": "0.2",
+        "poll_time": "1",
     });
     datasource(&server, "nova", "cloud", config).await;
-    let failed = |body: &Value| body["last_error"].as_str().is_some_and(|e| e.contains("127.0.0.1"));
+    let failed =
+        |body: &Value| body["last_error"].as_str().is_some_and(|e| e.contains("127.0.0.1"));
     server.eventually("/v1/data-sources/cloud/status", SOON, failed).await.unwrap();
     let actions = server.get("/v1/data-sources/cloud/actions").await.unwrap().json().unwrap();
-    let pause = actions["results"].as_array().unwrap().iter().find(|a| a["name"] == "servers.pause");
+    let pause =
+        actions["results"].as_array().unwrap().iter().find(|a| a["name"] == "servers.pause");
     assert_eq!(pause.unwrap()["args"][0]["name"], "server");
 }

@@ -11,20 +11,20 @@ use congress_tests::{Server, ServerOptions, drivers_folder};
 use serde_json::{Value, json};
 
 /// How long anything may take that usually takes milliseconds.
-pub const SOON: Duration = Duration::from_secs(30);
+pub(crate) const SOON: Duration = Duration::from_secs(30);
 
 /// Options of a server with the drivers that are shipped.
-pub fn shipped() -> ServerOptions {
+pub(crate) fn shipped() -> ServerOptions {
     ServerOptions { drivers: Some(drivers_folder()), ..ServerOptions::default() }
 }
 
 /// Options of a server with the drivers that only tests load.
-pub fn testing() -> ServerOptions {
+pub(crate) fn testing() -> ServerOptions {
     ServerOptions { drivers: Some(drivers_folder().join("testing")), ..ServerOptions::default() }
 }
 
 /// Creates a datasource once its driver is there.
-pub async fn datasource(server: &Server, driver: &str, name: &str, config: Value) -> Value {
+pub(crate) async fn datasource(server: &Server, driver: &str, name: &str, config: Value) -> Value {
     let path = format!("/v1/system/drivers/{driver}");
     server.eventually(&path, SOON, |body| body["id"] == driver).await.expect("the driver");
     let body = json!({ "name": name, "driver": driver, "config": config });
@@ -35,7 +35,7 @@ pub async fn datasource(server: &Server, driver: &str, name: &str, config: Value
 }
 
 /// Creates a policy with rules.
-pub async fn policy(server: &Server, name: &str, rules: &[&str]) {
+pub(crate) async fn policy(server: &Server, name: &str, rules: &[&str]) {
     let reply = server.post("/v1/policies", &json!({ "name": name })).await.expect("an answer");
     assert_eq!(reply.status, 201, "{:?}", reply.json());
     for rule in rules {
@@ -46,7 +46,7 @@ pub async fn policy(server: &Server, name: &str, rules: &[&str]) {
 }
 
 /// Waits until a table has just these rows, in whatever order.
-pub async fn rows(server: &Server, path: &str, expected: Value) {
+pub(crate) async fn rows(server: &Server, path: &str, expected: Value) {
     let sorted = |rows: Vec<String>| {
         let mut rows = rows;
         rows.sort();
@@ -64,7 +64,7 @@ pub async fn rows(server: &Server, path: &str, expected: Value) {
 }
 
 /// A configuration of the driver `files` for one CSV file.
-pub fn csv(path: &Path) -> Value {
+pub(crate) fn csv(path: &Path) -> Value {
     let tables = json!({ "people": { "format": "csv", "path": path } });
-    json!({ "poll_time": "0.2", "folder": path.parent(), "tables": tables })
+    json!({ "poll_time": "1", "folder": path.parent(), "tables": tables })
 }

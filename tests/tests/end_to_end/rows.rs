@@ -29,7 +29,7 @@ async fn a_changed_file_changes_what_a_policy_finds() {
 
     // Columns without a declared type are text, so nobody is a minor yet: declare it.
     let typed = json!({
-        "poll_time": "0.2",
+        "poll_time": "1",
         "folder": folder.path(),
         "tables": {"people": {
             "format": "csv", "path": file,
@@ -51,7 +51,7 @@ async fn a_changed_file_changes_what_a_policy_finds() {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_tables_that_rules_read_are_subscribed() {
     let server = Server::start(testing()).await.unwrap();
-    datasource(&server, "hostile", "h", json!({ "poll_time": "0.2" })).await;
+    datasource(&server, "hostile", "h", json!({ "poll_time": "1" })).await;
     let status = "/v1/data-sources/h/status";
     let subscribers = |names: Value| move |body: &Value| body["subscribers"] == names;
     server.eventually(status, crate::SOON, subscribers(json!([]))).await.unwrap();
@@ -76,7 +76,9 @@ async fn rows_can_be_pushed_and_a_refresh_asked_for() {
     rows(&server, &format!("{by_id}/tables/numbers"), json!([])).await;
 
     let polls = |n: u64| {
-        move |body: &Value| body["number_of_updates"] == n.to_string() && body["last_error"] == "None"
+        move |body: &Value| {
+            body["number_of_updates"] == n.to_string() && body["last_error"] == "None"
+        }
     };
     server.eventually("/v1/data-sources/h/status", crate::SOON, polls(1)).await.unwrap();
     let refresh = format!("{by_id}?action=request-refresh");
@@ -84,7 +86,8 @@ async fn rows_can_be_pushed_and_a_refresh_asked_for() {
     assert_eq!((reply.status, reply.json().unwrap()), (200, Value::Null));
     server.eventually("/v1/data-sources/h/status", crate::SOON, polls(2)).await.unwrap();
 
-    let pushed = server.put(&format!("{by_id}/tables/numbers/rows"), &json!([[1, "x"]])).await.unwrap();
+    let pushed =
+        server.put(&format!("{by_id}/tables/numbers/rows"), &json!([[1, "x"]])).await.unwrap();
     assert_eq!((pushed.status, pushed.body.len()), (200, 0), "{:?}", pushed.json());
     server.eventually("/v1/data-sources/h/status", crate::SOON, polls(3)).await.unwrap();
     let webhook = server.post(&format!("{by_id}/webhook"), &json!({"alarm": 1})).await.unwrap();

@@ -47,7 +47,7 @@ async fn secrets_are_never_shown_and_never_stored_in_clear() {
     const CANARY: &str = "c4n4ry-s3cr3t";
     let server = Server::start(testing().with("DEFAULT", "debug", "true")).await.unwrap();
     let config = json!({
-        "mode": "config", "auth": "basic", "username": "u", "password": CANARY, "poll_time": "0.2",
+        "mode": "config", "auth": "basic", "username": "u", "password": CANARY, "poll_time": "1",
     });
     let created = datasource(&server, "hostile", "h", config).await;
     assert_eq!(created["config"]["password"], "<hidden>");

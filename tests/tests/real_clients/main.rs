@@ -90,8 +90,7 @@ async fn python_congressclient() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("people.csv");
     fs::write(&file, "name,age\nAda,36\nBob,41\n").unwrap();
-    let options =
-        ServerOptions { drivers: Some(drivers_folder()), ..ServerOptions::default() };
+    let options = ServerOptions { drivers: Some(drivers_folder()), ..ServerOptions::default() };
     let server = Server::start(options.with("plugins", "allowed_files", folder.path().display()))
         .await
         .unwrap();
@@ -109,9 +108,18 @@ async fn python_congressclient() {
     // Datasources
     let tables = json!({"people": {"format": "csv", "path": file}}).to_string();
     let created = client.json(&[
-        "datasource", "create", "files", "hr", "--description", "people",
-        "--config", &format!("folder={}", folder.path().display()),
-        "--config", &format!("tables={tables}"), "--config", "poll_time=1",
+        "datasource",
+        "create",
+        "files",
+        "hr",
+        "--description",
+        "people",
+        "--config",
+        &format!("folder={}", folder.path().display()),
+        "--config",
+        &format!("tables={tables}"),
+        "--config",
+        "poll_time=1",
     ]);
     assert_eq!(created["name"], "hr");
     assert_eq!(names(&client.json(&["datasource", "list"]), "name"), ["hr"]);
@@ -132,8 +140,15 @@ async fn python_congressclient() {
     assert!(names(&client.json(&["policy", "list"]), "name").contains(&"p".to_owned()));
     assert_eq!(client.json(&["policy", "show", "p"])["description"], "mine");
     let rule = client.json(&[
-        "policy", "rule", "create", "p", "old(x) :- hr:people(name=x, age=\"41\")",
-        "--name", "oldest", "--comment", "a comment",
+        "policy",
+        "rule",
+        "create",
+        "p",
+        "old(x) :- hr:people(name=x, age=\"41\")",
+        "--name",
+        "oldest",
+        "--comment",
+        "a comment",
     ]);
     assert_eq!(rule["name"], "oldest");
     client.run(&["policy", "rule", "create", "p", "fact(1)"]);

@@ -14,13 +14,17 @@ use congress_plugins::{
 use congress_table::{Row, Table, Value};
 use serde_json::{Value as Json, json};
 
-/// A guest that `scripts/build-drivers` made for tests.
-pub(crate) fn guest(name: &str) -> PathBuf {
-    let out = std::env::var_os("CONGRESS_DRIVERS_OUT").map_or_else(
+/// Where `scripts/build-drivers` puts what it builds.
+pub(crate) fn drivers() -> PathBuf {
+    std::env::var_os("CONGRESS_DRIVERS_OUT").map_or_else(
         || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../drivers/out")),
         PathBuf::from,
-    );
-    let path = out.join("testing").join(format!("{name}.wasm"));
+    )
+}
+
+/// A guest that `scripts/build-drivers` made for tests.
+pub(crate) fn guest(name: &str) -> PathBuf {
+    let path = drivers().join("testing").join(format!("{name}.wasm"));
     assert!(path.is_file(), "{} is missing: run scripts/build-drivers", path.display());
     path
 }

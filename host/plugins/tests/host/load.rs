@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::common::{guest, hostile, local_config};
+use crate::common::{drivers, guest, hostile, local_config};
 use bytes::Bytes;
 use congress_plugins::{Feed, FieldType, Host, HostConfig, Limits, LoadErrorKind, SessionKind};
 
@@ -32,6 +32,21 @@ async fn a_driver_describes_itself() {
     assert_eq!(driver.world_version(), "0.1.0");
     assert_eq!(driver.hash().len(), 64);
     assert_eq!(driver.path(), Some(guest("hostile").as_path()));
+}
+
+#[tokio::test]
+async fn every_driver_loads_under_its_own_name() {
+    let host = Host::new(local_config()).unwrap();
+    let mut count = 0;
+    for entry in fs::read_dir(drivers()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|e| e == "wasm") {
+            let driver = host.load(&path).await.unwrap();
+            assert_eq!(Some(driver.metadata().id.as_ref()), path.file_stem());
+            count += 1;
+        }
+    }
+    assert!(count > 0, "no drivers in {}: run scripts/build-drivers", drivers().display());
 }
 
 #[tokio::test]

@@ -10,5 +10,3 @@ mod common;
 mod load;
 #[cfg(test)]
 mod network;
-#[cfg(test)]
-mod zz_measure;

@@ -66,7 +66,9 @@ fn announce(config: &Config) {
         tracing::warn!(
             "no configuration file was found: running on the embedded default, with an SQLite \
              database and the in-process bus in {}; the API listens on {}:{}",
-            folder.display(), config.bind_host, config.bind_port
+            folder.display(),
+            config.bind_host,
+            config.bind_port
         );
     } else {
         for file in &config.files {
@@ -75,7 +77,8 @@ fn announce(config: &Config) {
     }
     tracing::warn!(
         "auth_strategy is noauth: whoever can reach {}:{} may change everything",
-        config.bind_host, config.bind_port
+        config.bind_host,
+        config.bind_port
     );
 }
 

@@ -205,7 +205,7 @@ fn everything_wrong_is_reported_at_once() {
         "6: [DEFAULT] log_file: no such option nowhere to refer to; write $$ for a dollar sign",
         "5: [DEFAULT] debug = \"t\" is not a boolean: true, false, yes, no, on, off, 1 or 0",
         "13: [database] connection names a mysql database, but this version has SQLite only",
-        "9: [dse] ping_timeout = \"-1\" is not a number of seconds above 0",
+        "9: [dse] long_timeout = \"-1\" is not a number of seconds above 0",
         "11: [plugins] allowed_hosts = \"http://x/\" is not hosts, separated by commas",
     ];
     assert_eq!(problems.len(), expected.len(), "{problems:#?}");

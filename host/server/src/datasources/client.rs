@@ -10,9 +10,9 @@ use congress_table::TableSchema;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::check;
 use super::views::{self, CatalogueEntry, DriverSummary};
 use super::wire::{DatasourceCall, Execution, MANAGER, ManagerCall, ask};
-use super::check;
 use crate::engine::EngineHandle;
 use crate::failure::{Answer, Failure, Named, Status};
 use crate::python;
@@ -94,7 +94,10 @@ impl Client {
             .filter_map(|driver| Some((driver.id.as_str(), entry(driver).ok()?.metadata)))
             .collect();
         let rows = self.inner.store.datasources().await.map_err(failure)?;
-        Ok(rows.iter().map(|row| views::datasource(row, entries.get(row.driver.as_str()))).collect())
+        Ok(rows
+            .iter()
+            .map(|row| views::datasource(row, entries.get(row.driver.as_str())))
+            .collect())
     }
 
     /// A datasource, secrets hidden.
@@ -134,9 +137,10 @@ impl Client {
             self.manager(&ManagerCall::Ping).await?;
         }
         let secrets: Vec<_> = views::secrets(&metadata).collect();
-        let config = inner.keys.seal(request.config, &secrets).map_err(|error| {
-            Failure::verbatim(Status::BadRequest, error.to_string())
-        })?;
+        let config = inner
+            .keys
+            .seal(request.config, &secrets)
+            .map_err(|error| Failure::verbatim(Status::BadRequest, error.to_string()))?;
         let new = NewDatasource {
             id: Some(id),
             name: name.clone(),
@@ -293,8 +297,7 @@ impl Client {
     }
 
     async fn manager(&self, call: &ManagerCall) -> Answer<()> {
-        let nobody =
-            |error: &CallError| Failure::plain(Status::Unavailable, error);
+        let nobody = |error: &CallError| Failure::plain(Status::Unavailable, error);
         ask(self.inner.bus.as_ref(), MANAGER, call, self.inner.long_timeout, nobody).await
     }
 
@@ -322,7 +325,9 @@ fn entry(driver: &congress_store::Driver) -> Answer<CatalogueEntry> {
 fn no_driver(id: &str) -> Failure {
     Failure::verbatim(
         Status::NotFound,
-        format!("Driver not found {id}. Either not supported or disabled by deployer in Congress config"),
+        format!(
+            "Driver not found {id}. Either not supported or disabled by deployer in Congress config"
+        ),
     )
 }
 

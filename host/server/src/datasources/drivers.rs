@@ -221,7 +221,8 @@ impl Watcher {
 
     async fn forget(&mut self, path: &Path) {
         self.seen.remove(path);
-        let Some(id) = self.origins.iter().find(|(_, origin)| *origin == path).map(|(id, _)| id.clone())
+        let Some(id) =
+            self.origins.iter().find(|(_, origin)| *origin == path).map(|(id, _)| id.clone())
         else {
             return;
         };

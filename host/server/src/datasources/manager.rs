@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use congress_bus::{Bus, Epoch, RegisterError, Requests};
+use congress_bus::{Bus, Epoch, RegisterError, Request, Requests};
 use congress_plugins::{Driver, Host};
 use congress_store::{KeyRing, Store};
 use tokio::sync::{mpsc, oneshot};
@@ -46,6 +46,9 @@ pub struct Manager {
     epoch: u64,
     stop: CancellationToken,
 }
+
+/// How a driver takes a datasource's configuration.
+type Outcome = oneshot::Receiver<Result<(), String>>;
 
 /// A running task.
 struct Handle {
@@ -111,11 +114,12 @@ impl Manager {
                 _ = sync.tick() => self.sync().await,
                 request = self.requests.next() => {
                     let Some(request) = request else { break };
-                    let answer = match serde_json::from_slice(&request.body) {
-                        Ok(call) => self.on_call(call).await,
-                        Err(error) => Err(Failure::internal(error)),
-                    };
-                    request.reply(reply(&answer));
+                    match serde_json::from_slice(&request.body) {
+                        Ok(call) => self.on_call(call, request).await,
+                        Err(error) => request.reply(reply(&Answer::<()>::Err(
+                            Failure::internal(error),
+                        ))),
+                    }
                 }
             }
         }
@@ -125,29 +129,44 @@ impl Manager {
         let _ = watching.await;
     }
 
-    async fn on_call(&mut self, call: ManagerCall) -> Answer<()> {
-        match call {
+    async fn on_call(&mut self, call: ManagerCall, request: Request) {
+        let answer = match call {
             ManagerCall::Ping => Ok(()),
-            ManagerCall::Start { id } => {
-                let row = self.store.datasource(&id).await.map_err(|error| match error {
-                    congress_store::Error::NotFound { .. } => Failure::plain(
-                        Status::NotFound,
-                        format!("Datasource not found {id}"),
-                    ),
-                    other => Failure::internal(other),
-                })?;
-                if self.tasks.contains_key(&row.id) {
-                    return Ok(());
+            ManagerCall::Start { id } => match self.start_by_id(&id).await {
+                Ok(Some(outcome)) => {
+                    // A driver may take its time to refuse: nobody else waits for it.
+                    tokio::spawn(async move {
+                        let ended = Err("the datasource's task has ended".to_owned());
+                        let answer = outcome.await.unwrap_or(ended);
+                        let bad = |reason| Failure::plain(Status::BadRequest, reason);
+                        request.reply(reply(&answer.map_err(bad)));
+                    });
+                    return;
                 }
-                self.start(row).await.map_err(|reason| Failure::plain(Status::BadRequest, reason))
-            }
+                Ok(None) => Ok(()),
+                Err(failure) => Err(failure),
+            },
             ManagerCall::Stop { id } => {
                 if let Some(task) = self.tasks.remove(&id) {
                     task.stop().await;
                 }
                 Ok(())
             }
+        };
+        request.reply(reply(&answer));
+    }
+
+    async fn start_by_id(&mut self, id: &str) -> Answer<Option<Outcome>> {
+        let row = self.store.datasource(id).await.map_err(|error| match error {
+            congress_store::Error::NotFound { .. } => {
+                Failure::plain(Status::NotFound, format!("Datasource not found {id}"))
+            }
+            other => Failure::internal(other),
+        })?;
+        if self.tasks.contains_key(&row.id) {
+            return Ok(None);
         }
+        self.start(row).await.map_err(|reason| Failure::plain(Status::BadRequest, reason))
     }
 
     /// Starts what is in the database and does not run, stops what runs and is not. What goes
@@ -174,22 +193,22 @@ impl Manager {
         }
         for row in rows.into_iter().filter(|row| row.enabled) {
             if !self.tasks.contains_key(&row.id) {
-                // The task has logged what is wrong, and shows it in its status.
-                let _ = self.start(row).await;
+                // What the driver says of it is in the log and in the status.
+                let name = row.name.clone();
+                if let Err(reason) = self.start(row).await {
+                    tracing::error!(datasource = %name, "cannot start it: {reason}");
+                }
             }
         }
     }
 
-    /// Starts a task. Fails if its driver is not there or refuses the configuration; the task then
-    /// waits for a better one.
-    async fn start(&mut self, row: congress_store::Datasource) -> Result<(), String> {
-        let requests =
-            self.bus.serve(&row.name, BACKLOG).map_err(|error| error.to_string())?;
+    /// Starts a task, and gives what tells how its driver takes the configuration: none while
+    /// that driver may still be being loaded. If it is refused the task waits for a better one.
+    async fn start(&mut self, row: congress_store::Datasource) -> Result<Option<Outcome>, String> {
+        let requests = self.bus.serve(&row.name, BACKLOG).map_err(|error| error.to_string())?;
         self.epoch += 1;
-        let publisher = self
-            .bus
-            .publish(&row.name, Epoch(self.epoch))
-            .map_err(|error| error.to_string())?;
+        let publisher =
+            self.bus.publish(&row.name, Epoch(self.epoch)).map_err(|error| error.to_string())?;
         let (commands, drivers) = mpsc::channel(4);
         let stop = self.stop.child_token();
         let handle = (row.id.clone(), row.name.clone(), row.driver.clone());
@@ -206,16 +225,16 @@ impl Manager {
         let (id, name, driver) = handle;
         let code = self.drivers.get(&driver).cloned();
         let outcome = if code.is_none() && !self.settled {
-            // Its driver may be among those that are still being loaded.
-            Ok(())
+            None
         } else {
             let (done, outcome) = oneshot::channel();
+            // A task that has ended drops the sender, which its receiver notices.
             let _ = commands.send(UseDriver { driver: code, done }).await;
-            outcome.await.unwrap_or_else(|_| Err("the datasource's task has ended".to_owned()))
+            Some(outcome)
         };
         tracing::info!(datasource = %name, %driver, "datasource started");
         self.tasks.insert(id, Handle { name, driver, commands, stop, join });
-        outcome
+        Ok(outcome)
     }
 
     async fn on_driver(&mut self, event: DriverEvent) {

@@ -191,6 +191,8 @@ impl Task {
     /// Runs until stopped.
     pub(super) async fn run(mut self) {
         let mut running: Option<Running> = None;
+        // What the driver keeps between calls; outlives its code.
+        let mut kept = State::default();
         let mut polling: Option<Polling> = None;
         let mut next_poll: Option<Instant> = None;
         let mut wanted = self.shared.publisher.wanted();
@@ -213,7 +215,11 @@ impl Task {
                 biased;
                 () = self.stop.cancelled() => return,
                 Some(UseDriver { driver, done }) = self.drivers.recv() => {
-                    let outcome = match self.start(driver, running.as_ref()).await {
+                    polling = None;
+                    if let Some(running) = running.take() {
+                        kept = running.source.state();
+                    }
+                    let outcome = match self.start(driver, kept.clone()).await {
                         Ok(new) => {
                             next_poll = new.polls().then(Instant::now);
                             running = Some(new);
@@ -223,11 +229,9 @@ impl Task {
                             tracing::warn!(datasource = %self.shared.row.name, "{reason}");
                             self.shared.note(|progress| progress.broken(reason.clone()));
                             next_poll = None;
-                            running = None;
                             Err(reason)
                         }
                     };
-                    polling = None;
                     let _ = done.send(outcome);
                 }
                 () = poll_ends => {
@@ -285,11 +289,7 @@ impl Task {
     }
 
     /// Makes a driver ready to run with this datasource's configuration.
-    async fn start(
-        &self,
-        driver: Option<Driver>,
-        before: Option<&Running>,
-    ) -> Result<Running, String> {
+    async fn start(&self, driver: Option<Driver>, state: State) -> Result<Running, String> {
         let shared = &self.shared;
         let Some(driver) = driver else {
             return Err(format!(
@@ -304,7 +304,6 @@ impl Task {
             &config,
             field("poll_time").and_then(|field| field.default.as_deref()),
         )?;
-        let state = before.map_or_else(State::default, |running| running.source.state());
         let source = driver
             .datasource(&shared.row.name, &config, state)
             .await
@@ -343,11 +342,10 @@ impl Task {
         let mut outcome = CallOutcome::default();
         let first = shared.publisher.read(|p| p.position().sequence == 0);
         if running.persist && first {
-            let tables = shared
-                .store
-                .pushed_tables(&shared.row.id)
-                .await
-                .map_err(|error| format!("cannot restore the rows that were pushed: {error}"))?;
+            let tables =
+                shared.store.pushed_tables(&shared.row.id).await.map_err(|error| {
+                    format!("cannot restore the rows that were pushed: {error}")
+                })?;
             for (name, rows) in tables {
                 let rows = rows.into_iter().collect();
                 outcome.tables.push((name.into(), TableOperation::Replace(rows)));
@@ -367,7 +365,11 @@ async fn poll(shared: Arc<Shared>, running: Running, roots: Vec<Arc<str>>) {
 }
 
 /// Answers a call, as the bytes of its reply.
-async fn answer(shared: &Arc<Shared>, running: Option<Running>, call: DatasourceCall) -> bytes::Bytes {
+async fn answer(
+    shared: &Arc<Shared>,
+    running: Option<Running>,
+    call: DatasourceCall,
+) -> bytes::Bytes {
     if let DatasourceCall::Status = call {
         return reply(&Answer::Ok(shared.status()));
     }
@@ -405,8 +407,13 @@ impl Shared {
 }
 
 /// A table's rows as policies see them. A table of the schema that has not been read is empty.
-fn rows(shared: &Shared, running: &Running, table: &str) -> Answer<Vec<Vec<congress_table::Value>>> {
-    let cells = |row: &congress_table::Row| row.iter().map(congress_table::Value::for_policy).collect();
+fn rows(
+    shared: &Shared,
+    running: &Running,
+    table: &str,
+) -> Answer<Vec<Vec<congress_table::Value>>> {
+    let cells =
+        |row: &congress_table::Row| row.iter().map(congress_table::Value::for_policy).collect();
     let published = shared
         .publisher
         .read(|p| p.table(table).map(|rows| rows.rows().map(cells).collect::<Vec<_>>()));
@@ -417,10 +424,9 @@ fn rows(shared: &Shared, running: &Running, table: &str) -> Answer<Vec<Vec<congr
             format!("table {table} is a lazy table and is not subscribed."),
         )),
         None if running.source.table(table).is_some() => Ok(Vec::new()),
-        None => Err(Failure::plain(
-            Status::NotFound,
-            format!("tablename '{table}' does not exist'"),
-        )),
+        None => {
+            Err(Failure::plain(Status::NotFound, format!("tablename '{table}' does not exist'")))
+        }
     }
 }
 
@@ -433,7 +439,8 @@ async fn push(
 ) -> Answer<()> {
     let name = &shared.row.name;
     let bad = |text: String| Failure::plain(Status::BadRequest, text);
-    let method = if table.is_some() { "replace_entire_table_data" } else { "process_webhook_notification" };
+    let method =
+        if table.is_some() { "replace_entire_table_data" } else { "process_webhook_notification" };
     if !running.source.driver().metadata().feed.takes_pushes() {
         return Err(bad(format!("Method {method} not supported for datasource {name}")));
     }
@@ -475,7 +482,9 @@ fn execute(shared: Arc<Shared>, running: Running, execution: Execution) {
     let name = shared.row.name.clone();
     let arguments = views::arguments(&positional, &named);
     if !shared.execute_actions {
-        tracing::info!("Executing {name}:{action}({arguments}) is off: enable_execute_action is false");
+        tracing::info!(
+            "Executing {name}:{action}({arguments}) is off: enable_execute_action is false"
+        );
         return;
     }
     tracing::info!("Executing {name}:{action}({arguments})");

@@ -34,13 +34,9 @@ mod tests {
 
     #[test]
     fn numbers_keep_their_kind_and_digits() {
-        let cells = ["1", "12345678901234567890123"].map(|digits| {
-            Cell(Constant::Int(digits.parse().unwrap()))
-        });
-        assert_eq!(
-            serde_json::to_string(&cells).unwrap(),
-            "[1,12345678901234567890123]"
-        );
+        let cells = ["1", "12345678901234567890123"]
+            .map(|digits| Cell(Constant::Int(digits.parse().unwrap())));
+        assert_eq!(serde_json::to_string(&cells).unwrap(), "[1,12345678901234567890123]");
         assert_eq!(serde_json::to_string(&Cell(Constant::Float(1.0))).unwrap(), "1.0");
         assert_eq!(serde_json::to_string(&Cell(Constant::Float(f64::NAN))).unwrap(), r#""nan""#);
     }

@@ -107,10 +107,7 @@ impl Inner {
     pub(super) fn follow(self: &Arc<Self>) {
         let mut needed: BTreeMap<String, BTreeSet<TableName>> = BTreeMap::new();
         for subscription in self.engine().subscriptions() {
-            needed
-                .entry(subscription.service.to_string())
-                .or_default()
-                .insert(subscription.table);
+            needed.entry(subscription.service.to_string()).or_default().insert(subscription.table);
         }
         let mut state = self.followers.lock();
         needed.retain(|name, _| state.ready.contains(name));

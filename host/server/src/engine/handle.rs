@@ -160,11 +160,8 @@ fn local_time() -> time::PrimitiveDateTime {
         });
     let clock = now.time();
     let part = |value: i8| u8::try_from(value).unwrap_or_default();
-    let of_day = time::Time::from_hms(
-        part(clock.hour()),
-        part(clock.minute()),
-        part(clock.second()),
-    );
+    let of_day =
+        time::Time::from_hms(part(clock.hour()), part(clock.minute()), part(clock.second()));
     time::PrimitiveDateTime::new(
         calendar.unwrap_or(time::Date::MIN),
         of_day.unwrap_or(time::Time::MIDNIGHT),

@@ -84,9 +84,9 @@ impl EngineHandle {
             return Err(bad(format!("Policy name {name} is not a valid tablename")));
         }
         let kind: PolicyKind = match &kind {
-            Some(kind) => kind
-                .parse()
-                .map_err(|error: congress_policy::Error| bad(error.to_string()))?,
+            Some(kind) => {
+                kind.parse().map_err(|error: congress_policy::Error| bad(error.to_string()))?
+            }
             None => PolicyKind::default(),
         };
         let new = congress_store::NewPolicy {

@@ -319,9 +319,10 @@ fn refuse(path: &Path, error: sqlx::Error) -> OpenError {
     let path = path.to_owned();
     match (result_code(&error), &error) {
         (Some(BUSY | LOCKED), _) => OpenError::Locked { path },
-        (Some(NOT_A_DATABASE | CORRUPT), _) => {
+        (Some(NOT_A_DATABASE), _) => {
             OpenError::NotOurs { path, reason: "it is not an SQLite file".into() }
         }
+        (Some(CORRUPT), _) => OpenError::Damaged { path, reason: error.to_string() },
         (Some(CANNOT_OPEN | READ_ONLY | FULL | IO_ERROR), _) | (None, sqlx::Error::Io(_)) => {
             OpenError::CannotOpen { path, reason: error.to_string() }
         }

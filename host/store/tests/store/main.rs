@@ -62,18 +62,3 @@ fn datasource(name: &str) -> NewDatasource {
 async fn raw(path: &Path) -> SqliteConnection {
     SqliteConnectOptions::new().filename(path).create_if_missing(true).connect().await.unwrap()
 }
-#[tokio::test]
-async fn perf() {
-    let folder = folder();
-    let store = open(&file(&folder)).await;
-    store.create_policy(policy("p"), vec![], congress_store::At::Any).await.unwrap();
-    let t = std::time::Instant::now();
-    for i in 0..1000 { store.insert_rules("p", vec![rule(&format!("q({i})"))], congress_store::At::Any).await.unwrap(); }
-    println!("1000 inserts {:?}", t.elapsed());
-    let t = std::time::Instant::now();
-    for _ in 0..1000 { store.revision().await.unwrap(); }
-    println!("1000 revisions {:?}", t.elapsed());
-    let t = std::time::Instant::now();
-    store.snapshot().await.unwrap();
-    println!("snapshot {:?}", t.elapsed());
-}

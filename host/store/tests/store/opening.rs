@@ -38,6 +38,21 @@ async fn a_file_that_is_no_database() {
 }
 
 #[tokio::test]
+async fn a_database_of_which_a_part_is_gone() {
+    let folder = folder();
+    let path = file(&folder);
+    open(&path).await.close().await;
+    let whole = std::fs::read(&path).unwrap();
+    let mut part = whole[..4096].to_vec();
+    part[100..].fill(0xff);
+    std::fs::write(&path, &part).unwrap();
+    let error = refused(&path).await;
+    assert!(matches!(error, OpenError::Damaged { .. }), "{error:?}");
+    assert!(error.to_string().contains("Restore a backup"), "{error}");
+    assert_eq!(std::fs::read(&path).unwrap(), part);
+}
+
+#[tokio::test]
 async fn a_database_of_something_else() {
     let folder = folder();
     let path = file(&folder);

@@ -181,10 +181,9 @@ pub(crate) async fn run(server: &Server, command: Command) -> anyhow::Result<Ans
 
 async fn policy(server: &Server, command: Policy) -> anyhow::Result<Answer> {
     Ok(match command {
-        Policy::List => Answer::list(
-            server.get(&["policies"]).await?,
-            &["id", "name", "kind", "description"],
-        ),
+        Policy::List => {
+            Answer::list(server.get(&["policies"]).await?, &["id", "name", "kind", "description"])
+        }
         Policy::Show { policy } => Answer::Element(server.get(&["policies", &policy]).await?),
         Policy::Create { name, description, kind } => {
             let body = json!({ "name": name, "description": description, "kind": kind });

@@ -37,12 +37,14 @@ impl Answer {
     pub(crate) fn rows(whole: Value, spec: Option<&Value>) -> Self {
         let mut lines: Vec<Vec<String>> = items(&whole)
             .iter()
-            .map(|row| row["data"].as_array().map_or(&[][..], Vec::as_slice).iter().map(cell).collect())
+            .map(|row| {
+                row["data"].as_array().map_or(&[][..], Vec::as_slice).iter().map(cell).collect()
+            })
             .collect();
         lines.sort();
-        let names = spec.and_then(|spec| spec["columns"].as_array()).map(|columns| {
-            columns.iter().map(|column| cell(&column["name"])).collect::<Vec<_>>()
-        });
+        let names = spec
+            .and_then(|spec| spec["columns"].as_array())
+            .map(|columns| columns.iter().map(|column| cell(&column["name"])).collect::<Vec<_>>());
         let width = lines.iter().map(Vec::len).max().unwrap_or_default();
         let heading = names.unwrap_or_else(|| (0..width).map(|i| i.to_string()).collect());
         Self::Table { whole, heading, lines }
@@ -89,11 +91,16 @@ pub(crate) fn print(answer: &Answer, format: Format) -> anyhow::Result<()> {
 /// Columns side by side. Control characters are shown, not sent to the terminal.
 fn aligned(heading: &[String], lines: &[Vec<String>]) -> String {
     let clean = |text: &String| -> String {
-        text.chars().flat_map(|c| {
-            let shown: Box<dyn Iterator<Item = char>> =
-                if c.is_control() { Box::new(c.escape_default()) } else { Box::new(std::iter::once(c)) };
-            shown
-        }).collect()
+        text.chars()
+            .flat_map(|c| {
+                let shown: Box<dyn Iterator<Item = char>> = if c.is_control() {
+                    Box::new(c.escape_default())
+                } else {
+                    Box::new(std::iter::once(c))
+                };
+                shown
+            })
+            .collect()
     };
     let rows: Vec<Vec<String>> = std::iter::once(heading.to_vec())
         .chain(lines.iter().cloned())
@@ -101,7 +108,9 @@ fn aligned(heading: &[String], lines: &[Vec<String>]) -> String {
         .collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
     let widths: Vec<usize> = (0..columns)
-        .map(|i| rows.iter().filter_map(|row| row.get(i)).map(|c| c.chars().count()).max().unwrap_or(0))
+        .map(|i| {
+            rows.iter().filter_map(|row| row.get(i)).map(|c| c.chars().count()).max().unwrap_or(0)
+        })
         .collect();
     let mut text = String::new();
     for (number, row) in rows.iter().enumerate() {

@@ -1,0 +1,100 @@
+//! What the README promises a newcomer: a driver, written and dropped in while the server runs.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use congress_tests::{Server, ServerOptions, client_binary, drivers_folder, root};
+use serde_json::json;
+
+/// What the build of drivers needs of a checkout.
+const NEEDED: [&str; 3] = ["drivers", "scripts", "wit"];
+
+/// The README's lines, from the first one of the driver's to the next paragraph of prose.
+fn lines() -> String {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let lines = readme.lines().skip_while(|line| !line.contains("cp -r drivers/template"));
+    lines
+        .take_while(|line| line.is_empty() || line.starts_with("    "))
+        .map(|line| line.strip_prefix("    ").unwrap_or(line))
+        .flat_map(|line| [line, "\n"])
+        .collect()
+}
+
+/// Copies a folder without what builds leave in it.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap();
+        let target = to.join(name);
+        if path.is_file() {
+            fs::copy(&path, target).unwrap();
+        } else if name != "target" && name != "out" {
+            copy(&path, &target);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_driver_is_written_and_dropped_in() {
+    let checkout = tempfile::tempdir().unwrap();
+    for folder in NEEDED {
+        copy(&root().join(folder), &checkout.path().join(folder));
+    }
+    // The standard library for guests takes a minute to build and depends on no checkout.
+    let sysroot = root().join(".cache/guest-sysroot");
+    if sysroot.is_dir() {
+        fs::create_dir(checkout.path().join(".cache")).unwrap();
+        symlink(sysroot, checkout.path().join(".cache/guest-sysroot")).unwrap();
+    }
+    let binaries = checkout.path().join("target/debug");
+    fs::create_dir_all(&binaries).unwrap();
+    symlink(client_binary().unwrap(), binaries.join("congress")).unwrap();
+
+    let drivers = checkout.path().join("drivers/out");
+    let options = ServerOptions { drivers: Some(drivers.clone()), ..ServerOptions::default() };
+    let server = Server::start(options).await.unwrap();
+
+    // A newcomer types: by the time of the next line the server has seen the file.
+    let lines = lines().replace(
+        "target/debug/congress datasource create",
+        "until target/debug/congress driver show moons; do sleep 0.2; done\n\
+         target/debug/congress datasource create",
+    );
+    assert!(lines.contains("scripts/build-drivers moons"), "{lines}");
+    let script = checkout.path().to_owned();
+    let url = server.url().to_owned();
+    let output = tokio::task::spawn_blocking(move || {
+        Command::new("timeout")
+            .args(["600", "bash", "-euo", "pipefail", "-c", &lines])
+            .current_dir(script)
+            .env("CONGRESS_URL", url)
+            .env_remove("CARGO_TARGET_DIR")
+            .output()
+            .unwrap()
+    })
+    .await
+    .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}{said}", String::from_utf8_lossy(&output.stdout));
+
+    let soon = Duration::from_secs(30);
+    let three = |body: &serde_json::Value| body["results"].as_array().map(Vec::len) == Some(3);
+    let rows = server.eventually("/v1/data-sources/sky/tables/moons/rows", soon, three).await;
+    let rows = rows.unwrap()["results"].clone();
+    assert!(rows.as_array().unwrap().contains(&json!({"data": ["Earth", "Moon"]})), "{rows}");
+
+    // Only moons was asked for, but all were compiled: in another folder, to the same bytes.
+    let built = Command::new("scripts/build-drivers")
+        .arg("files")
+        .current_dir(checkout.path())
+        .env_remove("CARGO_TARGET_DIR")
+        .output()
+        .unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    let bytes = |folder: &Path| fs::read(folder.join("files.wasm")).unwrap();
+    assert!(bytes(&drivers) == bytes(&drivers_folder()), "drivers are not reproducible");
+}
