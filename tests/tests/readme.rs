@@ -50,6 +50,9 @@ async fn a_driver_is_written_and_dropped_in() {
         fs::create_dir(checkout.path().join(".cache")).unwrap();
         symlink(sysroot, checkout.path().join(".cache/guest-sysroot")).unwrap();
     }
+    // The toolchain that the other drivers were built with: a test installs none.
+    let toolchain = fs::read_to_string(drivers_folder().join("toolchain")).unwrap();
+    let toolchain = toolchain.trim().to_owned();
     let binaries = checkout.path().join("target/debug");
     fs::create_dir_all(&binaries).unwrap();
     symlink(client_binary().unwrap(), binaries.join("congress")).unwrap();
@@ -65,13 +68,14 @@ async fn a_driver_is_written_and_dropped_in() {
          target/debug/congress datasource create",
     );
     assert!(lines.contains("scripts/build-drivers moons"), "{lines}");
-    let script = checkout.path().to_owned();
+    let (script, route) = (checkout.path().to_owned(), toolchain.clone());
     let url = server.url().to_owned();
     let output = tokio::task::spawn_blocking(move || {
         Command::new("timeout")
             .args(["600", "bash", "-euo", "pipefail", "-c", &lines])
             .current_dir(script)
             .env("CONGRESS_URL", url)
+            .env("CONGRESS_GUEST_TOOLCHAIN", route)
             .env_remove("CARGO_TARGET_DIR")
             .output()
             .unwrap()
@@ -91,6 +95,7 @@ async fn a_driver_is_written_and_dropped_in() {
     let built = Command::new("scripts/build-drivers")
         .arg("files")
         .current_dir(checkout.path())
+        .env("CONGRESS_GUEST_TOOLCHAIN", toolchain)
         .env_remove("CARGO_TARGET_DIR")
         .output()
         .unwrap();

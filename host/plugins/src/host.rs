@@ -157,7 +157,7 @@ impl Host {
         let compiled = self.compile(bytes).await.map_err(fail)?;
         let metadata = self.describe(&compiled.pre, name).await.map_err(fail)?;
         let load_time = start.elapsed();
-        tracing::info!(
+        tracing::debug!(
             driver = metadata.id,
             version = metadata.version,
             world = compiled.world_version,

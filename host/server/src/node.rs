@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow};
 use congress_bus::{Bus, InProcessBus};
 use congress_plugins::{Host, HostConfig};
 use congress_store::{KeyRing, Location, Store};
@@ -14,7 +14,6 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, ApiOptions, App, Phase, Readiness};
-use crate::config::Roles;
 use crate::datasources::{Client, DriverFolders, Manager, ManagerOptions};
 use crate::engine::{EngineHandle, EngineOptions};
 
@@ -132,16 +131,4 @@ async fn open_keys(options: &NodeOptions, store: &Store) -> anyhow::Result<KeyRi
             error.into()
         }
     })
-}
-
-/// Refuses combinations of roles that this build cannot run.
-pub fn check_roles(roles: Roles) -> anyhow::Result<()> {
-    if roles.all() {
-        return Ok(());
-    }
-    bail!(
-        "this build runs all three roles in one process (start it without --api, --policy-engine \
-         and --datasources, or with all of them): roles in separate processes need the RabbitMQ \
-         bus, which is not built yet"
-    )
 }

@@ -202,7 +202,11 @@ fn body_fits(
     let mut recorded = recorded.body.clone();
     match matching {
         Matching::UnstableText => true,
-        Matching::Exact => fits(names, &recorded, &body),
+        Matching::Exact => {
+            let (whole, said) = (take_message(&mut recorded), take_message(&mut body));
+            fits(names, &recorded, &body)
+                && names.fits(without_wording(&whole), without_wording(&said))
+        }
         Matching::MessageWordsAnyOrder => {
             let (words, said) = (take_message(&mut recorded), take_message(&mut body));
             fits(names, &recorded, &body) && same_words(&names.fill(&words), &said)
@@ -226,6 +230,13 @@ fn body_fits(
             all.iter().all(|driver| driver["id"].is_string() && driver["description"].is_string())
         }),
     }
+}
+
+/// A syntax error up to the position of the first fault: the words after it are free.
+fn without_wording(message: &str) -> &str {
+    let lead = ["Parse failure.\n", "Lex failure.\n"].iter().find_map(|lead| message.find(lead));
+    let words = lead.and_then(|lead| Some(lead + message[lead..].find("  ")?));
+    words.map_or(message, |words| &message[..words])
 }
 
 fn take(body: &mut Value, key: &str) -> Option<Value> {

@@ -58,7 +58,7 @@ async fn what_is_not_built_is_refused_by_name() {
         ("DEFAULT", "auth_strategy", "keystone", "keystone"),
         ("DEFAULT", "transport_url", "rabbit://guest:guest@localhost/", "RabbitMQ"),
         ("database", "connection", "mysql+pymysql://u:s3cr3t@localhost/congress", "SQLite"),
-        ("DEFAULT", "api", "true", "three roles"),
+        ("DEFAULT", "api", "true", "not all roles"),
     ] {
         let log =
             Server::refused(ServerOptions::default().with(section, name, value)).await.unwrap();

@@ -41,7 +41,9 @@ async fn a_driver_is_dropped_in_taken_away_and_put_back() {
     fs::write(&component, "\0asm broken").unwrap();
     fs::write(folder.path().join("half.wasm"), &fs::read(&source).unwrap()[..1000]).unwrap();
     let refused = std::time::Instant::now() + SOON;
-    while !(server.log().contains("half.wasm") && server.log().contains("template.wasm is not")) {
+    while !(server.log().contains("half.wasm")
+        && server.log().contains("template.wasm: is not a valid"))
+    {
         assert!(std::time::Instant::now() < refused, "{}", server.log());
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }

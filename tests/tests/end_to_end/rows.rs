@@ -32,7 +32,7 @@ async fn a_changed_file_changes_what_a_policy_finds() {
         "poll_time": "1",
         "folder": folder.path(),
         "tables": {"people": {
-            "format": "csv", "path": file,
+            "format": "csv", "path": file, "header": true,
             "columns": ["name", {"name": "age", "type": "integer"}],
         }},
     });
@@ -59,7 +59,12 @@ async fn only_tables_that_rules_read_are_subscribed() {
     server.eventually(status, crate::SOON, subscribers(json!(["__engine"]))).await.unwrap();
     rows(&server, "/v1/policies/p/tables/big", json!([[2]])).await;
     // The engine's copy of a table that a rule reads is a table of the rule's policy too.
-    rows(&server, "/v1/policies/p/tables/h:numbers", json!([[0, "0"], [1, "1"], [2, "2"]])).await;
+    rows(
+        &server,
+        "/v1/policies/p/tables/h:numbers",
+        json!([[0, "number 0"], [1, "number 1"], [2, "number 2"]]),
+    )
+    .await;
     let rules = server.get("/v1/policies/p/rules").await.unwrap().json().unwrap();
     let id = rules["results"][0]["id"].as_str().unwrap();
     server.delete(&format!("/v1/policies/p/rules/{id}")).await.unwrap();

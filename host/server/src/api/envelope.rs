@@ -90,10 +90,9 @@ pub(super) async fn wrap(
     } else {
         tracing::info!(%method, path, status, ms, "answered");
     }
-    if path == "/v1" || path.starts_with("/v1/") {
-        if let Ok(id) = HeaderValue::try_from(id) {
-            response.headers_mut().insert(REQUEST_ID, id);
-        }
+    let of_the_api = path == "/v1" || path.starts_with("/v1/");
+    if of_the_api && let Ok(id) = HeaderValue::try_from(id) {
+        response.headers_mut().insert(REQUEST_ID, id);
     }
     response
 }

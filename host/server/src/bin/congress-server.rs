@@ -43,7 +43,6 @@ fn start(cli: &Cli) -> anyhow::Result<()> {
         return Ok(());
     }
     let Loaded { config, warnings, .. } = loaded;
-    node::check_roles(config.roles)?;
     if config.embedded {
         config.create_state_folder()?;
     }
@@ -121,7 +120,11 @@ fn options(config: Config) -> anyhow::Result<node::NodeOptions> {
         keys: config.encryption_key_path,
         drivers: DriverFolders {
             folders: datasources.driver_path,
-            files: datasources.custom_drivers.into_iter().map(|driver| driver.path).collect(),
+            files: datasources
+                .custom_drivers
+                .into_iter()
+                .map(|driver| (driver.name, driver.path))
+                .collect(),
             disabled: datasources.disabled_drivers.into_iter().collect(),
         },
         plugins: config.plugins,

@@ -23,8 +23,8 @@ const SETTLED: Duration = Duration::from_millis(400);
 pub struct DriverFolders {
     /// Folders whose `*.wasm` files are loaded. Of two drivers with one id the first one stays.
     pub folders: Vec<PathBuf>,
-    /// Single files besides.
-    pub files: Vec<PathBuf>,
+    /// Single files besides, with the ids that their drivers must have.
+    pub files: Vec<(String, PathBuf)>,
     /// Drivers that are not to be used, by id.
     pub disabled: BTreeSet<String>,
 }
@@ -160,7 +160,7 @@ impl Watcher {
                 }
             }
         }
-        for file in &self.folders.files {
+        for (_, file) in &self.folders.files {
             if let Some(stamp) = stamp_of(file).await {
                 files.insert(file.clone(), stamp);
             }
@@ -175,6 +175,14 @@ impl Watcher {
         let driver =
             self.host.load_bytes(&name, bytes.clone()).await.map_err(|error| error.to_string())?;
         let id = driver.metadata().id.clone();
+        if let Some((expected, _)) =
+            self.folders.files.iter().find(|(expected, file)| file == path && *expected != id)
+        {
+            return Err(format!(
+                "driver {name} is '{id}', but custom_driver_endpoints calls it '{expected}'; \
+                 correct the name there"
+            ));
+        }
         if self.folders.disabled.contains(&id) {
             return Err(format!("driver '{id}' in {name} is disabled by disabled_drivers"));
         }

@@ -159,7 +159,7 @@ impl Inner {
             }
             Update::Change(_, change) => self.change(|engine| engine.apply_change(name, &change)),
             Update::Gone => {
-                tracing::warn!(datasource = %name, "its publisher is gone; keeping the last rows");
+                tracing::info!(datasource = %name, "its publisher is gone; keeping the last rows");
                 return;
             }
         };

@@ -1,5 +1,7 @@
 //! Policies for the API.
 
+use std::collections::HashSet;
+
 use congress_policy::PolicyKind;
 use congress_policy::names::is_referable_policy_name;
 use congress_store::{At, Error, NewRule, Policy, Rule};
@@ -145,13 +147,17 @@ impl EngineHandle {
         new: &congress_store::NewPolicy,
         rules: Option<&[NewRule]>,
     ) -> Answer<Option<(Policy, Option<Vec<Rule>>)>> {
-        let mut batch = Vec::new();
+        let (mut batch, mut rows, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
         for rule in rules.unwrap_or_default() {
-            batch.extend(super::rules::parse_one(&rule.rule, &new.name)?);
+            let events = super::rules::parse_one(&rule.rule, &new.name)?;
+            // A rule that is there twice is stored once.
+            if events.iter().any(|event| seen.insert(event.statement.to_string())) {
+                batch.extend(events);
+                rows.push(rule.clone());
+            }
         }
         self.check(&batch)?;
         let at = loaded.revision.map_or(At::Any, At::Revision);
-        let rows = rules.unwrap_or_default().to_vec();
         let committed = match self.inner.store.create_policy(new.clone(), rows, at).await {
             Ok(committed) => committed,
             Err(Error::Stale { .. }) => return Ok(None),

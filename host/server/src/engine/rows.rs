@@ -24,7 +24,9 @@ impl EngineHandle {
 
     /// The rows of a table, derived ones included. A table that is known only by name is empty.
     pub async fn rows(&self, policy: &str, table: &str) -> Answer<Vec<Vec<Cell>>> {
-        let name = self.policy_name(policy).await.ok_or_else(unknown_policy)?;
+        let name = self.policy_name(policy).await.ok_or_else(|| {
+            Failure::plain(Status::NotFound, format_args!("table '{table}' doesn't exist"))
+        })?;
         let table = table.to_owned();
         self.query(move |snapshot| match snapshot.rows(&name, &table) {
             Ok(rows) => {

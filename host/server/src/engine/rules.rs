@@ -175,7 +175,10 @@ impl Loaded {
         }
         match self.datasource(id_or_name) {
             Some(_) => Ok(Place::Datasource),
-            None => Err(Failure::bare(Named::PolicyNotExist)),
+            None => {
+                let text = format!("Policy ID {id_or_name} does not exist");
+                Err(Failure::named(Named::PolicyNotExist, text))
+            }
         }
     }
 }
@@ -187,6 +190,10 @@ pub(super) fn parse_one(text: &str, policy: &str) -> Answer<Vec<Event>> {
     match events.len() {
         0 => Err(Failure::named(Named::RuleSyntax, "Empty string passed. Not a valid rule")),
         1 => Ok(events),
-        _ => Err(Failure::bare(Named::MultipleRules)),
+        _ => {
+            let all: Vec<_> = events.iter().map(|event| event.statement.to_string()).collect();
+            let text = format!("Received multiple rules: {}", all.join("; "));
+            Err(Failure::named(Named::MultipleRules, text))
+        }
     }
 }
