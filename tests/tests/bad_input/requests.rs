@@ -15,7 +15,9 @@ async fn send(server: &Server, path: &str, content_type: &str, body: &[u8]) -> (
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_gets_an_error_that_says_why() {
-    let server = Server::start(ServerOptions::default()).await.unwrap();
+    let options =
+        ServerOptions::default().with("oslo_middleware", "max_request_body_size", 200_000);
+    let server = Server::start(options).await.unwrap();
     let json_type = "application/json";
     let rules = "/v1/policies/classification/rules";
     for (path, content_type, body, status, code, text) in [

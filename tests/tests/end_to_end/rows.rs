@@ -80,21 +80,19 @@ async fn rows_can_be_pushed_and_a_refresh_asked_for() {
     // A table that was never read is empty, not missing.
     rows(&server, &format!("{by_id}/tables/numbers"), json!([])).await;
 
-    let polls = |n: u64| {
-        move |body: &Value| {
-            body["number_of_updates"] == n.to_string() && body["last_error"] == "None"
-        }
+    let polls = |n: &'static str| {
+        move |body: &Value| body["number_of_updates"] == n && body["last_error"] == "None"
     };
-    server.eventually("/v1/data-sources/h/status", crate::SOON, polls(1)).await.unwrap();
+    server.eventually("/v1/data-sources/h/status", crate::SOON, polls("1")).await.unwrap();
     let refresh = format!("{by_id}?action=request-refresh");
     let reply = server.post(&refresh, &json!({})).await.unwrap();
     assert_eq!((reply.status, reply.json().unwrap()), (200, Value::Null));
-    server.eventually("/v1/data-sources/h/status", crate::SOON, polls(2)).await.unwrap();
+    server.eventually("/v1/data-sources/h/status", crate::SOON, polls("2")).await.unwrap();
 
     let pushed =
         server.put(&format!("{by_id}/tables/numbers/rows"), &json!([[1, "x"]])).await.unwrap();
     assert_eq!((pushed.status, pushed.body.len()), (200, 0), "{:?}", pushed.json());
-    server.eventually("/v1/data-sources/h/status", crate::SOON, polls(3)).await.unwrap();
+    server.eventually("/v1/data-sources/h/status", crate::SOON, polls("3")).await.unwrap();
     let webhook = server.post(&format!("{by_id}/webhook"), &json!({"alarm": 1})).await.unwrap();
     assert_eq!((webhook.status, webhook.body.len()), (200, 0));
     let unknown = server.put(&format!("{by_id}/tables/nowhere/rows"), &json!([])).await.unwrap();

@@ -1,5 +1,11 @@
 //! The clients that people use: `openstack congress …` of python-congressclient, from PyPI, in a
 //! virtual environment made here, against a running server; and our own `congress`.
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails; clippy knows tests by their attribute only"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -51,6 +51,7 @@ fn start(cli: &Cli) -> anyhow::Result<()> {
         tracing::warn!("{warning}");
     }
     announce(&config);
+    raise_file_limit();
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("congress")
@@ -79,6 +80,16 @@ fn announce(config: &Config) {
         config.bind_host,
         config.bind_port
     );
+}
+
+/// Every connection is an open file, and the usual soft limit is below what is to be served.
+fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "cannot raise the limit on open files; many clients may have to wait");
+    }
 }
 
 async fn run(config: Config) -> anyhow::Result<()> {

@@ -120,7 +120,7 @@ options! {
         "Seconds after which long calls fail: queries, rule insertion, datasource creation, actions.";
 
     ["oslo_middleware"] "max_request_body_size" MAX_REQUEST_BODY_SIZE: usize = COUNT,
-        Some("114688"),
+        Some("16777216"),
         "Largest body of a request, in bytes.";
 
     ["plugins"] "cache_path" PLUGIN_CACHE: PathBuf = PATH, Some("/var/cache/congress"),

@@ -208,7 +208,7 @@ impl Client {
         let tables = self.tables_of(d, bare_absence).await?;
         tables.iter().find(|t| t.name == table).map(views::table).ok_or_else(|| {
             let text = format!("Table '{table}' for datasource '{d}' has no schema ");
-            Failure::plain(Status::NotFound, text)
+            Failure::verbatim(Status::NotFound, text)
         })
     }
 
@@ -253,7 +253,7 @@ impl Client {
 
     /// Runs an action in the background. `args` is an object with `positional` and `named`.
     pub async fn execute(&self, d: &str, name: String, args: Value) -> Answer<()> {
-        let malformed = || Failure::bare(Named::ExecuteActionArgsSyntax);
+        let malformed = || Failure::title(Named::ExecuteActionArgsSyntax);
         let mut args = match args {
             Value::Null => ConfigValues::new(),
             Value::Object(args) => args,

@@ -388,7 +388,8 @@ async fn answer(
         }
         DatasourceCall::Rows { table } => reply(&rows(shared, &running, &table)),
         DatasourceCall::Execute(execution) => {
-            reply(&Answer::Ok(execute(shared.clone(), running, execution)))
+            execute(shared.clone(), running, execution);
+            reply(&Answer::Ok(()))
         }
         DatasourceCall::ReplaceRows { table, body } => {
             reply(&push(shared, &running, Some(table), body).await)
