@@ -1,8 +1,8 @@
 //! The REST API.
 //!
 //! A pure client of two handles: all that it knows of policies it asks
-//! [`EngineHandle`](crate::engine::EngineHandle), all that it knows of datasources
-//! [`Client`](crate::datasources::Client). What is here is the outside: paths and methods
+//! [`EngineHandle`], all that it knows of datasources
+//! [`Client`]. What is here is the outside: paths and methods
 //! (`routes`), what holds for every request (`envelope`), bodies in and out (`body`, `answer`), one
 //! file for each resource, and the loop that accepts connections (`listener`).
 //!
