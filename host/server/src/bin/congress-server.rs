@@ -142,8 +142,14 @@ fn options(config: Config) -> anyhow::Result<node::NodeOptions> {
         engine: EngineOptions {
             ascii_only_rows: config.ascii_only_rows,
             sync_period: datasources.sync_period,
+            query_rows: config.query_rows,
+            query_timeout: config.timeouts.long_call,
         },
-        api: ApiOptions { max_body_bytes: config.max_request_body_size, ..ApiOptions::default() },
+        api: ApiOptions {
+            max_body_bytes: config.max_request_body_size,
+            max_simultaneous_requests: config.max_simultaneous_requests,
+            ..ApiOptions::default()
+        },
         execute_actions: datasources.execute_actions,
         timeout: config.timeouts.call,
         long_timeout: config.timeouts.long_call,

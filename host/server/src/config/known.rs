@@ -13,7 +13,6 @@ const WITHOUT_EFFECT: &[(&str, &str, &[&str])] = &[
         "this version does not have it yet",
         &[
             "delete_missing_driver_datasources",
-            "max_simultaneous_requests",
             "policy_library_path",
             "replicated_policy_engine",
             "tcp_keepalive",

@@ -62,8 +62,12 @@ pub struct Config {
     pub auth_strategy: AuthStrategy,
     /// Largest body of a request, in bytes.
     pub max_request_body_size: usize,
+    /// Requests worked on at once.
+    pub max_simultaneous_requests: usize,
     /// Whether characters outside ASCII are dropped from rows, as the original does.
     pub ascii_only_rows: bool,
+    /// The most rows that a query may produce on the way to its answer.
+    pub query_rows: usize,
     /// Where log lines go.
     pub log: LogConfig,
     /// Where the database is.

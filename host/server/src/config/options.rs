@@ -101,6 +101,10 @@ options! {
         "Seconds between comparisons of the running datasources with the database.";
     ["DEFAULT"] "enable_execute_action" EXECUTE_ACTIONS: bool = BOOLEAN, Some("true"),
         "Execute actions. Otherwise they are logged only.";
+    ["DEFAULT"] "max_simultaneous_requests" MAX_REQUESTS: usize = COUNT, Some("1024"),
+        "Requests worked on at once. More wait.";
+    ["DEFAULT"] "query_rows_limit" QUERY_ROWS: usize = COUNT, Some("10000000"),
+        "Most rows that one query may produce, those on the way to its answer included.";
     ["DEFAULT"] "ascii_only_rows" ASCII_ONLY_ROWS: bool = BOOLEAN, Some("false"),
         "Drop characters outside ASCII from rows, as the original does.";
     ["DEFAULT"] "encryption_key_path" ENCRYPTION_KEY_PATH: PathBuf = PATH,

@@ -1,18 +1,19 @@
 //! The handle through which everybody reaches the engine, and what is behind it.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use congress_bus::Bus;
-use congress_policy::{Engine, Event, Latest, Snapshot};
+use congress_policy::{Engine, Event, Latest, Limits, Snapshot};
 use congress_store::{Revision, Store};
 use tokio::sync::RwLock;
 use tokio_util::sync::CancellationToken;
 
 use super::follow::Followers;
 use super::sync;
-use crate::failure::{Answer, Failure};
+use crate::failure::{Answer, Failure, Status};
 
 /// How the role behaves.
 #[derive(Clone, Debug)]
@@ -21,6 +22,10 @@ pub struct EngineOptions {
     pub ascii_only_rows: bool,
     /// How often the database is compared with what is loaded, besides at every change made here.
     pub sync_period: Duration,
+    /// The most rows that a query may produce, those on the way to its answer included.
+    pub query_rows: usize,
+    /// How long a query may take.
+    pub query_timeout: Duration,
 }
 
 /// The policy engine of this node. Cheap to clone.
@@ -40,6 +45,8 @@ pub(super) struct Inner {
     pub(super) loaded: RwLock<Loaded>,
     pub(super) followers: Followers,
     pub(super) stop: CancellationToken,
+    query_rows: usize,
+    query_timeout: Duration,
 }
 
 /// What of the database is loaded into the engine.
@@ -85,6 +92,8 @@ impl EngineHandle {
             loaded: RwLock::default(),
             followers: Followers::default(),
             stop,
+            query_rows: options.query_rows,
+            query_timeout: options.query_timeout,
         };
         let handle = Self { inner: Arc::new(inner) };
         sync::make_default_policies(&handle.inner.store).await?;
@@ -107,13 +116,40 @@ impl EngineHandle {
         self.inner.latest.snapshot()
     }
 
-    /// Runs a query on a state of the engine, on a thread where it may take its time.
+    /// Runs a query on a state of the engine, on a thread where it may take its time. It is
+    /// stopped when its time is over, and when nobody waits for it any more.
     pub(super) async fn query<T: Send + 'static>(
         &self,
-        query: impl FnOnce(Snapshot) -> Answer<T> + Send + 'static,
+        query: impl FnOnce(&Snapshot, Limits<'_>) -> Answer<T> + Send + 'static,
     ) -> Answer<T> {
         let snapshot = self.snapshot();
-        tokio::task::spawn_blocking(move || query(snapshot)).await.map_err(Failure::internal)?
+        let (rows, timeout) = (self.inner.query_rows, self.inner.query_timeout);
+        let stop = StopOnDrop::default();
+        let flag = stop.0.clone();
+        let running = tokio::task::spawn_blocking(move || {
+            query(&snapshot, Limits { rows: Some(rows), stop: Some(&flag) })
+        });
+        match tokio::time::timeout(timeout, running).await {
+            Ok(ended) => ended.map_err(Failure::internal)?,
+            Err(_) => Err(Failure::plain(
+                Status::Unavailable,
+                format!(
+                    "the query did not end within {} s and was stopped; ask for less, or raise \
+                     [dse] long_timeout",
+                    timeout.as_secs()
+                ),
+            )),
+        }
+    }
+}
+
+/// Stops a query when dropped: at its end, when its time is over, or when its client is gone.
+#[derive(Default)]
+struct StopOnDrop(Arc<AtomicBool>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 

@@ -11,7 +11,7 @@ impl EngineHandle {
     /// their prefix.
     pub async fn tables(&self, policy: &str) -> Answer<Vec<String>> {
         let name = self.policy_name(policy).await.ok_or_else(unknown_policy)?;
-        self.query(move |snapshot| {
+        self.query(move |snapshot, _| {
             snapshot.tablenames(Some(&name), TableFilter::default()).ok_or_else(unknown_policy)
         })
         .await
@@ -28,7 +28,7 @@ impl EngineHandle {
             Failure::plain(Status::NotFound, format_args!("table '{table}' doesn't exist"))
         })?;
         let table = table.to_owned();
-        self.query(move |snapshot| match snapshot.rows(&name, &table) {
+        self.query(move |snapshot, limits| match snapshot.rows_within(&name, &table, limits) {
             Ok(rows) => {
                 Ok(rows.into_iter().map(|row| row.into_iter().map(Cell).collect()).collect())
             }
@@ -42,13 +42,13 @@ impl EngineHandle {
         .await
     }
 
-    /// The name of a policy, persisted or a datasource's, by id or name.
+    /// The name of a policy, persisted or a datasource's, by id or name. Waits for no writer where
+    /// the engine knows it.
     async fn policy_name(&self, id_or_name: &str) -> Option<String> {
-        let loaded = self.inner.loaded.read().await;
-        loaded
-            .policy(id_or_name)
-            .map(|policy| policy.name.clone())
-            .or_else(|| loaded.datasource(id_or_name).map(str::to_owned))
+        if let Some(policy) = self.snapshot().policy(id_or_name) {
+            return Some(policy.name.to_string());
+        }
+        self.inner.loaded.read().await.datasource(id_or_name).map(str::to_owned)
     }
 }
 
