@@ -12,7 +12,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::drivers::{DriverEvent, DriverFolders, Watcher};
-use super::task::{Shared, Task, UseDriver};
+use super::shared::Shared;
+use super::task::{Task, UseDriver};
 use super::wire::{MANAGER, ManagerCall, reply};
 use crate::failure::{Answer, Failure, Status};
 

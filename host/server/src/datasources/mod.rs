@@ -6,10 +6,13 @@
 //! checking configurations, hiding secrets), and over the bus where a running datasource must
 //! answer.
 
+mod calls;
 mod check;
 mod client;
 mod drivers;
 mod manager;
+mod running;
+mod shared;
 mod status;
 mod task;
 mod views;

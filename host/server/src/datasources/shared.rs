@@ -1,0 +1,123 @@
+//! What all parts of a running datasource share: what is published, and how it fares.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use congress_bus::{Bus, Publisher};
+use congress_plugins::{CallError, CallOutcome, TableOperation};
+use congress_store::{KeyRing, Store};
+use congress_table::{Change, Table, TableDelta};
+
+use super::status::{Progress, Status as View};
+
+/// What all parts of a task share.
+pub(super) struct Shared {
+    pub(super) row: congress_store::Datasource,
+    pub(super) bus: Arc<dyn Bus>,
+    pub(super) store: Store,
+    pub(super) keys: KeyRing,
+    pub(super) publisher: Publisher,
+    pub(super) execute_actions: bool,
+    progress: Mutex<Progress>,
+    /// Held while an outcome is compared with what is published and committed.
+    commit: tokio::sync::Mutex<()>,
+}
+
+impl Shared {
+    pub(super) fn new(
+        row: congress_store::Datasource,
+        bus: Arc<dyn Bus>,
+        store: Store,
+        keys: KeyRing,
+        publisher: Publisher,
+        execute_actions: bool,
+    ) -> Self {
+        Self {
+            row,
+            bus,
+            store,
+            keys,
+            publisher,
+            execute_actions,
+            progress: Mutex::default(),
+            commit: tokio::sync::Mutex::new(()),
+        }
+    }
+
+    /// Notes something about how it fares.
+    pub(super) fn note(&self, note: impl FnOnce(&mut Progress)) {
+        note(&mut self.progress.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// How it fares.
+    pub(super) fn status(&self) -> View {
+        let subscribers = self.bus.subscribers(&self.row.name);
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner).status(subscribers)
+    }
+
+    /// Publishes what a successful call put in. Tables of `read` that it did not mention exist
+    /// from now on, if only as empty ones. Returns the names of the tables that it put in.
+    pub(super) async fn publish(&self, outcome: CallOutcome, read: &[Arc<str>]) -> Vec<Arc<str>> {
+        let _one_at_a_time = self.commit.lock().await;
+        let mut change = Change::default();
+        let mut touched = Vec::with_capacity(outcome.tables.len());
+        for (name, operation) in outcome.tables {
+            let delta = match operation {
+                TableOperation::Replace(rows) => self.publisher.read(|p| match p.table(&name) {
+                    Some(published) => published.difference_to(&rows),
+                    None => Table::new().difference_to(&rows),
+                }),
+                TableOperation::Patch(delta) => delta,
+            };
+            touched.push(name.clone());
+            change.tables.push((name, delta));
+        }
+        for name in read.iter().filter(|name| !touched.contains(name)) {
+            change.tables.push((name.clone(), TableDelta::default()));
+        }
+        self.publisher.commit(change);
+        touched
+    }
+
+    /// Notes how a poll or push ended, and publishes it if it went well.
+    pub(super) async fn finish(
+        &self,
+        result: Result<CallOutcome, CallError>,
+        read: &[Arc<str>],
+        is_push: bool,
+    ) -> Result<Vec<Arc<str>>, CallError> {
+        match result {
+            Ok(outcome) => {
+                let failed: Vec<_> = outcome
+                    .failed
+                    .iter()
+                    .map(|(table, error)| format!("table '{table}': {error}"))
+                    .collect();
+                let failed_names: Vec<_> = outcome.failed.iter().map(|(t, _)| t.clone()).collect();
+                let read: Vec<_> =
+                    read.iter().filter(|name| !failed_names.contains(name)).cloned().collect();
+                tracing::debug!(
+                    datasource = %self.row.name, rows = outcome.figures.rows,
+                    requests = outcome.figures.requests, ms = outcome.figures.duration.as_millis(),
+                    "tables read"
+                );
+                let touched = self.publish(outcome, &read).await;
+                let error = (!failed.is_empty()).then(|| failed.join("; "));
+                self.note(|progress| progress.updated(error));
+                Ok(touched)
+            }
+            Err(error) => {
+                tracing::warn!(datasource = %self.row.name, push = is_push, "{error}");
+                self.note(|progress| progress.updated(Some(error.to_string())));
+                Err(error)
+            }
+        }
+    }
+
+    /// Why it does not run, or what went wrong last.
+    pub(super) fn status_text(&self) -> String {
+        serde_json::to_value(self.status())
+            .ok()
+            .and_then(|status| status["last_error"].as_str().map(str::to_owned))
+            .unwrap_or_default()
+    }
+}
