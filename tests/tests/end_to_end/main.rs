@@ -6,6 +6,7 @@
 )]
 
 mod drivers;
+mod http_json;
 mod rows;
 mod stored;
 

@@ -235,6 +235,10 @@ impl Watcher {
             return;
         };
         self.origins.remove(&id);
+        // A file that was refused because its driver was there already may be right now.
+        for (other, seen) in &mut self.seen {
+            seen.tried &= self.origins.values().any(|origin| origin == other);
+        }
         tracing::warn!(
             driver = %id, file = %path.display(),
             "the driver's file is gone; its datasources stop until it is back"
