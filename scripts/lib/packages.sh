@@ -34,8 +34,10 @@ ensure() {
 
 # The compiler that everything else is built with.
 ensure_rust() {
-  command -v cargo >/dev/null && return 0
-  printf '%s: error: there is no cargo in PATH\n  Install Rust 1.95 or later: https://rustup.rs\n' \
-    "${0##*/}" >&2
+  local wanted=1.95 found
+  found=$(cargo --version 2>/dev/null | cut -d' ' -f2)
+  [[ $(printf '%s\n' "$wanted" "${found:-0}" | sort -V | head -n 1) == "$wanted" ]] && return 0
+  printf '%s: error: the cargo in PATH is %s\n  Install Rust %s or later: https://rustup.rs\n' \
+    "${0##*/}" "${found:-missing}" "$wanted" >&2
   return 1
 }

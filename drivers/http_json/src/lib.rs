@@ -34,7 +34,7 @@ impl Driver for HttpJson {
                 field("user_domain_name", "For keystone: the user's domain.").or("Default"),
                 field("project_domain_name", "For keystone: the project's domain.").or("Default"),
                 field("region", "For keystone: the region."),
-                field("headers", "Headers for every request: {name: value}.").of(FieldType::Json),
+                field("headers", "Headers for every request: {name: value}. Shown to users; for keys use `auth`.").of(FieldType::Json),
                 field("tables", "The mapping: {table: {path, rows, columns, …}}.")
                     .of(FieldType::Json)
                     .required(),

@@ -71,7 +71,12 @@ impl Task {
                     if let Some(running) = running.take() {
                         kept = running.source.state();
                     }
-                    let outcome = match self.start(driver, kept.clone()).await {
+                    // A driver that takes its time to answer must not hold up the end.
+                    let started = tokio::select! {
+                        () = self.stop.cancelled() => return,
+                        started = self.start(driver, kept.clone()) => started,
+                    };
+                    let outcome = match started {
                         Ok(new) => {
                             next_poll = new.polls().then(Instant::now);
                             running = Some(new);
