@@ -18,8 +18,9 @@ const SUBSCRIBER: &str = "__engine";
 /// How long the first attempt to learn a schema may hold up whoever waits for it.
 const FIRST_SCHEMA: Duration = Duration::from_secs(1);
 
-/// How often a datasource that does not answer is asked for its schema again.
-const SCHEMA_RETRY: Duration = Duration::from_secs(1);
+/// After how long a datasource that does not answer is asked for its schema again: soon, for it
+/// may just be starting, then ever more rarely.
+const SCHEMA_RETRY: [Duration; 2] = [Duration::from_millis(20), Duration::from_secs(2)];
 
 /// The datasources with a schema, and the subscriptions to them.
 #[derive(Default)]
@@ -53,15 +54,17 @@ impl Inner {
         }
         let (inner, name) = (self, name.to_owned());
         tokio::spawn(async move {
+            let [mut pause, longest] = SCHEMA_RETRY;
             loop {
                 tokio::select! {
                     () = inner.stop.cancelled() => return,
-                    () = tokio::time::sleep(SCHEMA_RETRY) => {}
+                    () = tokio::time::sleep(pause) => {}
                 }
+                pause = (pause * 2).min(longest);
                 if !inner.followers.lock().pending.contains(&name) {
                     return;
                 }
-                if let Ok(tables) = inner.schema(&name, SCHEMA_RETRY).await {
+                if let Ok(tables) = inner.schema(&name, FIRST_SCHEMA).await {
                     inner.set_schema(&name, &tables);
                     inner.follow();
                     return;
