@@ -66,7 +66,7 @@ impl Snapshot {
 
     /// The policy and the table that a table's name within a policy means: its own, if it has
     /// one of that name, or one with its policy before the colon.
-    fn owner<'a>(&self, policy: &'a str, table: &'a str) -> (&'a str, &'a str) {
+    pub(crate) fn owner<'a>(&self, policy: &'a str, table: &'a str) -> (&'a str, &'a str) {
         let own = self.state.table(policy, &TableKey::plain(&table.into())).is_some();
         match table.split_once(':') {
             Some(parts) if !own => parts,
@@ -95,6 +95,14 @@ impl Snapshot {
         table: &str,
         limits: Limits<'_>,
     ) -> Result<Vec<Vec<Constant>>, Error> {
+        let width = self.known_width(policy, table)?;
+        let (policy, table) = self.owner(policy, table);
+        let key = TableKey::plain(&table.into());
+        rows_of_width(&self.state, &policy.into(), &key, width, limits)
+    }
+
+    /// The width of a table whose rows can be listed.
+    pub(crate) fn known_width(&self, policy: &str, table: &str) -> Result<usize, Error> {
         let all = TableFilter::default();
         let known = self.tablenames(Some(policy), all).unwrap_or_default();
         if !known.iter().any(|name| name == table) {
@@ -102,14 +110,11 @@ impl Snapshot {
             return Err(Error::not_found(format!("table '{table}' doesn't exist"))
                 .suggest(near.map(|near| format!("did you mean '{near}'?"))));
         }
-        let Some(width) = self.arity(policy, table, None) else {
-            return Err(Error::not_found(format!(
+        self.arity(policy, table, None).ok_or_else(|| {
+            Error::not_found(format!(
                 "Known table but unknown arity for '{table}' in policy '{policy}'"
-            )));
-        };
-        let (policy, table) = self.owner(policy, table);
-        let key = TableKey::plain(&table.into());
-        rows_of_width(&self.state, &policy.into(), &key, width, limits)
+            ))
+        })
     }
 
     /// The rules of a policy in their stored form, in the order of insertion.

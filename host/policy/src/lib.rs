@@ -22,8 +22,8 @@
 //! # }
 //! ```
 //!
-//! Not in this build yet: policies of kind `materialized` and `z3`, simulation, trace, explanation
-//! and abduction, and derived tables that are kept up to date between queries.
+//! Not in this build yet: policies of kind `materialized` and `z3`, simulation, explanation, and
+//! derived tables that are kept up to date between queries.
 
 pub mod analysis;
 pub mod ast;
@@ -46,6 +46,7 @@ mod snapshot;
 mod state;
 mod store;
 mod syntax_error;
+mod topdown;
 
 pub use engine::{
     Applied, Engine, Event, Execution, Fired, Options, Outcome, References, Subscription, Waiting,

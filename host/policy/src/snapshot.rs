@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Errors};
 use crate::eval::Evaluation;
 use crate::parser;
 use crate::program::{Arg, Compiler, Literal, Program, TableKey};
-use crate::state::State;
+use crate::state::{Policy, State};
 
 /// One state of the engine, immutable. Cheap to clone; readers never wait for the writer.
 #[derive(Clone)]
@@ -60,7 +60,37 @@ pub struct Answers {
     len: usize,
 }
 
+/// A query that has been checked.
+pub(crate) struct Query {
+    /// A fact or a rule.
+    pub(crate) statement: Statement,
+    pub(crate) policy: Arc<Policy>,
+    /// Column references in a query match nothing, wherever they stand.
+    pub(crate) answerable: bool,
+}
+
+impl Query {
+    /// What is to be proved.
+    pub(crate) fn body(&self) -> &[Atom] {
+        match &self.statement {
+            Statement::Fact(atom) => std::slice::from_ref(atom),
+            Statement::Rule(rule) => &rule.body,
+            Statement::Event(event) => &event.rule.body,
+        }
+    }
+}
+
 impl Answers {
+    /// `values` are those of `variables` in each of `len` instances, one instance after another.
+    pub(crate) fn new(
+        query: Statement,
+        variables: Box<[Arc<str>]>,
+        values: Vec<Option<Constant>>,
+        len: usize,
+    ) -> Self {
+        Self { query, variables, values, len }
+    }
+
     /// How many instances there are.
     pub fn len(&self) -> usize {
         self.len
@@ -148,25 +178,31 @@ impl Snapshot {
         policy: Option<&str>,
         limits: Limits<'_>,
     ) -> Result<Answers, Error> {
+        let query = self.query(query, policy)?;
+        self.evaluate(query, limits)
+    }
+
+    /// A query, checked.
+    pub(crate) fn query(&self, query: &str, policy: Option<&str>) -> Result<Query, Error> {
         let source: Arc<str> = query.into();
         let statements = parser::parse(query).map_err(|error| Error::syntax(&error, &source))?;
-        let policy = self.state.target(policy)?.info.name.clone();
+        let policy = self.state.target(policy)?.clone();
         let refused = |text| Err(Error::new(ErrorKind::Query, text).in_source(&source));
         let [statement] = &statements[..] else {
             let list: Vec<String> = statements.iter().map(|s| format!("'{s}'")).collect();
             return refused(format!("Queries can have only 1 statement: [{}]", list.join(", ")));
         };
-        let (heads, body): (&[Atom], &[Atom]) = match statement {
-            Statement::Fact(atom) => (&[], std::slice::from_ref(atom)),
-            Statement::Rule(rule) => (&rule.heads, &rule.body),
-            Statement::Event(_) => {
-                return refused(format!("Query must be an atom or a rule: {statement}"));
-            }
+        if let Statement::Event(_) = statement {
+            return refused(format!("Query must be an atom or a rule: {statement}"));
+        }
+        let mut query = Query { statement: statement.clone(), policy, answerable: true };
+        safety::in_order(query.body()).map_err(|error| error.in_source(&source))?;
+        let heads = match &query.statement {
+            Statement::Rule(rule) => &rule.heads[..],
+            _ => &[],
         };
-        safety::in_order(body).map_err(|error| error.in_source(&source))?;
-        // Column references in a query match nothing, wherever they stand.
-        let answerable = heads.iter().chain(body).all(|atom| atom.named.is_empty());
-        self.evaluate(statement.clone(), &policy, body, answerable, limits)
+        query.answerable = heads.iter().chain(query.body()).all(|atom| atom.named.is_empty());
+        Ok(query)
     }
 
     /// A statement of a policy as it would be stored: column references by position, short atoms
@@ -184,28 +220,21 @@ impl Snapshot {
         })
     }
 
-    fn evaluate(
-        &self,
-        query: Statement,
-        policy: &Arc<str>,
-        body: &[Atom],
-        answerable: bool,
-        limits: Limits<'_>,
-    ) -> Result<Answers, Error> {
+    fn evaluate(&self, query: Query, limits: Limits<'_>) -> Result<Answers, Error> {
         let mut evaluation = Evaluation::new(&self.state, limits);
         let compiler = Compiler::new(|constant: &_| evaluation.values.word(constant));
-        let mut program = compiler.parts(&[], body);
+        let mut program = compiler.parts(&[], query.body());
         let variables = program.variables.clone();
         // What is wanted is the value of every variable.
         program.head = (0..variables.len() as u32).map(Arg::Variable).collect();
-        if !answerable {
+        if !query.answerable {
             program.body = [Literal::Truth(false)].into();
         }
-        let rows = evaluation.query(policy, &program)?;
+        let rows = evaluation.query(&query.policy.info.name, &program)?;
         let len = rows.len();
         let words: Vec<_> = (0..len).flat_map(|id| rows.row(id)).copied().collect();
         let values = words.into_iter().map(|word| evaluation.values.value(word)).collect();
-        Ok(Answers { query, variables, values, len: len as usize })
+        Ok(Answers::new(query.statement, variables, values, len as usize))
     }
 }
 

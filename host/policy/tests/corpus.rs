@@ -26,6 +26,7 @@ use serde_json::Value;
 
 /// The topics in which nothing may differ.
 const SUPPORTED: &[&str] = &[
+    "actionkind",
     "actions",
     "builtins",
     "columns",
@@ -40,6 +41,7 @@ const SUPPORTED: &[&str] = &[
     "safety",
     "select",
     "tables",
+    "trace",
     "triggers",
     "values",
 ];

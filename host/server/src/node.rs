@@ -17,6 +17,9 @@ use crate::api::{self, ApiOptions, App, Phase, Readiness};
 use crate::datasources::{Client, DriverFolders, Manager, ManagerOptions};
 use crate::engine::{EngineHandle, EngineOptions};
 
+/// How long the node waits for datasources before it calls itself ready without them.
+const SETTLE: Duration = Duration::from_secs(2);
+
 /// How long the roles may take to stop.
 const STOP: Duration = Duration::from_secs(10);
 
@@ -86,9 +89,21 @@ pub async fn run(options: NodeOptions, stop: CancellationToken) -> anyhow::Resul
         options.timeout,
         options.long_timeout,
     );
-    let app = App { engine, datasources, options: options.api, readiness: readiness.clone() };
-    readiness.enter(Phase::Ready);
-    tracing::info!(address = %listener.local_addr()?, node = %options.node_id, "ready");
+    let app = App {
+        engine: engine.clone(),
+        datasources,
+        options: options.api,
+        readiness: readiness.clone(),
+    };
+    tracing::info!(address = %listener.local_addr()?, node = %options.node_id, "listening");
+    tokio::spawn(async move {
+        // Rules that name columns wait for the schemas of their datasources.
+        if tokio::time::timeout(SETTLE, engine.has_schemas()).await.is_err() {
+            tracing::warn!("some datasources do not answer yet; rules that read them wait");
+        }
+        readiness.enter(Phase::Ready);
+        tracing::info!("ready");
+    });
 
     api::serve(listener, app, stop.clone()).await;
     stop.cancel();

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use congress_policy::ast::{Atom, Constant, Modal, Rule, Span, Statement, Term};
 use congress_policy::{
-    Applied, Engine, Error, ErrorKind, Errors, Event, NewPolicy, Options, Outcome, PolicyKind,
-    References, TableFilter, analysis, parser,
+    Applied, Engine, Error, ErrorKind, Errors, Event, Limits, NewPolicy, Options, Outcome,
+    PolicyKind, References, TableFilter, analysis, parser,
 };
 use congress_table::{Change, Column, Row, TableDelta, TableSchema};
 use serde_json::{Value, json};
@@ -214,24 +214,40 @@ impl Session {
                 Value::Null
             }
             "select" => {
-                if args["trace"].as_bool() == Some(true) {
-                    return Err(Failure::NotBuilt("trace".to_owned()));
-                }
-                let answers = snapshot.select(named("query"), policy)?;
+                let query = named("query");
+                let (answers, trace) = match args["trace"].as_bool() {
+                    Some(true) => {
+                        let (answers, trace) = snapshot.trace(query, policy, Limits::default())?;
+                        (answers, Some(trace))
+                    }
+                    _ => (snapshot.select(query, policy)?, None),
+                };
                 let mut printed: Vec<String> =
                     answers.statements().map(|statement| statement.to_string()).collect();
                 printed.sort();
                 let rows: Vec<Value> = answers.rows().map(|row| json_row(&row)).collect();
-                json!({ "answers": printed, "rows": rows })
+                json!({ "answers": printed, "rows": rows, "trace": trace })
             }
             "content" => json!(printed(snapshot.content(policy)?)),
             "rules" => json!(printed(snapshot.rules(policy)?)),
             "row_data" => {
-                if args["trace"].as_bool() == Some(true) {
-                    return Err(Failure::NotBuilt("trace".to_owned()));
-                }
-                let rows = snapshot.rows(named("policy"), named("table"))?;
-                json!({ "rows": rows.iter().map(|row| json_row(row)).collect::<Vec<_>>() })
+                let (policy, table) = (named("policy"), named("table"));
+                let (rows, trace) = match args["trace"].as_bool() {
+                    Some(true) => {
+                        let limits = Limits::default();
+                        let (rows, trace) = snapshot.trace_rows(policy, table, limits)?;
+                        (rows, Some(trace))
+                    }
+                    _ => (snapshot.rows(policy, table)?, None),
+                };
+                let rows: Vec<Value> = rows.iter().map(|row| json_row(row)).collect();
+                json!({ "rows": rows, "trace": trace })
+            }
+            "abduce" => {
+                let tables = args["tables"].as_array().unwrap();
+                let tables: Vec<&str> =
+                    tables.iter().map(|table| table.as_str().unwrap()).collect();
+                json!(printed(snapshot.abduce(named("query"), &tables, policy)?))
             }
             "tablenames" => {
                 let flag = |name: &str| args[name].as_bool();

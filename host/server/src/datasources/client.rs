@@ -133,6 +133,16 @@ impl Client {
         if inner.engine.is_policy(&name).await? {
             return Err(name_in_use(&name));
         }
+        // Both are looked up alike: an id may be neither empty nor somebody's name, nor a name
+        // somebody's id.
+        if id.is_empty() {
+            return Err(Failure::verbatim(Status::BadRequest, "The id of a datasource is empty"));
+        }
+        for taken in [&id, &name] {
+            if self.row(taken).await?.is_some() {
+                return Err(name_in_use(taken));
+            }
+        }
         if request.enabled {
             self.manager(&ManagerCall::Ping).await?;
         }

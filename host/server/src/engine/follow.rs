@@ -39,6 +39,11 @@ struct State {
 }
 
 impl Followers {
+    /// Whether a datasource's schema is still being asked for.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.lock().pending.is_empty()
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

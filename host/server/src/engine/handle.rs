@@ -8,12 +8,16 @@ use std::time::Duration;
 use congress_bus::Bus;
 use congress_policy::{Engine, Event, Latest, Limits, Snapshot};
 use congress_store::{Revision, Store};
-use tokio::sync::RwLock;
+use tokio::sync::{RwLock, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::follow::Followers;
 use super::sync;
 use crate::failure::{Answer, Failure, Status};
+
+/// Queries that run at a time; more wait. Enough to keep the processors busy, and far from the
+/// number of threads that other work needs too.
+const QUERIES: usize = 32;
 
 /// How the role behaves.
 #[derive(Clone, Debug)]
@@ -47,6 +51,8 @@ pub(super) struct Inner {
     pub(super) stop: CancellationToken,
     query_rows: usize,
     query_timeout: Duration,
+    /// Places for queries that run at a time.
+    queries: Semaphore,
 }
 
 /// What of the database is loaded into the engine.
@@ -94,6 +100,7 @@ impl EngineHandle {
             stop,
             query_rows: options.query_rows,
             query_timeout: options.query_timeout,
+            queries: Semaphore::new(QUERIES),
         };
         let handle = Self { inner: Arc::new(inner) };
         sync::make_default_policies(&handle.inner.store).await?;
@@ -111,6 +118,13 @@ impl EngineHandle {
         }
     }
 
+    /// Returns once the schema of every datasource is known.
+    pub async fn has_schemas(&self) {
+        while self.inner.followers.is_waiting() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     /// A state of the engine to read from.
     pub(super) fn snapshot(&self) -> Snapshot {
         self.inner.latest.snapshot()
@@ -122,8 +136,12 @@ impl EngineHandle {
         &self,
         query: impl FnOnce(&Snapshot, Limits<'_>) -> Answer<T> + Send + 'static,
     ) -> Answer<T> {
-        let snapshot = self.snapshot();
         let (rows, timeout) = (self.inner.query_rows, self.inner.query_timeout);
+        let busy =
+            || Failure::plain(Status::Unavailable, "too many queries at once; try again later");
+        let waiting = tokio::time::timeout(timeout, self.inner.queries.acquire());
+        let _place = waiting.await.map_err(|_| busy())?.map_err(Failure::internal)?;
+        let snapshot = self.snapshot();
         let stop = StopOnDrop::default();
         let flag = stop.0.clone();
         let running = tokio::task::spawn_blocking(move || {
