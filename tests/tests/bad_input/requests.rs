@@ -69,3 +69,22 @@ async fn a_refused_rule_among_many_refuses_all_of_them() {
     let reply = server.post("/v1/policies", &json!({"name": "all"})).await.unwrap();
     assert_eq!(reply.status, 201, "{:?}", reply.json());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_that_asks_for_too_much_is_stopped() {
+    let options = crate::testing().with("DEFAULT", "query_rows_limit", 100_000);
+    let server = Server::start(options).await.unwrap();
+    let path = "/v1/system/drivers/hostile";
+    server.eventually(path, crate::SOON, |body| body["id"] == "hostile").await.unwrap();
+    let config = json!({ "count": 1_000 });
+    let body = json!({ "name": "big", "driver": "hostile", "config": config });
+    assert_eq!(server.post("/v1/data-sources", &body).await.unwrap().status, 201);
+    let rule = "all(a, b, c) :- big:numbers(a, x), big:numbers(b, y), big:numbers(c, z)";
+    let rules = "/v1/policies/classification/rules";
+    assert_eq!(server.post(rules, &json!({ "rule": rule })).await.unwrap().status, 201);
+    let refused = |body: &Value| {
+        body["error"]["message"].as_str().is_some_and(|text| text.contains("more than 100000 rows"))
+    };
+    let rows = "/v1/policies/classification/tables/all/rows";
+    server.eventually(rows, crate::SOON, refused).await.unwrap();
+}

@@ -4,7 +4,7 @@
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
@@ -14,6 +14,7 @@ use futures_util::FutureExt;
 use http::header::CONTENT_LENGTH;
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method, Uri};
+use http_body_util::BodyExt as _;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::Instrument;
 use uuid::Uuid;
@@ -22,6 +23,12 @@ use super::ApiOptions;
 use crate::failure::{Answer, Failure, Status};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-openstack-request-id");
+
+/// How much of a body that is too large is taken in before it is refused.
+const DRAIN_BYTES: usize = 256 << 20;
+
+/// How long that may take.
+const DRAIN_TIME: Duration = Duration::from_secs(10);
 
 /// What lets requests in.
 pub(super) struct Gate {
@@ -54,6 +61,7 @@ impl Gate {
         let (parts, body) = request.into_parts();
         let announced = parts.headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok());
         if announced.and_then(|v| v.parse::<u64>().ok()).is_some_and(|n| n > limit as u64) {
+            drain(body).await;
             return Err(too_large());
         }
         let reading = tokio::time::timeout(self.options.client_timeout, to_bytes(body, limit));
@@ -139,6 +147,23 @@ fn normalise(request: &mut Request) {
     if let Ok(uri) = Uri::from_parts(parts) {
         *request.uri_mut() = uri;
     }
+}
+
+/// Takes in and drops what a client is still sending: one that is cut off while it sends never
+/// sees the answer. Within bounds, for it may never end.
+async fn drain(mut body: Body) {
+    let mut left = DRAIN_BYTES;
+    let taking = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            let length = frame.data_ref().map_or(0, |data| data.len());
+            match left.checked_sub(length) {
+                Some(rest) => left = rest,
+                None => return,
+            }
+        }
+    };
+    // Whether it came to its end does not matter: the answer is the same.
+    let _ = tokio::time::timeout(DRAIN_TIME, taking).await;
 }
 
 fn is_limit(error: &axum::Error) -> bool {
