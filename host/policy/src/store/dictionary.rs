@@ -79,7 +79,8 @@ impl Dictionary {
     #[inline]
     pub(crate) fn canonical(&self, word: Word) -> Word {
         match word.kind() {
-            Kind::Number(id) => match self.number(id) {
+            // A word of a later version may be asked about, and is its own.
+            Kind::Number(id) if (id as usize) < self.numbers.len() => match self.number(id) {
                 Number::Float(_, canonical) => *canonical,
                 _ => word,
             },
