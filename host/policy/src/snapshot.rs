@@ -4,6 +4,8 @@
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use hashbrown::HashSet;
+
 use crate::ast::{Atom, Constant, Rule, Statement, Term};
 use crate::check::{columns, safety};
 use crate::error::{Error, ErrorKind, Errors};
@@ -61,6 +63,7 @@ pub struct Answers {
 }
 
 /// A query that has been checked.
+#[derive(Clone)]
 pub(crate) struct Query {
     /// A fact or a rule.
     pub(crate) statement: Statement,
@@ -133,6 +136,31 @@ impl Answers {
                 })
                 .collect()
         })
+    }
+
+    /// The instances that other answers to the same query do not have.
+    pub(crate) fn without(&self, other: &Self) -> Self {
+        // Printed values tell themselves apart as unification does, and NaN is one.
+        let printed = |value: &Option<Constant>| value.as_ref().map(ToString::to_string);
+        let width = self.variables.len();
+        let row = |answers: &Self, instance: usize| -> Vec<Option<String>> {
+            let start = instance * width;
+            let values = answers.values.get(start..start + width).unwrap_or_default();
+            values.iter().map(printed).collect()
+        };
+        let known: HashSet<_> = (0..other.len).map(|instance| row(other, instance)).collect();
+        let kept = (0..self.len).filter(|&instance| !known.contains(&row(self, instance)));
+        let kept: Vec<usize> = kept.collect();
+        let values = kept.iter().flat_map(|instance| {
+            let start = instance * width;
+            self.values.get(start..start + width).unwrap_or_default().iter().cloned()
+        });
+        Self {
+            query: self.query.clone(),
+            variables: self.variables.clone(),
+            values: values.collect(),
+            len: kept.len(),
+        }
     }
 
     fn value(&self, variable: &Arc<str>, instance: usize) -> Option<&Constant> {
@@ -220,7 +248,7 @@ impl Snapshot {
         })
     }
 
-    fn evaluate(&self, query: Query, limits: Limits<'_>) -> Result<Answers, Error> {
+    pub(crate) fn evaluate(&self, query: Query, limits: Limits<'_>) -> Result<Answers, Error> {
         let mut evaluation = Evaluation::new(&self.state, limits);
         let compiler = Compiler::new(|constant: &_| evaluation.values.word(constant));
         let mut program = compiler.parts(&[], query.body());

@@ -78,7 +78,7 @@ impl Engine {
 }
 
 /// Counts a statement's literals in or out of the widths that policies learn.
-pub(super) fn count_widths(
+pub(crate) fn count_widths(
     state: &mut State,
     policy: &Arc<str>,
     statement: &Statement,
@@ -100,7 +100,7 @@ pub(super) fn count_widths(
     }
 }
 
-fn insert_fact(
+pub(crate) fn insert_fact(
     state: &mut State,
     counts: &mut Counts,
     policy: &Arc<str>,
@@ -122,7 +122,7 @@ fn insert_fact(
     None
 }
 
-fn delete_fact(
+pub(crate) fn delete_fact(
     state: &mut State,
     counts: &mut Counts,
     policy: &Arc<str>,
@@ -141,7 +141,7 @@ fn delete_fact(
     Some(atom.clone())
 }
 
-fn insert_rule(
+pub(crate) fn insert_rule(
     state: &mut State,
     counts: &mut Counts,
     policy: &Arc<str>,
@@ -160,7 +160,7 @@ fn insert_rule(
     Some(())
 }
 
-fn delete_rule(
+pub(crate) fn delete_rule(
     state: &mut State,
     counts: &mut Counts,
     policy: &Arc<str>,

@@ -211,7 +211,7 @@ fn recursive(events: &[Event]) -> Errors {
 }
 
 /// The checks of one statement by the kind of its policy; gives it in its stored form.
-fn check(policy: &Policy, statement: Statement) -> Result<Statement, Vec<Error>> {
+pub(crate) fn check(policy: &Policy, statement: Statement) -> Result<Statement, Vec<Error>> {
     let rule = match statement {
         Statement::Fact(atom) => {
             let mut errors = shape::fact(&atom);

@@ -1,7 +1,7 @@
 //! The engine: policies, and the batches that change them.
 
-mod apply;
-mod batch;
+pub(crate) mod apply;
+pub(crate) mod batch;
 mod datasources;
 mod feeds;
 mod policies;

@@ -121,6 +121,11 @@ impl<'s> Evaluation<'s> {
         Ok(&self.answers)
     }
 
+    /// How many rows its queries have produced so far, those on the way to answers included.
+    pub(crate) fn produced(&self) -> usize {
+        self.produced
+    }
+
     fn start(&mut self, plan: Arc<Plan<'s>>, target: Target, bindings: Vec<Word>) {
         let levels = vec![Level::new(0, bindings)];
         self.pending.push(Pending::Body { plan, target, levels });

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use congress_policy::ast::{Atom, Constant, Modal, Rule, Span, Statement, Term};
 use congress_policy::{
     Applied, Engine, Error, ErrorKind, Errors, Event, Limits, NewPolicy, Options, Outcome,
-    PolicyKind, References, TableFilter, analysis, parser,
+    PolicyKind, References, Simulation, TableFilter, analysis, parser,
 };
 use congress_table::{Change, Column, Row, TableDelta, TableSchema};
 use serde_json::{Value, json};
@@ -63,6 +64,8 @@ pub(crate) struct Session {
     outcome: Outcome,
     /// Where each trigger looks, for printing its rows.
     triggers: Vec<(String, Option<Modal>, String)>,
+    /// How many fresh values simulations have made.
+    fresh: AtomicU64,
 }
 
 impl Session {
@@ -73,6 +76,7 @@ impl Session {
             absent: BTreeSet::new(),
             outcome: Outcome::default(),
             triggers: Vec::new(),
+            fresh: AtomicU64::new(0),
         }
     }
 
@@ -242,6 +246,20 @@ impl Session {
                 };
                 let rows: Vec<Value> = rows.iter().map(|row| json_row(row)).collect();
                 json!({ "rows": rows, "trace": trace })
+            }
+            "simulate" => {
+                let flag = |name: &str| args[name].as_bool() == Some(true);
+                let simulation = Simulation {
+                    query: named("query"),
+                    policy,
+                    sequence: named("sequence"),
+                    action_policy: text("action_policy"),
+                    delta: flag("delta"),
+                    trace: flag("trace"),
+                    fresh: &|| format!("fresh-{}", self.fresh.fetch_add(1, Ordering::Relaxed)),
+                };
+                let found = snapshot.simulate(&simulation, Limits::default())?;
+                json!({ "result": printed(found.answers.statements()), "trace": found.trace })
             }
             "abduce" => {
                 let tables = args["tables"].as_array().unwrap();
