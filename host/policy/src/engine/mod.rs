@@ -50,6 +50,7 @@ impl Engine {
         let state = State {
             dictionary: Dictionary::new(),
             policies: BTreeMap::new(),
+            components: Arc::default(),
             clock: options.clock.clone(),
         };
         Self {

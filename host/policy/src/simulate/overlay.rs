@@ -5,10 +5,12 @@
 
 use std::sync::Arc;
 
-use crate::ast::Statement;
+use crate::ast::{Atom, Statement};
 use crate::engine::apply::{count_widths, delete_fact, delete_rule, insert_fact, insert_rule};
+use crate::program::TableKey;
 use crate::state::State;
 use crate::store::dictionary::Counts;
+use crate::store::relation::Relation;
 
 /// Rules of an overlay come after all others.
 const FIRST_RULE: u64 = 1 << 63;
@@ -18,11 +20,12 @@ pub(super) struct Overlay {
     state: State,
     counts: Counts,
     next_rule: u64,
+    changed: bool,
 }
 
 impl Overlay {
     pub(super) fn new(state: &State) -> Self {
-        Self { state: state.clone(), counts: Counts::none(), next_rule: FIRST_RULE }
+        Self { state: state.clone(), counts: Counts::none(), next_rule: FIRST_RULE, changed: false }
     }
 
     pub(super) fn state(&self) -> &State {
@@ -36,6 +39,12 @@ impl Overlay {
     /// Inserts or deletes a ground fact or a safe rule, whatever widths and kinds say. All changes
     /// of an overlay's tables go through here.
     pub(super) fn change(&mut self, policy: &Arc<str>, statement: &Statement, insert: bool) {
+        if !std::mem::replace(&mut self.changed, true) {
+            forget_views(&mut self.state);
+        }
+        if let Statement::Fact(atom) = statement {
+            overlay_rows(&mut self.state, policy, atom);
+        }
         let (state, counts) = (&mut self.state, &mut self.counts);
         let changed = match (statement, insert) {
             (Statement::Fact(atom), true) => insert_fact(state, counts, policy, atom).is_some(),
@@ -49,6 +58,38 @@ impl Overlay {
         };
         if changed {
             count_widths(state, policy, statement, insert);
+        }
+    }
+}
+
+/// Nobody keeps the views of an overlay up to date: what they hold is derived when it is wanted.
+fn forget_views(state: &mut State) {
+    for policy in state.policies.values_mut() {
+        if policy.tables.values().any(|table| table.views.is_some()) {
+            for table in Arc::make_mut(policy).tables.values_mut() {
+                if table.views.is_some() {
+                    Arc::make_mut(table).views = None;
+                }
+            }
+        }
+    }
+}
+
+/// Makes the rows that a fact belongs to a copy that is cheap to change.
+fn overlay_rows(state: &mut State, policy: &Arc<str>, atom: &Atom) {
+    let Some(owner) = state.policies.get_mut(policy) else {
+        return;
+    };
+    let key = TableKey::of_head(atom);
+    let width = atom.args.len();
+    let rows = owner.tables.get(&key).and_then(|table| table.relation(width));
+    if rows.is_none_or(|relation| relation.is_overlaid()) {
+        return;
+    }
+    let table = Arc::make_mut(owner).tables.get_mut(&key).map(Arc::make_mut);
+    for relation in table.into_iter().flat_map(|table| &mut table.facts) {
+        if relation.width() == width {
+            *relation = Arc::new(Relation::overlaid(relation.clone()));
         }
     }
 }
