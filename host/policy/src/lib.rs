@@ -56,6 +56,25 @@
 //! # }
 //! ```
 //!
+//! Which rules make use of some tables and keep away from others? [`Snapshot::find_subpolicy`]:
+//!
+//! ```
+//! # use std::sync::Arc;
+//! # use congress_policy::{Engine, NewPolicy, Options, PolicyKind, SubpolicyQuery};
+//! # use time::macros::datetime;
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let clock = Arc::new(|| datetime!(2024-02-03 04:05:06));
+//! # let mut engine = Engine::new(Options { ascii_only_rows: false, clock });
+//! # engine.create_policy(NewPolicy::new("zoo", PolicyKind::Nonrecursive))?;
+//! engine.insert("warn(x) :- ill(x)  ill(x) :- vet:notes(x)  warn(x) :- diary(x)", Some("zoo"))?;
+//! let query = SubpolicyQuery { required: &["vet:notes"], prohibited: &["diary"], output: &["warn"] };
+//! let rules = engine.snapshot().find_subpolicy(query, Some("zoo"))?;
+//! let printed: Vec<String> = rules.iter().map(ToString::to_string).collect();
+//! assert_eq!(printed, ["warn(x) :- ill(x)", "ill(x) :- vet:notes(x)"]);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! Not in this build yet: policies of kind `materialized` and `z3`, and derived tables that are
 //! kept up to date between queries.
 
@@ -80,6 +99,7 @@ mod simulate;
 mod snapshot;
 mod state;
 mod store;
+mod subpolicy;
 mod syntax_error;
 mod topdown;
 
@@ -92,3 +112,4 @@ pub use policy::{NewPolicy, PolicyInfo, PolicyKind};
 pub use simulate::{MAX_SEQUENCE, Simulation, SimulationAnswers, SimulationResult};
 pub use snapshot::{Answers, Latest, Limits, Snapshot};
 pub use state::Clock;
+pub use subpolicy::SubpolicyQuery;

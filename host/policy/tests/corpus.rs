@@ -42,6 +42,7 @@ const SUPPORTED: &[&str] = &[
     "safety",
     "select",
     "simulate",
+    "subpolicy",
     "tables",
     "trace",
     "triggers",

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use congress_policy::ast::{Atom, Constant, Modal, Rule, Span, Statement, Term};
 use congress_policy::{
     Applied, Engine, Error, ErrorKind, Errors, Event, Limits, NewPolicy, Options, Outcome,
-    PolicyKind, References, Simulation, TableFilter, analysis, parser,
+    PolicyKind, References, Simulation, SubpolicyQuery, TableFilter, analysis, parser,
 };
 use congress_table::{Change, Column, Row, TableDelta, TableSchema};
 use serde_json::{Value, json};
@@ -260,6 +260,19 @@ impl Session {
                 };
                 let found = snapshot.simulate(&simulation, Limits::default())?;
                 json!({ "result": printed(found.answers.statements()), "trace": found.trace })
+            }
+            "find_subpolicy" => {
+                let tables = |name: &str| -> Vec<&str> {
+                    args[name].as_array().unwrap().iter().map(|t| t.as_str().unwrap()).collect()
+                };
+                let (required, prohibited, output) =
+                    (tables("required"), tables("prohibited"), tables("output"));
+                let query = SubpolicyQuery {
+                    required: &required,
+                    prohibited: &prohibited,
+                    output: &output,
+                };
+                json!(printed(snapshot.find_subpolicy(query, policy)?))
             }
             "abduce" => {
                 let tables = args["tables"].as_array().unwrap();
