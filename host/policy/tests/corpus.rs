@@ -32,11 +32,14 @@ const SUPPORTED: &[&str] = &[
     "columns",
     "database",
     "errors",
+    "materialized",
     "multipolicy",
     "negation",
     "parser",
     "policies",
+    "random_materialized",
     "random_nonrecursive",
+    "random_recursive",
     "random_simulate",
     "random_updates",
     "safety",
@@ -47,6 +50,7 @@ const SUPPORTED: &[&str] = &[
     "trace",
     "triggers",
     "values",
+    "z3",
 ];
 
 /// How many differences are shown.

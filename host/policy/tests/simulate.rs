@@ -202,6 +202,68 @@ fn rules_come_and_go() {
 }
 
 #[test]
+fn rules_of_a_z3_policy_may_become_recursive() {
+    let mut engine = engine("", "action(\"cut\") z:edge-(x, y) :- cut(x), z:edge(x, y)");
+    engine.create_policy(NewPolicy::new("z", PolicyKind::Z3)).unwrap();
+    let text = "edge(1, 2) edge(2, 3) edge(3, 1) edge(4, 5) path(x, y) :- edge(x, y)";
+    engine.insert(text, Some("z")).unwrap();
+    let count = |sequence: &str| after(&engine, "z:path(x, y)", sequence).len();
+    assert_eq!(count(""), 4);
+    let step = "z:path+(x, z) :- path(x, y), edge(y, z)";
+    assert_eq!(count(step), 10);
+    assert_eq!(count(&format!("{step} z:edge-(3, 1)")), 4);
+    assert_eq!(count(&format!("cut(3) {step}")), 4);
+    assert_eq!(count(&format!("{step} z:path-(x, z) :- edge(y, z), path(x, y)")), 4);
+    assert_eq!(count(&format!("{step} z:path+(x, y) :- t:path(x, y)")), 10);
+    let message = |sequence: &str| refused(&engine, "z:path(x, y)", sequence).message().to_owned();
+    assert_eq!(
+        message(&format!("{step} z:edge+(x, y) :- t:p(x, y) p+(x, y) :- z:path(x, y)")),
+        "Rules are recursive"
+    );
+    assert_eq!(message("z:path+(x, y) :- edge(y, x), not path(x, y)"), "Rules are recursive");
+    engine.allow_recursion(true);
+    assert_eq!(after(&engine, "p(x)", "e+(1, 2) e+(2, 3) p+(1) p+(y) :- p(x), e(x, y)").len(), 3);
+
+    // The action policy may be recursive, too.
+    engine.create_policy(NewPolicy::new("acts", PolicyKind::Z3)).unwrap();
+    let text = "action(\"cut\")
+                 next(x, y) :- edge(x, y)
+                 next(x, z) :- next(x, y), edge(y, z)
+                 edge-(x, y) :- cut(x), next(x, y), edge(x, y)
+                 far+(y) :- cut(x), next(x, y)";
+    engine.insert(text, Some("acts")).unwrap();
+    let simulation = Simulation {
+        query: "a(x, y) :- edge(x, y), far(y)",
+        policy: Some("z"),
+        sequence: "cut(2) acts:edge+(5, 6) edge+(5, 6) cut(4)",
+        action_policy: Some("acts"),
+        delta: false,
+        trace: true,
+        fresh: &String::new,
+    };
+    let result = engine.snapshot().simulate(&simulation, Limits::default()).unwrap();
+    assert_eq!(
+        printed(&result),
+        [
+            "a(1, 2) :- edge(1, 2), far(2)",
+            "a(3, 1) :- edge(3, 1), far(1)",
+            "a(5, 6) :- edge(5, 6), far(6)"
+        ]
+    );
+}
+
+#[test]
+fn what_is_kept_up_to_date_is_derived_in_a_simulation() {
+    let mut engine = engine("seen(x) :- m:q(x)", "action(\"a\") m:p+(x) :- a(x)");
+    engine.create_policy(NewPolicy::new("m", PolicyKind::Materialized)).unwrap();
+    engine.insert("p(1) q(x) :- p(x), not r(x)", Some("m")).unwrap();
+    engine.watch("w", Some("t"), "seen", None).unwrap();
+    assert_eq!(after(&engine, "seen(x)", "a(2) m:r+(1)"), ["seen(2)"]);
+    assert_eq!(delta(&engine, "m:q(x)", "m:q-(x) :- p(x), not r(x)"), ["m:q-(1)"]);
+    assert_eq!(after(&engine, "seen(x)", ""), ["seen(1)"]);
+}
+
+#[test]
 fn options_are_facts_beside_the_action() {
     let engine = engine(
         "image(\"i\", 5) image(\"j\", 9) size(x, s) :- vm(x, i, s)",

@@ -51,6 +51,7 @@ impl Engine {
             dictionary: Dictionary::new(),
             policies: BTreeMap::new(),
             components: Arc::default(),
+            recursion_allowed: false,
             clock: options.clock.clone(),
         };
         Self {
@@ -196,8 +197,26 @@ impl Engine {
     ///
     /// Every refusal of every statement.
     pub fn update(&mut self, events: Vec<Event>) -> Result<Outcome, Errors> {
-        let result = self.update_batch(&events);
+        let result = self.update_batch(&events, false);
         self.publish(result)
+    }
+
+    /// [`Engine::update`] that lets rules of any policy depend on themselves, though not through
+    /// a negation.
+    ///
+    /// # Errors
+    ///
+    /// As for `update`.
+    pub fn update_recursive(&mut self, events: Vec<Event>) -> Result<Outcome, Errors> {
+        let result = self.update_batch(&events, true);
+        self.publish(result)
+    }
+
+    /// Whether rules of policies of every kind may depend on themselves from now on. At first
+    /// only those of kind z3 may. Never through a negation.
+    pub fn allow_recursion(&mut self, allowed: bool) {
+        Arc::make_mut(&mut self.state).recursion_allowed = allowed;
+        self.publish(());
     }
 
     /// Inserts all statements of a text as one batch.

@@ -65,6 +65,17 @@ pub(crate) struct Match {
     pub(crate) exists_only: bool,
 }
 
+impl Match {
+    /// Whether it reads what the last round of a recursion brought.
+    pub(super) fn is_delta(&self) -> bool {
+        match &self.source {
+            Source::Table(table) => table.range == Range::Delta,
+            Source::Asked(range) => *range == Range::Delta,
+            Source::Given => false,
+        }
+    }
+}
+
 /// A negated literal; all arguments are bound.
 #[derive(Clone, Debug)]
 pub(crate) struct Absent {

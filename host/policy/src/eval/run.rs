@@ -318,6 +318,8 @@ impl<'s> Evaluation<'s> {
         let asked = &mut self.memos[memo];
         // The arguments at the columns by which the table is asked.
         let args: Vec<Arg> = match &ready.plan.steps[step] {
+            // New rows of a recursion's own literal are there, and ask for nothing.
+            Step::Match(step) if step.is_delta() => return None,
             Step::Match(step) => {
                 let place = |column| step.columns.iter().position(|other| other == column);
                 asked.columns.iter().filter_map(|c| Some(step.bound[place(c)?])).collect()

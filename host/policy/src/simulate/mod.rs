@@ -8,6 +8,7 @@ mod budget;
 mod effect;
 mod log;
 mod overlay;
+mod recursion;
 mod sequence;
 mod stage;
 

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::recursion;
 use crate::ast::{Atom, Statement};
 use crate::engine::apply::{count_widths, delete_fact, delete_rule, insert_fact, insert_rule};
 use crate::program::TableKey;
@@ -58,6 +59,9 @@ impl Overlay {
         };
         if changed {
             count_widths(state, policy, statement, insert);
+            if let Statement::Rule(rule) = statement {
+                recursion::refresh(state, policy, rule);
+            }
         }
     }
 }

@@ -8,15 +8,14 @@ use super::budget::Budget;
 use super::effect::{Effect, inserts, is_update, unsigned};
 use super::log::Log;
 use super::overlay::Overlay;
+use super::recursion;
 use super::stage::Stage;
 use crate::ast::{Atom, Rule, Statement, Term};
 use crate::check::columns;
-use crate::depgraph::{DependencyGraph, Node, is_computed};
 use crate::engine::batch;
 use crate::error::{Error, ErrorKind, Errors};
-use crate::program::TableKey;
 use crate::snapshot::Snapshot;
-use crate::state::{Policy, State};
+use crate::state::Policy;
 
 /// A sequence on its way.
 pub(super) struct Sequence<'a> {
@@ -167,11 +166,8 @@ impl<'a> Sequence<'a> {
             && let Some(owner) = self.policy(&policy)
         {
             stored = batch::check(owner, stored).map_err(Errors)?;
-            if let Statement::Rule(rule) = &stored
-                && is_recursive(self.overlay.state(), &policy, rule)
-            {
-                let error = Error::new(ErrorKind::Recursion, "Rules are recursive");
-                return Err(error.at(rule.span).into());
+            if let Statement::Rule(rule) = &stored {
+                recursion::check(self.overlay.state(), &policy, rule)?;
             }
         }
         self.change(&policy, &stored, inserts(head), head)
@@ -259,26 +255,4 @@ fn neither(statement: &Statement) -> Errors {
         Statement::Event(event) => event.span,
     };
     Error::new(ErrorKind::Simulation, text).at(span).into()
-}
-
-/// Whether a rule that is to come would depend on itself. Costs the rules that it depends on.
-fn is_recursive(state: &State, policy: &Arc<str>, rule: &Rule) -> bool {
-    let bodies = |policy: &Arc<str>, rule: &Rule| -> Vec<Node> {
-        let tables = rule.body.iter().filter(|literal| !is_computed(literal));
-        tables.map(|literal| Node::of(policy, literal)).collect()
-    };
-    let mut graph = DependencyGraph::default();
-    graph.insert(policy, rule);
-    let (mut todo, mut seen) = (bodies(policy, rule), HashSet::new());
-    while let Some(node) = todo.pop() {
-        if !seen.insert(node.clone()) {
-            continue;
-        }
-        let key = TableKey { modal: node.modal, name: node.table };
-        for stored in state.table(&node.policy, &key).into_iter().flat_map(|table| &table.rules) {
-            graph.insert(&node.policy, &stored.rule);
-            todo.extend(bodies(&node.policy, &stored.rule));
-        }
-    }
-    graph.any_cycle(rule.heads.iter().map(|head| Node::of(policy, head)))
 }

@@ -13,6 +13,7 @@ use hashbrown::{HashMap, HashSet};
 
 use super::budget::Budget;
 use super::effect::Effect;
+use super::recursion;
 use crate::ast::{Atom, Constant, Rule, Span, Term};
 use crate::check::safety;
 use crate::engine::apply::insert_fact;
@@ -86,6 +87,7 @@ impl Stage {
             tables: tables.into_iter().map(|(key, table)| (key, Arc::new(table))).collect(),
         };
         let mut state = state.clone();
+        recursion::copy(&mut state, own, &name);
         state.policies.insert(name.clone(), Arc::new(policy));
         Self {
             state: Arc::new(state),
