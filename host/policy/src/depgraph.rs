@@ -49,11 +49,14 @@ pub(crate) fn is_computed(atom: &Atom) -> bool {
 
 /// The builtin that a body literal means.
 pub(crate) fn builtin(atom: &Atom) -> Option<&'static builtins::Builtin> {
-    let here = atom.policy.as_deref().is_none_or(|policy| policy == "builtin");
-    if !here || atom.modal.is_some() || !atom.named.is_empty() {
+    if atom.modal.is_some() || !atom.named.is_empty() {
         return None;
     }
-    builtins::lookup(&atom.table, atom.args.len())
+    match atom.policy.as_deref() {
+        None => builtins::lookup(&atom.table, atom.args.len()),
+        Some(builtins::PREFIX) => builtins::lookup_prefixed(&atom.table, atom.args.len()),
+        Some(_) => None,
+    }
 }
 
 /// The graph.

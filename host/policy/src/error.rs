@@ -30,7 +30,7 @@ pub enum ErrorKind {
     Head,
     /// A modal other than `execute` in a head, or any in a body.
     Modal,
-    /// A head named like a builtin.
+    /// A head named like a builtin, or a builtin with a wrong number of arguments.
     Builtin,
     /// A head variable that the body lacks, or a body that has no safe order.
     Safety,

@@ -47,6 +47,7 @@ mod state;
 mod store;
 mod syntax_error;
 mod topdown;
+pub mod warnings;
 
 pub use engine::{
     Applied, Engine, Event, Execution, Fired, Options, Outcome, References, Subscription, Waiting,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use hashbrown::HashSet;
 
 use crate::ast::{Atom, ColumnRef, Rule, Statement, Term};
+use crate::builtins;
 use crate::check::safety::variables;
 use crate::depgraph;
 use crate::diagnostics::did_you_mean;
@@ -91,20 +92,22 @@ fn target<'s>(atom: &Atom, policy: &Arc<str>, state: &'s State) -> Target<'s> {
             ),
         )
     };
+    let no_datasource = || {
+        let text = format!(
+            "Literal {atom} uses column references, but '{name}' does not reference a datasource \
+             policy."
+        );
+        Target::Wrong(Error::new(ErrorKind::Schema, text))
+    };
     let Some(owner) = state.policies.get(name) else {
-        return unknown_schema();
+        // No datasource will ever be called that.
+        return if &**name == builtins::PREFIX { no_datasource() } else { unknown_schema() };
     };
     match owner.info.kind {
         PolicyKind::Datasource => {}
         // These know no schema at all, so a reference to them waits for ever.
         PolicyKind::Database | PolicyKind::Materialized => return unknown_schema(),
-        _ => {
-            let text = format!(
-                "Literal {atom} uses column references, but '{name}' does not reference a \
-                 datasource policy."
-            );
-            return Target::Wrong(Error::new(ErrorKind::Schema, text));
-        }
+        _ => return no_datasource(),
     }
     if !owner.schema.is_declared() {
         return unknown_schema();

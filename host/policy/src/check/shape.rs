@@ -45,6 +45,7 @@ pub(crate) fn rule(rule: &Rule) -> Vec<Error> {
             errors.push(Error::new(ErrorKind::Modal, text).at(literal.span));
         }
     }
+    errors.extend(rule.body.iter().filter_map(misused_builtin));
     errors
 }
 
@@ -60,7 +61,30 @@ pub(crate) fn action_rule(rule: &Rule) -> Vec<Error> {
             errors.push(head_policy(head, rule));
         }
     }
+    errors.extend(rule.body.iter().filter_map(misused_builtin));
     errors
+}
+
+/// What is wrong with a literal that says to be a builtin and has not its number of arguments. (A
+/// name that no builtin has is a table that is not there: refusing it would refuse policies that
+/// the original takes. See [`crate::warnings`].)
+pub(crate) fn misused_builtin(literal: &Atom) -> Option<Error> {
+    if literal.modal.is_some() || literal.policy.as_deref() != Some(builtins::PREFIX) {
+        return None;
+    }
+    let builtin = builtins::find(&literal.table)?;
+    let (given, wanted) = (literal.args.len(), builtin.arity());
+    if given == wanted {
+        return None;
+    }
+    let text = format!(
+        "Literal {literal} contained {given} arguments but exactly {wanted} arguments are permitted"
+    );
+    Some(
+        Error::new(ErrorKind::Builtin, text)
+            .at(literal.span)
+            .suggest(Some(format!("it is {}", builtin.signature()))),
+    )
 }
 
 /// What is wrong with the number and the sign of a rule's heads.
@@ -94,8 +118,12 @@ fn head_modal(head: &Atom) -> Option<Error> {
 }
 
 fn head_name(head: &Atom) -> Option<Error> {
-    let here = head.policy.as_deref().is_none_or(|policy| policy == "builtin");
-    if !here || head.modal.is_some() || !builtins::is_builtin_name(&head.table) {
+    let taken = match head.policy.as_deref() {
+        None => builtins::is_builtin_name(&head.table),
+        Some(builtins::PREFIX) => builtins::find(&head.table).is_some(),
+        Some(_) => false,
+    };
+    if head.modal.is_some() || !taken {
         return None;
     }
     let prefix = head.policy.as_ref().map(|policy| format!("{policy}:")).unwrap_or_default();
