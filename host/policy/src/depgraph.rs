@@ -3,6 +3,7 @@
 //! Edges go from a rule's heads to the tables of its body and are counted, so that taking out one
 //! of two rules with the same edge keeps it. All walks use a list of their own, never the stack.
 
+use std::fmt;
 use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
@@ -30,6 +31,15 @@ impl Node {
                 modal: None,
                 table: atom.table.clone(),
             },
+        }
+    }
+}
+
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.modal {
+            Some(modal) => write!(f, "{}[{}]", modal.as_str(), self.table),
+            None => write!(f, "{}:{}", self.policy, self.table),
         }
     }
 }
@@ -94,6 +104,12 @@ impl DependencyGraph {
 
     /// Whether any of the tables depends on itself. Costs what they depend on.
     pub(crate) fn any_cycle(&self, tables: impl IntoIterator<Item = Node>) -> bool {
+        self.cycle(tables).is_some()
+    }
+
+    /// A cycle that the tables lead to, if there is one: tables each of which reads the next one,
+    /// and the last one the first. Costs what the tables depend on.
+    pub(crate) fn cycle(&self, tables: impl IntoIterator<Item = Node>) -> Option<Vec<Node>> {
         // 1: on the path, 2: done.
         let mut state: HashMap<&Node, u8> = HashMap::new();
         for start in tables {
@@ -112,7 +128,10 @@ impl DependencyGraph {
                     continue;
                 };
                 match state.get(next) {
-                    Some(1) => return true,
+                    Some(1) => {
+                        let path = path.iter().map(|(node, _)| *node);
+                        return Some(path.skip_while(|node| *node != next).cloned().collect());
+                    }
                     Some(_) => {}
                     None => match self.edges.get(next) {
                         Some(bodies) => {
@@ -126,7 +145,7 @@ impl DependencyGraph {
                 }
             }
         }
-        false
+        None
     }
 
     /// Everything that the tables depend on, themselves included.

@@ -221,6 +221,9 @@ impl<'a> Parser<'a> {
 
     /// `ID { ":" ID } [ "+" | "-" ]`
     fn relation(&mut self) -> Result<(Option<Arc<str>>, Arc<str>), SyntaxError> {
+        if self.peek() != TokenKind::Identifier {
+            return Err(self.unexpected(&format!("a table{}", self.advice_on_tables())));
+        }
         let first = self.expect(TokenKind::Identifier, "a table")?;
         let mut parts = vec![self.text(first)];
         while self.peek() == TokenKind::Colon {
@@ -247,6 +250,21 @@ impl<'a> Parser<'a> {
             _ => self.name(&(table.join(":") + sign)),
         };
         Ok((policy.map(|policy| self.name(policy)), table))
+    }
+
+    /// What was perhaps meant by what stands in a table's place.
+    fn advice_on_tables(&self) -> &'static str {
+        let before = self.at.checked_sub(1).and_then(|at| self.tokens.get(at));
+        match self.peek() {
+            TokenKind::Equal => "; equality is written builtin:equal(x, y)",
+            TokenKind::Colon => "; a rule is written head :- body",
+            TokenKind::LeftParen if before.is_some_and(|token| token.kind == TokenKind::Not) => {
+                "; a negation is written not p(x)"
+            }
+            TokenKind::Integer | TokenKind::Float => "; names begin with a letter or _",
+            TokenKind::Not | TokenKind::Modal(_) => "; this is a keyword",
+            _ => "",
+        }
     }
 
     /// `parameter { "," parameter } ")"`

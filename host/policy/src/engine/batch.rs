@@ -6,7 +6,7 @@ use hashbrown::HashMap;
 
 use super::{Applied, Engine, Event, Outcome, Waiting};
 use crate::ast::{Rule, Statement};
-use crate::check::{columns, safety, shape, widths};
+use crate::check::{columns, recursion, safety, shape, widths};
 use crate::depgraph::{DependencyGraph, Node};
 use crate::error::{Error, ErrorKind, Errors};
 use crate::policy::PolicyKind;
@@ -55,8 +55,8 @@ impl Engine {
         if rules.iter().any(|(_, _, insert)| *insert) {
             let mut graph = self.graph.clone();
             count_edges(&mut graph, &rules);
-            if graph.any_cycle(heads(&rules)) {
-                return Err(recursive(events));
+            if let Some(cycle) = graph.cycle(heads(&rules)) {
+                return Err(recursion::error_in(&cycle, events).into());
             }
         }
         let applied = |Planned { statement, insert, policy }| Applied { statement, insert, policy };
@@ -71,11 +71,11 @@ impl Engine {
         }
         let mut rules = self.effective_rules(&plan.changes);
         count_edges(&mut self.graph, &rules);
-        if self.graph.any_cycle(heads(&rules)) {
+        if let Some(cycle) = self.graph.cycle(heads(&rules)) {
             rules.iter_mut().for_each(|(_, _, insert)| *insert = !*insert);
             rules.reverse();
             count_edges(&mut self.graph, &rules);
-            return Err(recursive(events));
+            return Err(recursion::error_in(&cycle, events).into());
         }
         let waiting = plan.waiting.len();
         let set_aside = plan.waiting.into_iter();
@@ -119,8 +119,7 @@ impl Engine {
         for (event, policy) in resolved {
             let refused = |error: Error| error.in_source(&event.source);
             if let Statement::Event(inner) = &event.statement {
-                let text = format!("Events are not accepted: {}", event.statement);
-                errors.push(refused(Error::new(ErrorKind::Shape, text).at(inner.span)));
+                errors.push(refused(shape::event(inner)));
                 continue;
             }
             match columns::expand(&event.statement, &policy.info.name, &self.state) {
@@ -198,18 +197,6 @@ fn stage(errors: &mut Vec<Error>) -> Result<(), Errors> {
     }
 }
 
-fn recursive(events: &[Event]) -> Errors {
-    let error = Error::new(ErrorKind::Recursion, "Rules are recursive");
-    let rule = events.iter().find_map(|event| match &event.statement {
-        Statement::Rule(rule) if event.insert => Some((rule, &event.source)),
-        _ => None,
-    });
-    Errors::from(match rule {
-        Some((rule, source)) => error.at(rule.span).in_source(source),
-        None => error,
-    })
-}
-
 /// The checks of one statement by the kind of its policy; gives it in its stored form.
 fn check(policy: &Policy, statement: Statement) -> Result<Statement, Vec<Error>> {
     let rule = match statement {
@@ -223,8 +210,7 @@ fn check(policy: &Policy, statement: Statement) -> Result<Statement, Vec<Error>>
     };
     let mut errors = match policy.info.kind {
         PolicyKind::Database => {
-            let text = format!("Non-atomic formula is not permitted: {rule}");
-            return Err(vec![Error::new(ErrorKind::Shape, text).at(rule.span)]);
+            return Err(vec![shape::not_atomic(&rule)]);
         }
         PolicyKind::Action => shape::action_rule(&rule),
         _ => shape::rule(&rule),

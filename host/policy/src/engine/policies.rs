@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::apply::{count_widths, release_rule};
 use super::{Engine, Outcome, References};
 use crate::ast::{Rule, Statement};
+use crate::check::recursion;
 use crate::depgraph::{Node, builtin};
-use crate::diagnostics::did_you_mean;
 use crate::error::{Error, ErrorKind};
 use crate::policy::{NewPolicy, PolicyInfo, PolicyKind};
 use crate::state::{Policy, StoredRule};
@@ -44,9 +44,8 @@ impl Engine {
     }
 
     fn no_such_policy(&self, name: &str) -> Error {
-        let near = did_you_mean(name, self.state.policies.keys().map(|name| &**name));
         Error::not_found(format!("Policy {name} could not be found"))
-            .suggest(near.map(|near| format!("did you mean '{near}'?")))
+            .suggest(self.state.suggest_policy(name))
     }
 
     pub(super) fn drop_policy(
@@ -111,7 +110,7 @@ impl Engine {
     pub(super) fn rename(&mut self, old: &str, new: &str) -> Result<(), Error> {
         let Some(policy) = self.state.policies.get(old).cloned() else {
             let text = format!("Cannot rename {old} to {new}: {old} does not exist");
-            return Err(Error::not_found(text));
+            return Err(Error::not_found(text).suggest(self.state.suggest_policy(old)));
         };
         if self.state.policies.contains_key(new) {
             let text = format!("Cannot rename {old} to {new}: {new} already exists");
@@ -127,8 +126,8 @@ impl Engine {
         }
         let heads =
             rules.iter().flat_map(|rule| rule.heads.iter().map(|head| Node::of(&new, head)));
-        if graph.any_cycle(heads) {
-            return Err(Error::new(ErrorKind::Recursion, "Rules are recursive"));
+        if let Some(cycle) = graph.cycle(heads) {
+            return Err(recursion::error(&cycle));
         }
         self.graph = graph;
         for rule in &rules {
