@@ -187,18 +187,17 @@ fn unsafe_literals(rule: &Rule, literals: &[&Atom], bound: &HashSet<&Arc<str>>) 
     }
     let first = literals.first().copied();
     let missing = first.and_then(|literal| unbound(literal, bound).first().copied());
-    error.suggest(missing.zip(first).and_then(|(variable, literal)| {
-        let mut atoms = rule.heads.iter().chain(&rule.body).flat_map(variables);
-        let once = atoms.by_ref().filter(|name| *name == variable).count() == 1;
-        let near = did_you_mean(variable, bound.iter().map(|name| &***name));
-        match near {
-            Some(near) => Some(format!("did you mean '{near}'?")),
+    error.suggest(missing.zip(first).map(|(variable, literal)| {
+        let atoms = rule.heads.iter().chain(&rule.body).flat_map(variables);
+        let once = atoms.filter(|name| *name == variable).count() == 1;
+        match did_you_mean(variable, bound.iter().map(|name| &***name)) {
+            Some(near) => format!("did you mean '{near}'?"),
             // What a negated literal leaves out stands once, by its name or as a padding variable.
-            None if literal.negated && once => Some(format!(
+            None if literal.negated && once => format!(
                 "to leave columns of '{}' out, define a table without them and negate that",
                 literal.table
-            )),
-            None => Some(format!("add a literal of a table that has '{variable}'")),
+            ),
+            None => format!("add a literal of a table that has '{variable}'"),
         }
     }))
 }
