@@ -3,6 +3,7 @@
 //! Edges go from a rule's heads to the tables of its body and are counted, so that taking out one
 //! of two rules with the same edge keeps it. All walks use a list of their own, never the stack.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
@@ -69,30 +70,50 @@ pub(crate) fn builtin(atom: &Atom) -> Option<&'static builtins::Builtin> {
     }
 }
 
+/// How often a head depends on a table.
+#[derive(Clone, Copy, Debug, Default)]
+struct Edge {
+    /// In how many literals.
+    count: usize,
+    /// In how many of them it must be complete first, because they are negated.
+    negated: usize,
+}
+
 /// The graph.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct DependencyGraph {
-    /// For each head, the tables of its bodies, and in how many rules.
-    edges: HashMap<Node, HashMap<Node, usize>>,
+    /// For each head, the tables of its bodies.
+    edges: HashMap<Node, HashMap<Node, Edge>>,
+}
+
+/// Tables that all depend on each other.
+#[derive(Clone, Debug)]
+pub(crate) struct Recursion {
+    pub(crate) nodes: Vec<Node>,
+    /// One of them depends on another's rows not being there.
+    pub(crate) negated: bool,
 }
 
 impl DependencyGraph {
     /// Counts a rule's edges in.
     pub(crate) fn insert(&mut self, policy: &Arc<str>, rule: &Rule) {
-        for (head, body) in edges(policy, rule) {
-            *self.edges.entry(head).or_default().entry(body).or_default() += 1;
+        for (head, body, negated) in edges(policy, rule) {
+            let edge = self.edges.entry(head).or_default().entry(body).or_default();
+            edge.count += 1;
+            edge.negated += usize::from(negated);
         }
     }
 
     /// Counts a rule's edges out.
     pub(crate) fn remove(&mut self, policy: &Arc<str>, rule: &Rule) {
-        for (head, body) in edges(policy, rule) {
+        for (head, body, negated) in edges(policy, rule) {
             let Some(bodies) = self.edges.get_mut(&head) else {
                 continue;
             };
-            if let Some(count) = bodies.get_mut(&body) {
-                *count -= 1;
-                if *count == 0 {
+            if let Some(edge) = bodies.get_mut(&body) {
+                edge.count -= 1;
+                edge.negated -= usize::from(negated);
+                if edge.count == 0 {
                     bodies.remove(&body);
                 }
             }
@@ -104,12 +125,6 @@ impl DependencyGraph {
 
     /// Whether any of the tables depends on itself. Costs what they depend on.
     pub(crate) fn any_cycle(&self, tables: impl IntoIterator<Item = Node>) -> bool {
-        self.cycle(tables).is_some()
-    }
-
-    /// A cycle that the tables lead to, if there is one: tables each of which reads the next one,
-    /// and the last one the first. Costs what the tables depend on.
-    pub(crate) fn cycle(&self, tables: impl IntoIterator<Item = Node>) -> Option<Vec<Node>> {
         // 1: on the path, 2: done.
         let mut state: HashMap<&Node, u8> = HashMap::new();
         for start in tables {
@@ -128,10 +143,7 @@ impl DependencyGraph {
                     continue;
                 };
                 match state.get(next) {
-                    Some(1) => {
-                        let path = path.iter().map(|(node, _)| *node);
-                        return Some(path.skip_while(|node| *node != next).cloned().collect());
-                    }
+                    Some(1) => return true,
                     Some(_) => {}
                     None => match self.edges.get(next) {
                         Some(bodies) => {
@@ -145,7 +157,157 @@ impl DependencyGraph {
                 }
             }
         }
-        None
+        false
+    }
+
+    /// The recursions among the tables and what they depend on: strongly connected components of
+    /// more than one table, or of one that depends on itself. Those further down come first.
+    pub(crate) fn recursions(&self, tables: impl IntoIterator<Item = Node>) -> Vec<Recursion> {
+        let mut found = Vec::new();
+        self.components(tables, |nodes| {
+            let members: HashSet<&Node> = nodes.iter().copied().collect();
+            let edges = nodes.iter().filter_map(|node| self.edges.get(*node)).flatten();
+            let mut inside = edges.filter(|(body, _)| members.contains(body)).peekable();
+            if inside.peek().is_some() {
+                found.push(Recursion {
+                    nodes: nodes.iter().map(|node| (*node).clone()).collect(),
+                    negated: inside.any(|(_, edge)| edge.negated > 0),
+                });
+            }
+        });
+        found
+    }
+
+    /// A cycle among the tables of a recursion: tables each of which reads the next one, and the
+    /// last one the first. If there is a negation, the first one negates the second.
+    pub(crate) fn cycle(&self, recursion: &Recursion) -> Vec<Node> {
+        let members: HashSet<&Node> = recursion.nodes.iter().collect();
+        // In order, so that the same rules are always refused in the same words.
+        let read = |node: &Node, negated: bool| {
+            let bodies = self.edges.get(node).into_iter().flatten();
+            let bodies = bodies.filter(|(_, edge)| edge.negated > 0 || !negated);
+            let mut bodies: Vec<&Node> =
+                bodies.map(|(body, _)| body).filter(|body| members.contains(body)).collect();
+            bodies.sort_unstable();
+            bodies
+        };
+        let mut heads: Vec<&Node> = recursion.nodes.iter().collect();
+        heads.sort_unstable();
+        let mut edges = heads.into_iter().flat_map(|head| {
+            read(head, recursion.negated).into_iter().map(move |body| (head, body))
+        });
+        let Some((head, body)) = edges.next() else {
+            return Vec::new();
+        };
+        // The shortest way back; `from` says where each table was reached from.
+        let mut from: HashMap<&Node, &Node> = HashMap::from([(body, head)]);
+        let mut todo = VecDeque::from([body]);
+        while let Some(node) = todo.pop_front().filter(|node| *node != head) {
+            for next in read(node, false) {
+                from.entry(next).or_insert_with(|| {
+                    todo.push_back(next);
+                    node
+                });
+            }
+        }
+        let mut cycle = vec![head.clone()];
+        let mut node = head;
+        while let Some(earlier) = from.get(node).copied().filter(|earlier| *earlier != head) {
+            cycle.push(earlier.clone());
+            node = earlier;
+        }
+        if let Some(rest) = cycle.get_mut(1..) {
+            rest.reverse();
+        }
+        cycle
+    }
+
+    /// Everything that the tables depend on, themselves included, in an order in which each comes
+    /// after what it depends on; tables that depend on each other come together.
+    pub(crate) fn in_order(&self, tables: impl IntoIterator<Item = Node>) -> Vec<Vec<Node>> {
+        let mut order = Vec::new();
+        self.components(tables, |nodes| {
+            order.push(nodes.iter().map(|node| (*node).clone()).collect());
+        });
+        order
+    }
+
+    /// Tarjan's algorithm, with a stack of its own.
+    fn components<'g>(
+        &'g self,
+        tables: impl IntoIterator<Item = Node>,
+        mut component: impl FnMut(&[&Node]),
+    ) {
+        struct Visit {
+            number: usize,
+            low: usize,
+            open: bool,
+        }
+        let mut visits: HashMap<&'g Node, Visit> = HashMap::new();
+        let mut open: Vec<&'g Node> = Vec::new();
+        for start in tables {
+            let Some((start, bodies)) = self.edges.get_key_value(&start) else {
+                component(&[&start]);
+                continue;
+            };
+            if visits.contains_key(start) {
+                continue;
+            }
+            let mut number = visits.len();
+            visits.insert(start, Visit { number, low: number, open: true });
+            open.push(start);
+            let mut path = vec![(start, bodies.keys())];
+            while let Some((node, rest)) = path.last_mut() {
+                let node = *node;
+                if let Some(next) = rest.next() {
+                    if let Some(visit) = visits.get(next) {
+                        let (seen, is_open) = (visit.number, visit.open);
+                        if let Some(visit) = visits.get_mut(node).filter(|_| is_open) {
+                            visit.low = visit.low.min(seen);
+                        }
+                    } else {
+                        number = visits.len();
+                        visits.insert(next, Visit { number, low: number, open: true });
+                        open.push(next);
+                        let bodies = match self.edges.get(next) {
+                            Some(bodies) => bodies.keys(),
+                            None => Default::default(),
+                        };
+                        path.push((next, bodies));
+                    }
+                    continue;
+                }
+                path.pop();
+                let Some(visit) = visits.get(node) else {
+                    continue;
+                };
+                let (own, low) = (visit.number, visit.low);
+                if let Some((parent, _)) = path.last()
+                    && let Some(parent) = visits.get_mut(*parent)
+                {
+                    parent.low = parent.low.min(low);
+                }
+                if own == low {
+                    let from = open.iter().rposition(|other| *other == node).unwrap_or(0);
+                    component(&open[from..]);
+                    for node in open.drain(from..) {
+                        if let Some(visit) = visits.get_mut(node) {
+                            visit.open = false;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The tables that rules define.
+    pub(crate) fn heads(&self) -> impl Iterator<Item = &Node> {
+        self.edges.keys()
+    }
+
+    /// The tables that the rules of a table read.
+    pub(crate) fn bodies_of(&self, table: &Node) -> impl Iterator<Item = &Node> {
+        self.edges.get(table).into_iter().flat_map(HashMap::keys)
     }
 
     /// Everything that the tables depend on, themselves included.
@@ -167,12 +329,14 @@ impl DependencyGraph {
     }
 }
 
-fn edges(policy: &Arc<str>, rule: &Rule) -> Vec<(Node, Node)> {
+/// Head, table of the body, and whether that is negated.
+fn edges(policy: &Arc<str>, rule: &Rule) -> Vec<(Node, Node, bool)> {
     let tables = rule.body.iter().filter(|literal| !is_computed(literal));
-    let bodies: Vec<Node> = tables.map(|literal| Node::of(policy, literal)).collect();
+    let bodies: Vec<(Node, bool)> =
+        tables.map(|literal| (Node::of(policy, literal), literal.negated)).collect();
     rule.heads
         .iter()
         .map(|head| Node::of(policy, head))
-        .flat_map(|head| bodies.iter().map(move |body| (head.clone(), body.clone())))
+        .flat_map(|head| bodies.iter().map(move |(body, not)| (head.clone(), body.clone(), *not)))
         .collect()
 }

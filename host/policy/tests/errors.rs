@@ -36,6 +36,8 @@ fn engine() -> Engine {
         ("users", PolicyKind::Nonrecursive),
         ("effects", PolicyKind::Action),
         ("stock", PolicyKind::Database),
+        ("paths", PolicyKind::Z3),
+        ("view", PolicyKind::Materialized),
     ] {
         engine.create_policy(NewPolicy::new(name, kind)).unwrap();
     }
@@ -55,6 +57,7 @@ fn engine() -> Engine {
     let tables = [table("servers", &["id", "name", "status"]), table("flavors", &["id", "ram"])];
     engine.initialize_datasource("nova", &tables).unwrap();
     engine.insert("group(\"ann\", \"admin\")", Some("users")).unwrap();
+    engine.insert("whole(x) :- part(x)", Some("view")).unwrap();
     engine.insert("base(1) mid(x) :- base(x) top(x) :- users:group(x, g)", Some("t")).unwrap();
     engine
 }

@@ -3,40 +3,41 @@
 use std::sync::Arc;
 
 use crate::ast::{Atom, Statement};
-use crate::depgraph::Node;
+use crate::depgraph::{DependencyGraph, Node, Recursion};
 use crate::engine::Event;
 use crate::error::{Error, ErrorKind};
 
 /// The most tables of a cycle that are named.
 const MAX_NAMED: usize = 10;
 
-/// The refusal of a cycle, which is given as the tables on it, each of which reads the next one.
-pub(crate) fn error(cycle: &[Node]) -> Error {
+/// The refusal of a recursion, with the place of that inserted rule that is on the cycle.
+pub(crate) fn error(graph: &DependencyGraph, recursion: &Recursion, events: &[Event]) -> Error {
+    let cycle = graph.cycle(recursion);
     let mut names: Vec<String> = cycle.iter().take(MAX_NAMED).map(ToString::to_string).collect();
     if cycle.len() > MAX_NAMED {
         names.push(format!("({} more)", cycle.len() - MAX_NAMED));
     }
     names.extend(cycle.first().map(ToString::to_string));
-    let suggestion = format!("the cycle is {}", names.join(" → "));
-    Error::new(ErrorKind::Recursion, "Rules are recursive").suggest(Some(suggestion))
-}
+    let mut suggestion = format!("the cycle is {}", names.join(" → "));
+    if let (true, [head, body, ..]) = (recursion.negated, &names[..]) {
+        suggestion.push_str(&format!("; {head} needs all of {body} first"));
+    }
+    let error = Error::new(ErrorKind::Recursion, "Rules are recursive").suggest(Some(suggestion));
 
-/// [`error`], with the place of the inserted rule that is on the cycle.
-pub(crate) fn error_in(cycle: &[Node], events: &[Event]) -> Error {
     let on_cycle = |event: &&Event| {
         let Statement::Rule(rule) = &event.statement else { return false };
-        let reads = |policy: &Arc<str>, atoms: &[Atom]| {
+        let any = |policy: &Arc<str>, atoms: &[Atom]| {
             atoms.iter().any(|atom| cycle.contains(&Node::of(policy, atom)))
         };
         let policy = event.policy.as_ref();
         // Without a policy it is the only one that there is.
         let policy = policy.or(cycle.first().map(|node| &node.policy));
-        event.insert && policy.is_some_and(|p| reads(p, &rule.heads) && reads(p, &rule.body))
+        event.insert && policy.is_some_and(|p| any(p, &rule.heads) && any(p, &rule.body))
     };
     match events.iter().find(on_cycle) {
         Some(Event { statement: Statement::Rule(rule), source, .. }) => {
-            error(cycle).at(rule.span).in_source(source)
+            error.at(rule.span).in_source(source)
         }
-        _ => error(cycle),
+        _ => error,
     }
 }
