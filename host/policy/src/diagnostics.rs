@@ -69,7 +69,7 @@ pub(crate) fn picture(source: &str, span: Span, note: &str) -> String {
     let (before, from_start) = (&source[line_start..start], &source[start..line_end]);
     let from_start = from_start.trim_end_matches('\r');
     // A window of a long line, so that one huge statement does not flood the message.
-    let is_long = width(before) + width(from_start) > MAX_SHOWN;
+    let is_long = beginning(&source[line_start..line_end], MAX_SHOWN).1;
     let (before, cut_before) = ending(before, if is_long { MAX_BEFORE } else { MAX_SHOWN });
     let (shown, cut_after) = beginning(from_start, MAX_SHOWN - width(before));
     let marked = width(&shown[..shown.len().min(end - start)]).max(1);
@@ -112,26 +112,31 @@ fn char_width(c: char) -> usize {
 
 /// As much of the end of a text as is not wider than `limit`, and whether something is cut.
 fn ending(text: &str, limit: usize) -> (&str, bool) {
-    let mut room = limit;
-    let cut = text.char_indices().rev().find(|(_, c)| {
-        let width = char_width(*c);
-        let fits = width <= room;
-        room = room.saturating_sub(width);
-        !fits
-    });
+    let cut = beyond(text.char_indices().rev(), limit);
     cut.map_or((text, false), |(at, c)| (&text[at + c.len_utf8()..], true))
 }
 
 /// As much of the beginning of a text as is not wider than `limit`, and whether something is cut.
 fn beginning(text: &str, limit: usize) -> (&str, bool) {
-    let mut room = limit;
-    let cut = text.char_indices().find(|(_, c)| {
-        let width = char_width(*c);
-        let fits = width <= room;
-        room = room.saturating_sub(width);
-        !fits
-    });
+    let cut = beyond(text.char_indices(), limit);
     cut.map_or((text, false), |(at, _)| (&text[..at], true))
+}
+
+/// The first character for which a width has no room.
+fn beyond(chars: impl Iterator<Item = (usize, char)>, limit: usize) -> Option<(usize, char)> {
+    // Some characters have no width: without a limit of their own any number of them would fit.
+    const CHARS_PER_CELL: usize = 4;
+    let mut room = limit;
+    chars.enumerate().find_map(|(count, (at, c))| {
+        let left = room.checked_sub(char_width(c)).filter(|_| count < limit * CHARS_PER_CELL);
+        match left {
+            Some(left) => {
+                room = left;
+                None
+            }
+            None => Some((at, c)),
+        }
+    })
 }
 
 /// The candidate that is so close to `name` that it is probably what was meant, if there is one.

@@ -17,6 +17,8 @@ use crate::lexer::{Token, TokenKind, text_value, tokenize};
 use crate::print::Argument;
 pub use crate::syntax_error::{Problem, Stage, SyntaxError};
 
+/// The most statements that a text may have.
+pub const MAX_STATEMENTS: usize = 500_000;
 /// The most arguments that an atom may have.
 pub const MAX_ARGUMENTS: usize = 1000;
 /// The most literals that a head or a body may have.
@@ -64,6 +66,9 @@ pub fn parse_with(source: &str, options: Options) -> Result<Vec<Statement>, Synt
         Parser { source, tokens: &tokens, at: 0, options, names: HashSet::new(), problems: vec![] };
     let mut statements = Vec::new();
     while parser.peek() != TokenKind::End {
+        if statements.len() == MAX_STATEMENTS {
+            return Err(parser.error(format!("more than {MAX_STATEMENTS} statements")));
+        }
         statements.push(parser.statement()?);
     }
     if parser.problems.is_empty() {
