@@ -126,7 +126,7 @@ pub(super) fn million_rows(root: &Path) -> Result<()> {
         .filter(|(i, _)| i % every == 0)
         .map(|(_, cells)| format!("t({})", cells.map(|cell| format!("\"{cell}\"")).join(", ")))
         .collect();
-    let meta = json!({"kind": "nonrecursive", "rows": ROWS, "expected_answers": 1});
+    let meta = json!({"kind": "nonrecursive", "rows": ROWS});
     let folder = Folder::new(root, "load_1m", meta, &rules, &queries)?;
     let mut random = Random::new(7);
     folder.facts("t", (0..ROWS).map(|i| row(&mut random, i).map(Cell::Text).into()))
