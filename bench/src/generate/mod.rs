@@ -154,7 +154,7 @@ mod tests {
                 content(&root.path().join(name))
             });
             assert!(first.iter().map(|(_, text)| text).eq(second.iter().map(|(_, text)| text)));
-            assert!(first.len() >= 5, "{name}");
+            assert!(first.len() >= 4, "{name}");
         }
         let war_story = Workload::open(&first.path().join("war_story")).unwrap();
         let facts = war_story.facts().unwrap();

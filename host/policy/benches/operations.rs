@@ -1,5 +1,4 @@
 //! Single operations of the engine. Whole workloads, beside other engines, are in `bench/`.
-#![expect(missing_docs, reason = "Criterion's macros make public functions without them")]
 
 use std::hint::black_box;
 use std::sync::Arc;
