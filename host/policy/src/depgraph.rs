@@ -56,30 +56,50 @@ pub(crate) fn builtin(atom: &Atom) -> Option<&'static builtins::Builtin> {
     builtins::lookup(&atom.table, atom.args.len())
 }
 
+/// How often a head depends on a table.
+#[derive(Clone, Copy, Debug, Default)]
+struct Edge {
+    /// In how many literals.
+    count: usize,
+    /// In how many of them it must be complete first, because they are negated.
+    negated: usize,
+}
+
 /// The graph.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct DependencyGraph {
-    /// For each head, the tables of its bodies, and in how many rules.
-    edges: HashMap<Node, HashMap<Node, usize>>,
+    /// For each head, the tables of its bodies.
+    edges: HashMap<Node, HashMap<Node, Edge>>,
+}
+
+/// Tables that all depend on each other.
+#[derive(Clone, Debug)]
+pub(crate) struct Recursion {
+    pub(crate) nodes: Vec<Node>,
+    /// One of them depends on another's rows not being there.
+    pub(crate) negated: bool,
 }
 
 impl DependencyGraph {
     /// Counts a rule's edges in.
     pub(crate) fn insert(&mut self, policy: &Arc<str>, rule: &Rule) {
-        for (head, body) in edges(policy, rule) {
-            *self.edges.entry(head).or_default().entry(body).or_default() += 1;
+        for (head, body, negated) in edges(policy, rule) {
+            let edge = self.edges.entry(head).or_default().entry(body).or_default();
+            edge.count += 1;
+            edge.negated += usize::from(negated);
         }
     }
 
     /// Counts a rule's edges out.
     pub(crate) fn remove(&mut self, policy: &Arc<str>, rule: &Rule) {
-        for (head, body) in edges(policy, rule) {
+        for (head, body, negated) in edges(policy, rule) {
             let Some(bodies) = self.edges.get_mut(&head) else {
                 continue;
             };
-            if let Some(count) = bodies.get_mut(&body) {
-                *count -= 1;
-                if *count == 0 {
+            if let Some(edge) = bodies.get_mut(&body) {
+                edge.count -= 1;
+                edge.negated -= usize::from(negated);
+                if edge.count == 0 {
                     bodies.remove(&body);
                 }
             }
@@ -126,6 +146,112 @@ impl DependencyGraph {
         false
     }
 
+    /// The recursions among the tables and what they depend on: strongly connected components of
+    /// more than one table, or of one that depends on itself. Those further down come first.
+    pub(crate) fn recursions(&self, tables: impl IntoIterator<Item = Node>) -> Vec<Recursion> {
+        let mut found = Vec::new();
+        self.components(tables, |nodes| {
+            let members: HashSet<&Node> = nodes.iter().copied().collect();
+            let edges = nodes.iter().filter_map(|node| self.edges.get(*node)).flatten();
+            let mut inside = edges.filter(|(body, _)| members.contains(body)).peekable();
+            if inside.peek().is_some() {
+                found.push(Recursion {
+                    nodes: nodes.iter().map(|node| (*node).clone()).collect(),
+                    negated: inside.any(|(_, edge)| edge.negated > 0),
+                });
+            }
+        });
+        found
+    }
+
+    /// Everything that the tables depend on, themselves included, in an order in which each comes
+    /// after what it depends on; tables that depend on each other come together.
+    pub(crate) fn in_order(&self, tables: impl IntoIterator<Item = Node>) -> Vec<Vec<Node>> {
+        let mut order = Vec::new();
+        self.components(tables, |nodes| {
+            order.push(nodes.iter().map(|node| (*node).clone()).collect());
+        });
+        order
+    }
+
+    /// Tarjan's algorithm, with a stack of its own.
+    fn components<'g>(
+        &'g self,
+        tables: impl IntoIterator<Item = Node>,
+        mut component: impl FnMut(&[&Node]),
+    ) {
+        struct Visit {
+            number: usize,
+            low: usize,
+            open: bool,
+        }
+        let mut visits: HashMap<&'g Node, Visit> = HashMap::new();
+        let mut open: Vec<&'g Node> = Vec::new();
+        for start in tables {
+            let Some((start, bodies)) = self.edges.get_key_value(&start) else {
+                component(&[&start]);
+                continue;
+            };
+            if visits.contains_key(start) {
+                continue;
+            }
+            let mut number = visits.len();
+            visits.insert(start, Visit { number, low: number, open: true });
+            open.push(start);
+            let mut path = vec![(start, bodies.keys())];
+            while let Some((node, rest)) = path.last_mut() {
+                let node = *node;
+                if let Some(next) = rest.next() {
+                    if let Some(visit) = visits.get(next) {
+                        let (seen, is_open) = (visit.number, visit.open);
+                        if let Some(visit) = visits.get_mut(node).filter(|_| is_open) {
+                            visit.low = visit.low.min(seen);
+                        }
+                    } else {
+                        number = visits.len();
+                        visits.insert(next, Visit { number, low: number, open: true });
+                        open.push(next);
+                        let bodies = match self.edges.get(next) {
+                            Some(bodies) => bodies.keys(),
+                            None => Default::default(),
+                        };
+                        path.push((next, bodies));
+                    }
+                    continue;
+                }
+                path.pop();
+                let Some(visit) = visits.get(node) else {
+                    continue;
+                };
+                let (own, low) = (visit.number, visit.low);
+                if let Some((parent, _)) = path.last()
+                    && let Some(parent) = visits.get_mut(*parent)
+                {
+                    parent.low = parent.low.min(low);
+                }
+                if own == low {
+                    let from = open.iter().rposition(|other| *other == node).unwrap_or(0);
+                    component(&open[from..]);
+                    for node in open.drain(from..) {
+                        if let Some(visit) = visits.get_mut(node) {
+                            visit.open = false;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The tables that rules define.
+    pub(crate) fn heads(&self) -> impl Iterator<Item = &Node> {
+        self.edges.keys()
+    }
+
+    /// The tables that the rules of a table read.
+    pub(crate) fn bodies_of(&self, table: &Node) -> impl Iterator<Item = &Node> {
+        self.edges.get(table).into_iter().flat_map(HashMap::keys)
+    }
+
     /// Everything that the tables depend on, themselves included.
     pub(crate) fn below(&self, tables: impl IntoIterator<Item = Node>) -> HashSet<Node> {
         let mut todo: Vec<Node> = tables.into_iter().collect();
@@ -145,12 +271,14 @@ impl DependencyGraph {
     }
 }
 
-fn edges(policy: &Arc<str>, rule: &Rule) -> Vec<(Node, Node)> {
+/// Head, table of the body, and whether that is negated.
+fn edges(policy: &Arc<str>, rule: &Rule) -> Vec<(Node, Node, bool)> {
     let tables = rule.body.iter().filter(|literal| !is_computed(literal));
-    let bodies: Vec<Node> = tables.map(|literal| Node::of(policy, literal)).collect();
+    let bodies: Vec<(Node, bool)> =
+        tables.map(|literal| (Node::of(policy, literal), literal.negated)).collect();
     rule.heads
         .iter()
         .map(|head| Node::of(policy, head))
-        .flat_map(|head| bodies.iter().map(move |body| (head.clone(), body.clone())))
+        .flat_map(|head| bodies.iter().map(move |(body, not)| (head.clone(), body.clone(), *not)))
         .collect()
 }

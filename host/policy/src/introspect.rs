@@ -6,8 +6,9 @@ use crate::ast::{Atom, Constant, Modal, Statement, Term};
 use crate::diagnostics::did_you_mean;
 use crate::error::Error;
 use crate::policy::PolicyInfo;
+use crate::policy::PolicyKind;
 use crate::program::TableKey;
-use crate::snapshot::{Limits, Snapshot, rows_of_width};
+use crate::snapshot::{Limits, Snapshot, rows_of, rows_of_width};
 use crate::state::Policy;
 use crate::{builtins, depgraph};
 
@@ -127,21 +128,33 @@ impl Snapshot {
         Ok(rules.into_iter().map(|stored| Statement::Rule(stored.rule.clone())).collect())
     }
 
-    /// The facts of a policy, in no order, and its rules. A fact under a modal is listed without
-    /// it, as it always was.
+    /// The facts of a policy, in no order, and its rules; of a materialized policy, whose rules are
+    /// what fills it, all rows and no rules. A fact under a modal is listed without it, as it
+    /// always was.
     ///
     /// # Errors
     ///
     /// There is no such policy.
     pub fn content(&self, policy: Option<&str>) -> Result<Vec<Statement>, Error> {
+        let policy = self.state.target(policy)?;
+        let listed = |key: &TableKey, values: Vec<Constant>| {
+            Statement::Fact(fact(key, values.into_iter().map(Term::Constant).collect()))
+        };
         let mut content = Vec::new();
-        for (key, table) in &self.state.target(policy)?.tables {
+        if policy.info.kind == PolicyKind::Materialized {
+            for key in policy.tables.keys() {
+                let rows = rows_of(&self.state, &policy.info.name, key);
+                content.extend(rows.into_iter().map(|row| listed(key, row)));
+            }
+            return Ok(content);
+        }
+        for (key, table) in &policy.tables {
             for row in table.facts.iter().flat_map(|relation| relation.iter()) {
                 let values = row.iter().filter_map(|word| self.state.dictionary.value(*word));
-                content.push(Statement::Fact(fact(key, values.map(Term::Constant).collect())));
+                content.push(listed(key, values.collect()));
             }
         }
-        content.extend(self.rules(policy)?);
+        content.extend(self.rules(Some(&policy.info.name))?);
         Ok(content)
     }
 }

@@ -1,6 +1,7 @@
 //! Reading: queries over one immutable state. What is listed rather than computed is in
 //! `introspect`.
 
+use std::fmt;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -11,6 +12,8 @@ use crate::eval::Evaluation;
 use crate::parser;
 use crate::program::{Arg, Compiler, Literal, Program, TableKey};
 use crate::state::{Policy, State};
+use crate::store::scratch::LocalValues;
+use crate::store::word::Word;
 
 /// One state of the engine, immutable. Cheap to clone; readers never wait for the writer.
 #[derive(Clone)]
@@ -51,13 +54,26 @@ pub struct Limits<'a> {
 }
 
 /// What a query found: the instances of the query that hold, in no order, without duplicates.
-#[derive(Clone, Debug)]
+///
+/// Values are read out of the state as they are asked for, so answers keep that state alive.
+#[derive(Clone)]
 pub struct Answers {
     query: Statement,
-    /// The query's variables, and their values in each instance.
+    state: Arc<State>,
+    local: LocalValues,
+    /// The query's variables, and their words in each instance.
     variables: Box<[Arc<str>]>,
-    values: Vec<Option<Constant>>,
+    words: Vec<Word>,
     len: usize,
+}
+
+impl fmt::Debug for Answers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answers")
+            .field("query", &self.query)
+            .field("len", &self.len)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A query that has been checked.
@@ -81,14 +97,16 @@ impl Query {
 }
 
 impl Answers {
-    /// `values` are those of `variables` in each of `len` instances, one instance after another.
+    /// `words` are those of `variables` in each of `len` instances, one instance after another.
     pub(crate) fn new(
         query: Statement,
+        state: Arc<State>,
+        local: LocalValues,
         variables: Box<[Arc<str>]>,
-        values: Vec<Option<Constant>>,
+        words: Vec<Word>,
         len: usize,
     ) -> Self {
-        Self { query, variables, values, len }
+        Self { query, state, local, variables, words, len }
     }
 
     /// How many instances there are.
@@ -129,21 +147,22 @@ impl Answers {
                 .iter()
                 .map(|term| match term {
                     Term::Constant(constant) => Some(constant.clone()),
-                    Term::Variable(name) => self.value(name, instance).cloned(),
+                    Term::Variable(name) => self.value(name, instance),
                 })
                 .collect()
         })
     }
 
-    fn value(&self, variable: &Arc<str>, instance: usize) -> Option<&Constant> {
+    fn value(&self, variable: &Arc<str>, instance: usize) -> Option<Constant> {
         let at = self.variables.iter().position(|name| name == variable)?;
-        self.values.get(instance * self.variables.len() + at)?.as_ref()
+        let word = self.words.get(instance * self.variables.len() + at)?;
+        self.local.value(&self.state.dictionary, *word)
     }
 
     fn instance(&self, atom: &Atom, instance: usize) -> Atom {
         let term = |term: &Term| match term {
             Term::Variable(name) => match self.value(name, instance) {
-                Some(value) => Term::Constant(value.clone()),
+                Some(value) => Term::Constant(value),
                 None => term.clone(),
             },
             Term::Constant(_) => term.clone(),
@@ -231,10 +250,9 @@ impl Snapshot {
             program.body = [Literal::Truth(false)].into();
         }
         let rows = evaluation.query(&query.policy.info.name, &program)?;
-        let len = rows.len();
-        let words: Vec<_> = (0..len).flat_map(|id| rows.row(id)).copied().collect();
-        let values = words.into_iter().map(|word| evaluation.values.value(word)).collect();
-        Ok(Answers::new(query.statement, variables, values, len as usize))
+        let local = evaluation.values.into_local();
+        let (len, words) = (rows.len() as usize, rows.into_words());
+        Ok(Answers::new(query.statement, self.state.clone(), local, variables, words, len))
     }
 }
 

@@ -10,6 +10,7 @@ use hashbrown::HashMap;
 
 use crate::ast::{Atom, Rule, Statement, Term};
 use crate::builtins::Context;
+use crate::depgraph::Node;
 use crate::diagnostics::did_you_mean;
 use crate::error::{Error, ErrorKind};
 use crate::policy::{PolicyInfo, PolicyKind};
@@ -27,6 +28,8 @@ pub type Clock = Arc<dyn Fn() -> time::PrimitiveDateTime + Send + Sync>;
 pub(crate) struct State {
     pub(crate) dictionary: Dictionary,
     pub(crate) policies: BTreeMap<Arc<str>, Arc<Policy>>,
+    /// The tables that depend on themselves, by the recursion that they are part of.
+    pub(crate) components: Arc<HashMap<Node, u32>>,
     pub(crate) clock: Clock,
 }
 
@@ -44,6 +47,8 @@ pub(crate) struct Table {
     /// The rows, one relation for each width that occurs.
     pub(crate) facts: Vec<Arc<Relation>>,
     pub(crate) rules: Vec<Arc<StoredRule>>,
+    /// The rows that the rules give, one relation for each width, if they are kept up to date.
+    pub(crate) views: Option<Vec<Arc<Relation>>>,
     /// Initialised by a feed: stays listed without rows.
     pub(crate) initialized: bool,
 }
@@ -59,6 +64,15 @@ pub(crate) struct StoredRule {
 impl State {
     pub(crate) fn context(&self) -> Context {
         Context { now: (self.clock)() }
+    }
+
+    /// The recursion that a table is part of.
+    pub(crate) fn component(&self, policy: &Arc<str>, key: &TableKey) -> Option<u32> {
+        if self.components.is_empty() {
+            return None;
+        }
+        let node = Node { policy: policy.clone(), modal: key.modal, table: key.name.clone() };
+        self.components.get(&node).copied()
     }
 
     /// The policy to operate on: the one named, or the only one.
@@ -132,6 +146,11 @@ impl Policy {
         matches!(self.info.kind, Nonrecursive | Action | Datasource | Z3)
     }
 
+    /// Whether numbers in its tables match by value, not by type and value.
+    pub(crate) fn matches_by_value(&self) -> bool {
+        matches!(self.info.kind, PolicyKind::Database | PolicyKind::Materialized)
+    }
+
     /// The stored rule that equals a rule.
     pub(crate) fn rule(&self, rule: &Rule) -> Option<&Arc<StoredRule>> {
         let table = self.tables.get(&TableKey::of_head(rule.heads.first()?))?;
@@ -150,6 +169,21 @@ impl Table {
     /// The rows of a width.
     pub(crate) fn relation(&self, width: usize) -> Option<&Arc<Relation>> {
         self.facts.iter().find(|relation| relation.width() == width)
+    }
+
+    /// What is stored of a width: facts, and the rows of a view.
+    pub(crate) fn stored(&self, width: usize) -> impl Iterator<Item = &Relation> {
+        let views = self.views.iter().flatten();
+        self.facts
+            .iter()
+            .chain(views)
+            .map(|relation| &**relation)
+            .filter(move |relation| relation.width() == width)
+    }
+
+    /// Whether rows of a width must be derived when they are wanted.
+    pub(crate) fn is_derived(&self, width: usize) -> bool {
+        self.views.is_none() && self.rules.iter().any(|rule| rule.program.head.len() == width)
     }
 
     /// The rows of a width, to be changed.

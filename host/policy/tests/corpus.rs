@@ -32,11 +32,14 @@ const SUPPORTED: &[&str] = &[
     "columns",
     "database",
     "errors",
+    "materialized",
     "multipolicy",
     "negation",
     "parser",
     "policies",
+    "random_materialized",
     "random_nonrecursive",
+    "random_recursive",
     "random_updates",
     "safety",
     "select",
@@ -44,6 +47,7 @@ const SUPPORTED: &[&str] = &[
     "trace",
     "triggers",
     "values",
+    "z3",
 ];
 
 /// How many differences are shown.

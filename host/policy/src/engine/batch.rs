@@ -7,9 +7,10 @@ use hashbrown::HashMap;
 use super::{Applied, Engine, Event, Outcome, Waiting};
 use crate::ast::{Rule, Statement};
 use crate::check::{columns, safety, shape, widths};
-use crate::depgraph::{DependencyGraph, Node};
+use crate::depgraph::{DependencyGraph, Node, Recursion};
 use crate::error::{Error, ErrorKind, Errors};
 use crate::policy::PolicyKind;
+use crate::program::TableKey;
 use crate::state::Policy;
 
 /// The most statements that wait for a schema, those found wrong when it came included.
@@ -55,15 +56,43 @@ impl Engine {
         if rules.iter().any(|(_, _, insert)| *insert) {
             let mut graph = self.graph.clone();
             count_edges(&mut graph, &rules);
-            if graph.any_cycle(heads(&rules)) {
-                return Err(recursive(events));
+            if let Some(cycle) = self.refused_recursion(&graph, heads(&rules), false) {
+                return Err(recursive(events, &cycle));
             }
         }
         let applied = |Planned { statement, insert, policy }| Applied { statement, insert, policy };
         Ok(plan.changes.into_iter().map(applied).collect())
     }
 
-    pub(super) fn update_batch(&mut self, events: &[Event]) -> Result<Outcome, Errors> {
+    /// The first recursion that the heads are part of and that may not be. Recursion is for
+    /// policies of kind z3, and for all where an option says so; never through a negation.
+    pub(super) fn refused_recursion(
+        &self,
+        graph: &DependencyGraph,
+        heads: impl Iterator<Item = Node>,
+        anywhere: bool,
+    ) -> Option<Recursion> {
+        let heads: Vec<Node> = heads.collect();
+        if !graph.any_cycle(heads.iter().cloned()) {
+            return None;
+        }
+        let recursive = |node: &Node| {
+            let policy = self.state.policies.get(&node.policy);
+            policy.is_none_or(|policy| policy.info.kind == PolicyKind::Z3)
+        };
+        let mut recursions = graph.recursions(heads).into_iter();
+        recursions.find(|recursion| {
+            let allowed =
+                anywhere || self.recursion_allowed || recursion.nodes.iter().all(recursive);
+            recursion.negated || !allowed
+        })
+    }
+
+    pub(super) fn update_batch(
+        &mut self,
+        events: &[Event],
+        recursion: bool,
+    ) -> Result<Outcome, Errors> {
         let plan = self.plan(events, true)?;
         if !plan.waiting.is_empty() && self.waiting.len() + plan.waiting.len() > MAX_WAITING {
             let text = format!("More than {MAX_WAITING} statements would wait for a schema");
@@ -71,17 +100,18 @@ impl Engine {
         }
         let mut rules = self.effective_rules(&plan.changes);
         count_edges(&mut self.graph, &rules);
-        if self.graph.any_cycle(heads(&rules)) {
+        if let Some(cycle) = self.refused_recursion(&self.graph, heads(&rules), recursion) {
             rules.iter_mut().for_each(|(_, _, insert)| *insert = !*insert);
             rules.reverse();
             count_edges(&mut self.graph, &rules);
-            return Err(recursive(events));
+            return Err(recursive(events, &cycle));
         }
         let waiting = plan.waiting.len();
         let set_aside = plan.waiting.into_iter();
         self.waiting.extend(set_aside.map(|event| Waiting { event, errors: Vec::new() }));
 
         let before = self.watched_state();
+        self.find_recursions(heads(&rules).collect());
         let mut changed = Vec::new();
         let mut changes = Vec::with_capacity(plan.changes.len());
         for Planned { statement, insert, policy } in plan.changes {
@@ -98,6 +128,20 @@ impl Engine {
         }
         let (fired, executions) = self.fire(before, changed);
         Ok(Outcome { changes, waiting, fired, executions })
+    }
+
+    /// Finds the recursions anew, if rules with these heads came or went and any is concerned.
+    pub(super) fn find_recursions(&mut self, heads: Vec<Node>) {
+        let known = &self.state.components;
+        let concerned = heads.iter().any(|head| known.contains_key(head));
+        if !concerned && !self.graph.any_cycle(heads) {
+            return;
+        }
+        let all: Vec<Node> = self.graph.heads().cloned().collect();
+        let recursions = (0..).zip(self.graph.recursions(all));
+        let components = recursions
+            .flat_map(|(number, recursion)| recursion.nodes.into_iter().map(move |n| (n, number)));
+        Arc::make_mut(&mut self.state).components = Arc::new(components.collect());
     }
 
     /// Checks statement by statement, in stages: a stage's errors are returned together.
@@ -148,6 +192,10 @@ impl Engine {
         });
 
         for (event, policy, statement) in positional {
+            if let Some(error) = derived_fact(policy, &statement) {
+                errors.push(error.in_source(&event.source));
+                continue;
+            }
             match check(policy, statement) {
                 Ok(statement) => plan.changes.push(Planned {
                     statement,
@@ -198,8 +246,16 @@ fn stage(errors: &mut Vec<Error>) -> Result<(), Errors> {
     }
 }
 
-fn recursive(events: &[Event]) -> Errors {
-    let error = Error::new(ErrorKind::Recursion, "Rules are recursive");
+fn recursive(events: &[Event], cycle: &Recursion) -> Errors {
+    let mut tables: Vec<String> =
+        cycle.nodes.iter().map(|node| format!("{}:{}", node.policy, node.table)).collect();
+    tables.sort();
+    let through = if cycle.negated { ", through a negation" } else { "" };
+    let error =
+        Error::new(ErrorKind::Recursion, "Rules are recursive").suggest(Some(match &tables[..] {
+            [table] => format!("{table} depends on itself{through}"),
+            tables => format!("these depend on each other{through}: {}", tables.join(", ")),
+        }));
     let rule = events.iter().find_map(|event| match &event.statement {
         Statement::Rule(rule) if event.insert => Some((rule, &event.source)),
         _ => None,
@@ -208,6 +264,21 @@ fn recursive(events: &[Event]) -> Errors {
         Some((rule, source)) => error.at(rule.span).in_source(source),
         None => error,
     })
+}
+
+/// Why a fact cannot be changed: it is of a materialized table that rules define, so that its rows
+/// are not the user's. One that was stored before the rules came may go.
+fn derived_fact(policy: &Policy, statement: &Statement) -> Option<Error> {
+    let Statement::Fact(atom) = statement else {
+        return None;
+    };
+    let table = policy.tables.get(&TableKey::of_head(atom))?;
+    let stored = table.rows() > 0;
+    if policy.info.kind != PolicyKind::Materialized || table.rules.is_empty() || stored {
+        return None;
+    }
+    let text = format!("Fact {atom} is of a table that rules define; change what they read");
+    Some(Error::new(ErrorKind::Shape, text).at(atom.span))
 }
 
 /// The checks of one statement by the kind of its policy; gives it in its stored form.

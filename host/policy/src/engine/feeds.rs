@@ -65,6 +65,8 @@ impl Engine {
         for relation in old {
             relation.iter().flatten().for_each(|word| interner.release(*word));
         }
+        let heads = rules.iter().flat_map(|stored| &stored.rule.heads);
+        self.find_recursions(heads.map(|head| Node::of(policy, head)).collect());
     }
 
     pub(super) fn apply_rows(&mut self, policy: &str, change: &Change) -> Result<Outcome, Errors> {

@@ -39,6 +39,7 @@ pub struct Engine {
     /// `execute[…]` heads, and how many rules have them.
     executed: BTreeMap<Node, usize>,
     next_rule: u64,
+    recursion_allowed: bool,
     subscriptions_version: u64,
     /// Where readers find the latest state; none until somebody asks for it.
     latest: Option<Latest>,
@@ -50,6 +51,7 @@ impl Engine {
         let state = State {
             dictionary: Dictionary::new(),
             policies: BTreeMap::new(),
+            components: Arc::default(),
             clock: options.clock.clone(),
         };
         Self {
@@ -61,6 +63,7 @@ impl Engine {
             watches: BTreeMap::new(),
             executed: BTreeMap::new(),
             next_rule: 0,
+            recursion_allowed: false,
             subscriptions_version: 0,
             latest: None,
         }
@@ -195,8 +198,25 @@ impl Engine {
     ///
     /// Every refusal of every statement.
     pub fn update(&mut self, events: Vec<Event>) -> Result<Outcome, Errors> {
-        let result = self.update_batch(&events);
+        let result = self.update_batch(&events, false);
         self.publish(result)
+    }
+
+    /// [`Engine::update`] that lets rules of any policy depend on themselves, though not through
+    /// a negation.
+    ///
+    /// # Errors
+    ///
+    /// As for `update`.
+    pub fn update_recursive(&mut self, events: Vec<Event>) -> Result<Outcome, Errors> {
+        let result = self.update_batch(&events, true);
+        self.publish(result)
+    }
+
+    /// Whether rules of policies of every kind may depend on themselves from now on. At first
+    /// only those of kind z3 may. Never through a negation.
+    pub fn allow_recursion(&mut self, allowed: bool) {
+        self.recursion_allowed = allowed;
     }
 
     /// Inserts all statements of a text as one batch.

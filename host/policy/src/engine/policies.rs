@@ -8,7 +8,7 @@ use crate::ast::{Rule, Statement};
 use crate::depgraph::{Node, builtin};
 use crate::diagnostics::did_you_mean;
 use crate::error::{Error, ErrorKind};
-use crate::policy::{NewPolicy, PolicyInfo, PolicyKind};
+use crate::policy::{NewPolicy, PolicyInfo};
 use crate::state::{Policy, StoredRule};
 use crate::store::dictionary::Interner;
 
@@ -21,10 +21,6 @@ impl Engine {
         if self.state.policies.contains_key(&*name) {
             let text = format!("Policy with name {name} already exists");
             return Err(Error::new(ErrorKind::InUse, text));
-        }
-        if matches!(kind, PolicyKind::Materialized | PolicyKind::Z3) {
-            let text = format!("Policies of kind {kind} are not supported by this build yet");
-            return Err(Error::new(ErrorKind::Unsupported, text));
         }
         let abbreviation =
             abbreviation.unwrap_or_else(|| name.chars().take(ABBREVIATION).collect());
@@ -83,6 +79,8 @@ impl Engine {
             relation.iter().flatten().for_each(|word| interner.release(*word));
         }
         self.subscriptions_version += 1;
+        let heads = rules.iter().flat_map(|stored| &stored.rule.heads);
+        self.find_recursions(heads.map(|head| Node::of(&name, head)).collect());
         let (fired, executions) = self.fire(before, changed);
         Ok(Outcome { fired, executions, ..Outcome::default() })
     }
@@ -127,7 +125,8 @@ impl Engine {
         }
         let heads =
             rules.iter().flat_map(|rule| rule.heads.iter().map(|head| Node::of(&new, head)));
-        if graph.any_cycle(heads) {
+        let heads: Vec<Node> = heads.collect();
+        if self.refused_recursion(&graph, heads.iter().cloned(), false).is_some() {
             return Err(Error::new(ErrorKind::Recursion, "Rules are recursive"));
         }
         self.graph = graph;
@@ -139,8 +138,10 @@ impl Engine {
         state.policies.remove(&old);
         let mut policy = Arc::unwrap_or_clone(policy);
         policy.info.name = new.clone();
-        state.policies.insert(new, Arc::new(policy));
+        state.policies.insert(new.clone(), Arc::new(policy));
         self.subscriptions_version += 1;
+        let old = rules.iter().flat_map(|rule| &rule.heads).map(|head| Node::of(&old, head));
+        self.find_recursions(old.chain(heads).collect());
         Ok(())
     }
 }

@@ -20,7 +20,7 @@ impl Engine {
                 kept.push(Waiting { event, errors });
                 continue;
             }
-            match self.update_batch(std::slice::from_ref(&event)) {
+            match self.update_batch(std::slice::from_ref(&event), false) {
                 Ok(mut applied) => {
                     outcome.changes.append(&mut applied.changes);
                     outcome.fired.append(&mut applied.fired);

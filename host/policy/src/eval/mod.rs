@@ -3,12 +3,16 @@
 //! Demand-driven and set at a time. A body is a pipeline of steps over batches of variable
 //! bindings; a step over a derived table first asks that table for just the rows that the batch
 //! can use (a *call*: table, bound columns, and the keys wanted), and each call's rows are kept in
-//! a memo for the rest of the query, so nothing is computed twice. Pending bodies and calls are
+//! a memo for the rest of the query, so nothing is computed twice. Tables that depend on
+//! themselves are evaluated together, in rounds: each round joins only what came with the last one
+//! ([`recursion`]). Tables with a view are read like stored ones. Pending bodies and calls are
 //! kept in a list, not on the stack, so depth of rules and number of rows are bounded by memory
 //! alone. Batches are bounded, so a join is never laid out as a whole between two steps.
 
-mod memo;
-mod plan;
+mod order;
+pub(crate) mod plan;
+mod recursion;
+pub(crate) mod rows;
 mod run;
 mod steps;
 

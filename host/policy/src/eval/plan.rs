@@ -1,62 +1,93 @@
-//! From a body to steps: in which order its literals are matched, and how.
+//! Plans: in which order the literals of a body are matched, and how.
 //!
-//! Greedy: tests as soon as their inputs are bound, then the table that promises the fewest rows,
-//! tables that share nothing with what is bound last. Indexes give the number of distinct keys;
-//! where there is none, each bound column is taken to divide by eight.
+//! A plan names tables and columns only; it holds nothing of a state, so that one made for
+//! maintaining a view is good for many states. What a step reads is looked up when an evaluation
+//! takes the plan up ([`super::run`]).
 
 use std::sync::Arc;
 
-use hashbrown::HashSet;
-
+use super::order::{Order, Placed};
 use crate::builtins::Builtin;
-use crate::policy::PolicyKind;
-use crate::program::{Arg, Literal, Program};
-use crate::state::{State, Table};
-use crate::store::index::{Index, IndexKey};
-use crate::store::relation::Relation;
+use crate::program::{Arg, Literal, Program, TableKey};
+use crate::state::State;
 
-/// Tables of up to so many rows are scanned: an index would not pay.
-const SCANNED: usize = 16;
-
-/// How stored rows are found.
-pub(crate) enum Access {
-    /// By looking at all of them.
-    Scan,
-    /// All columns are bound: by looking the row up.
-    Lookup,
-    /// Through an index on the bound columns.
-    Index(Arc<Index>),
+/// Which of a growing set's rows a step reads. The marks are those of a round of a recursion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Range {
+    /// All rows: of a table that is complete when it is read.
+    All,
+    /// Those that were there when the round began.
+    Now,
+    /// Those that were there when the round before began.
+    Old,
+    /// Those that came with the round before.
+    Delta,
 }
 
-/// A positive table literal.
-pub(crate) struct Match<'s> {
-    pub(crate) facts: Option<(&'s Relation, Access)>,
-    /// The memo that gives derived rows; looked up by the same bound columns.
-    pub(crate) memo: Option<usize>,
-    pub(crate) bound_columns: Box<[u32]>,
+/// Where the rows of a step come from.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    /// A table: stored rows, a view, or rows derived on demand.
+    Table(TableUse),
+    /// What the derived table that the plan is for has been asked.
+    Asked(Range),
+    /// Rows that the caller hands in.
+    Given,
+}
+
+/// A table as a literal uses it.
+#[derive(Clone, Debug)]
+pub(crate) struct TableUse {
+    pub(crate) policy: Arc<str>,
+    pub(crate) key: TableKey,
+    pub(crate) width: usize,
+    /// Numbers match by value.
+    pub(crate) by_value: bool,
+    /// The columns by which a derived table is asked: those bound here, or fewer.
+    pub(crate) asked: Box<[u32]>,
+    /// Not [`Range::All`] if the table is of the recursion that the plan is for.
+    pub(crate) range: Range,
+}
+
+/// A positive literal, or another source of rows.
+#[derive(Clone, Debug)]
+pub(crate) struct Match {
+    pub(crate) source: Source,
+    /// The columns whose value is known before, and the arguments that give it.
+    pub(crate) columns: Box<[u32]>,
     pub(crate) bound: Box<[Arg]>,
     /// Column and the variable that it binds.
     pub(crate) binds: Box<[(u32, u32)]>,
     /// Column and the variable, bound by this literal, that it must equal.
     pub(crate) checks: Box<[(u32, u32)]>,
-    /// Numbers match by value: a database policy.
     pub(crate) by_value: bool,
     /// Nothing that it binds is wanted later: one match is enough.
     pub(crate) exists_only: bool,
 }
 
-/// A negated table literal; all arguments are bound.
-pub(crate) struct Absent<'s> {
-    pub(crate) facts: Option<&'s Relation>,
-    pub(crate) memo: Option<usize>,
+impl Match {
+    /// Whether it reads what the last round of a recursion brought.
+    pub(super) fn is_delta(&self) -> bool {
+        match &self.source {
+            Source::Table(table) => table.range == Range::Delta,
+            Source::Asked(range) => *range == Range::Delta,
+            Source::Given => false,
+        }
+    }
+}
+
+/// A negated literal; all arguments are bound.
+#[derive(Clone, Debug)]
+pub(crate) struct Absent {
+    pub(crate) table: TableUse,
     pub(crate) args: Box<[Arg]>,
-    pub(crate) by_value: bool,
 }
 
 /// One step of a plan.
-pub(crate) enum Step<'s> {
-    Match(Match<'s>),
-    Absent(Absent<'s>),
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    Match(Match),
+    Absent(Absent),
     Compute {
         builtin: &'static Builtin,
         args: Box<[Arg]>,
@@ -67,42 +98,137 @@ pub(crate) enum Step<'s> {
 }
 
 /// A body in the order of evaluation.
-pub(crate) struct Plan<'s> {
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
     /// How many words a binding has: one for each variable, at least one.
     pub(crate) stride: usize,
-    pub(crate) steps: Box<[Step<'s>]>,
+    pub(crate) steps: Box<[Step]>,
     /// The arguments of the head, which is what each binding gives.
     pub(crate) output: Box<[Arg]>,
 }
 
-/// What the planner needs to know of derived tables.
-pub(crate) trait Memos<'s> {
-    /// The memo of a table with these columns bound.
-    fn memo(&mut self, policy: &Arc<str>, table: &'s Table, width: usize, bound: &[u32]) -> usize;
+/// What a plan starts from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Start<'a> {
+    /// Nothing: all bindings of the body.
+    Nothing,
+    /// What the table has been asked by these columns of the head.
+    Asked(&'a [u32]),
+    /// The rows of one literal that came with the last round; then what has been asked.
+    Delta { literal: usize, asked: &'a [u32] },
+    /// Rows of one literal that are handed in.
+    Given(usize),
+    /// Rows of the head that are handed in.
+    GivenHead,
 }
 
-/// Plans a body of `policy` whose variables in `given` are bound from the start.
-pub(crate) fn plan<'s>(
-    state: &'s State,
-    memos: &mut impl Memos<'s>,
-    policy: &Arc<str>,
-    program: &Program,
-    given: impl IntoIterator<Item = u32>,
-) -> Plan<'s> {
-    let mut planner = Planner { state, policy, bound: given.into_iter().collect() };
-    let mut rest: Vec<&Literal> = program.body.iter().collect();
-    let mut order = Vec::with_capacity(rest.len());
-    while !rest.is_empty() {
-        let next = planner.cheapest(&rest);
-        let literal = rest.remove(next);
-        let wanted = wanted(program, &rest);
-        order.push(planner.step(memos, literal, &wanted));
+/// What the planner must know of the recursion that a rule is part of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Recursion<'a> {
+    /// For each literal of the body whether its table is of the recursion.
+    pub(crate) literals: &'a [bool],
+    /// For each of them by which columns it is asked; empty until the first plan has settled it.
+    pub(crate) asked: &'a [Option<Box<[u32]>>],
+}
+
+/// A body to be planned.
+pub(crate) struct Body<'a> {
+    pub(crate) state: &'a State,
+    /// The policy that holds it.
+    pub(crate) policy: &'a Arc<str>,
+    pub(crate) program: &'a Program,
+    pub(crate) start: Start<'a>,
+    pub(crate) recursion: Option<Recursion<'a>>,
+    /// Whether the body may stop at one match of a literal that binds nothing more that is
+    /// wanted.
+    pub(crate) prune: bool,
+}
+
+/// Plans a body; also gives by which columns each literal of the recursion is asked.
+pub(crate) fn plan(body: &Body<'_>) -> (Plan, Vec<Option<Box<[u32]>>>) {
+    let Body { program, start, recursion, .. } = body;
+    let mut planner = Planner {
+        body,
+        bound: vec![false; program.variables.len()],
+        steps: Vec::new(),
+        asked: vec![None; program.body.len()],
+    };
+    let mut placed = vec![false; program.body.len()];
+    let mut asks = None;
+    match *start {
+        Start::Nothing => {}
+        Start::Asked(columns) => {
+            let args: Vec<Arg> =
+                columns.iter().map(|&column| program.head[column as usize]).collect();
+            planner.source(Source::Asked(Range::Delta), &args, false, true);
+        }
+        Start::Delta { literal, asked } => {
+            placed[literal] = true;
+            if let Literal::Table { args, .. } = &program.body[literal] {
+                let mut table = planner.table(literal);
+                if let Some(table) = &mut table {
+                    table.range = Range::Delta;
+                }
+                match table {
+                    Some(table) => {
+                        let by_value = table.by_value;
+                        planner.source(Source::Table(table), args, by_value, true);
+                    }
+                    None => planner.steps.push(Step::Never),
+                }
+            }
+            if !asked.is_empty() {
+                asks = Some(
+                    asked.iter().map(|&column| program.head[column as usize]).collect::<Box<[_]>>(),
+                );
+            }
+        }
+        Start::Given(literal) => {
+            placed[literal] = true;
+            if let Literal::Table { args, .. } = &program.body[literal] {
+                let by_value = planner.table(literal).is_some_and(|table| table.by_value);
+                planner.source(Source::Given, args, by_value, true);
+            }
+        }
+        Start::GivenHead => planner.source(Source::Given, &program.head, false, true),
     }
-    Plan {
+    let first_delta = match *start {
+        Start::Delta { literal, .. } => Some(literal),
+        _ => None,
+    };
+    let order = Order {
+        state: body.state,
+        policy: body.policy,
+        program,
+        recursion: *recursion,
+        asks: asks.as_deref(),
+    };
+    for next in order.of(&placed, &planner.bound) {
+        match next {
+            Placed::Asks => {
+                if let Some(args) = &asks {
+                    planner.source(Source::Asked(Range::Old), args, false, true);
+                }
+            }
+            Placed::Literal(literal) => {
+                placed[literal] = true;
+                planner.literal(literal, &placed, first_delta);
+            }
+        }
+    }
+    if !body.prune {
+        for step in &mut planner.steps {
+            if let Step::Match(step) = step {
+                step.exists_only = false;
+            }
+        }
+    }
+    let plan = Plan {
         stride: program.variables.len().max(1),
-        steps: order.into(),
+        steps: planner.steps.into(),
         output: program.head.clone(),
-    }
+    };
+    (plan, planner.asked)
 }
 
 fn variables(args: &[Arg]) -> impl Iterator<Item = u32> {
@@ -112,132 +238,109 @@ fn variables(args: &[Arg]) -> impl Iterator<Item = u32> {
     })
 }
 
-/// The variables that the head and the remaining literals use.
-fn wanted(program: &Program, rest: &[&Literal]) -> HashSet<u32> {
-    let mut wanted: HashSet<u32> = variables(&program.head).collect();
-    for literal in rest {
-        if let Literal::Table { args, .. } | Literal::Builtin { args, .. } = literal {
-            wanted.extend(variables(args));
-        }
-    }
-    wanted
+struct Planner<'b, 'a> {
+    body: &'b Body<'a>,
+    bound: Vec<bool>,
+    steps: Vec<Step>,
+    asked: Vec<Option<Box<[u32]>>>,
 }
 
-struct Planner<'s, 'a> {
-    state: &'s State,
-    policy: &'a Arc<str>,
-    bound: HashSet<u32>,
-}
-
-impl<'s> Planner<'s, '_> {
+impl Planner<'_, '_> {
     fn is_bound(&self, arg: Arg) -> bool {
         match arg {
-            Arg::Variable(number) => self.bound.contains(&number),
+            Arg::Variable(number) => self.bound[number as usize],
             Arg::Constant(_) => true,
         }
     }
 
-    /// The table that a literal means, the policy that owns it, and whether numbers match by value.
-    fn table(&self, literal: &Literal) -> Option<(Arc<str>, &'s Table, bool)> {
-        let Literal::Table { policy, key, .. } = literal else {
+    /// The table that a literal means, if it is there.
+    fn table(&self, literal: usize) -> Option<TableUse> {
+        let Literal::Table { policy, key, args, .. } = &self.body.program.body[literal] else {
             return None;
         };
-        let owner = self.state.policies.get(policy.as_ref().unwrap_or(self.policy))?;
-        let table = owner.tables.get(key)?;
-        Some((owner.info.name.clone(), table, owner.info.kind == PolicyKind::Database))
+        let owner = policy.as_ref().unwrap_or(self.body.policy);
+        let owner = self.body.state.policies.get(owner)?;
+        owner.tables.get(key)?;
+        let recursion = self.body.recursion.as_ref();
+        let settled = recursion.and_then(|recursion| recursion.asked.get(literal)?.clone());
+        Some(TableUse {
+            policy: owner.info.name.clone(),
+            key: key.clone(),
+            width: args.len(),
+            by_value: owner.matches_by_value(),
+            asked: settled.unwrap_or_default(),
+            range: Range::All,
+        })
     }
 
-    /// The literal to match next. A body is safe, so one can always be taken; if none seems so,
-    /// the first.
-    fn cheapest(&self, rest: &[&Literal]) -> usize {
-        let mut best = (0, f64::INFINITY);
-        for (at, literal) in rest.iter().enumerate() {
-            let cost = self.cost(literal);
-            if cost < best.1 {
-                best = (at, cost);
-            }
-        }
-        best.0
-    }
-
-    fn cost(&self, literal: &Literal) -> f64 {
-        match literal {
-            Literal::Truth(_) | Literal::Nothing { .. } => 0.0,
-            Literal::Builtin { builtin, args, negated } => {
-                let inputs = if *negated { args.len() } else { builtin.inputs };
-                match args.iter().take(inputs).all(|arg| self.is_bound(*arg)) {
-                    true => 0.1,
-                    false => f64::INFINITY,
-                }
-            }
-            Literal::Table { args, negated: true, .. } => {
-                match args.iter().all(|arg| self.is_bound(*arg)) {
-                    true => 0.2,
-                    false => f64::INFINITY,
-                }
-            }
-            Literal::Table { args, .. } => {
-                let bound: Vec<u32> = self.bound_columns(args);
-                let rows = self.rows(literal, args.len(), &bound);
-                let shares = variables(args).any(|variable| self.bound.contains(&variable));
-                if shares || self.bound.is_empty() || bound.len() == args.len() || rows <= 1.0 {
-                    1.0 + rows
-                } else {
-                    // Shares nothing with what is bound: a product.
-                    1e6 * (1.0 + rows)
-                }
-            }
+    fn bind(&mut self, args: &[Arg]) {
+        for variable in variables(args) {
+            self.bound[variable as usize] = true;
         }
     }
 
-    fn bound_columns(&self, args: &[Arg]) -> Vec<u32> {
-        let columns = args.iter().enumerate().filter(|(_, arg)| self.is_bound(**arg));
-        columns.map(|(column, _)| column as u32).collect()
+    /// A step over a source whose rows have these arguments. `wanted`: all that it binds.
+    fn source(&mut self, source: Source, args: &[Arg], by_value: bool, wanted: bool) {
+        let step = self.matching(source, args, by_value, |_| wanted);
+        self.bind(args);
+        self.steps.push(Step::Match(step));
     }
 
-    /// How many rows a literal probably gives for one binding.
-    fn rows(&self, literal: &Literal, width: usize, bound: &[u32]) -> f64 {
-        let Some((_, table, by_value)) = self.table(literal) else {
-            return 0.0;
-        };
-        let mut rows = 0.0;
-        if let Some(relation) = table.relation(width) {
-            let len = relation.len() as f64;
-            rows += if bound.is_empty() {
-                len
-            } else if bound.len() == width {
-                len.min(1.0)
-            } else {
-                let key = IndexKey { columns: bound.into(), by_value };
-                match relation.existing_index(&key) {
-                    Some(index) => len / index.distinct().max(1) as f64,
-                    None => len / 8f64.powi(bound.len() as i32),
+    fn matching(
+        &self,
+        source: Source,
+        args: &[Arg],
+        by_value: bool,
+        wanted: impl Fn(u32) -> bool,
+    ) -> Match {
+        let (mut columns, mut bound) = (Vec::new(), Vec::new());
+        let (mut binds, mut checks): (Vec<(u32, u32)>, _) = (Vec::new(), Vec::new());
+        for (column, arg) in (0..).zip(args) {
+            match arg {
+                Arg::Variable(variable) if !self.is_bound(*arg) => {
+                    match binds.iter().any(|(_, other)| other == variable) {
+                        true => checks.push((column, *variable)),
+                        false => binds.push((column, *variable)),
+                    }
                 }
-            };
+                _ => {
+                    columns.push(column);
+                    bound.push(*arg);
+                }
+            }
         }
-        if table.rules.iter().any(|stored| stored.program.head.len() == width) {
-            rows += 10_000.0 / 8f64.powi(bound.len() as i32);
+        Match {
+            source,
+            columns: columns.into(),
+            bound: bound.into(),
+            exists_only: !binds.iter().any(|(_, variable)| wanted(*variable)),
+            binds: binds.into(),
+            checks: checks.into(),
+            by_value,
         }
-        rows
     }
 
-    fn step(
-        &mut self,
-        memos: &mut impl Memos<'s>,
-        literal: &Literal,
-        wanted: &HashSet<u32>,
-    ) -> Step<'s> {
-        match literal {
-            Literal::Truth(true) | Literal::Nothing { negated: true } => {
-                // A test that always holds: of nothing at all.
-                Step::Absent(Absent {
-                    facts: None,
-                    memo: None,
-                    args: Box::default(),
-                    by_value: false,
-                })
+    /// Whether the head or a literal that is not placed uses a variable.
+    fn wanted(&self, placed: &[bool], variable: u32) -> bool {
+        let program = self.body.program;
+        variables(&program.head).any(|other| other == variable)
+            || program.body.iter().zip(placed).filter(|(_, placed)| !**placed).any(
+                |(literal, _)| match literal {
+                    Literal::Table { args, .. } | Literal::Builtin { args, .. } => {
+                        variables(args).any(|other| other == variable)
+                    }
+                    Literal::Truth(_) | Literal::Nothing { .. } => false,
+                },
+            )
+    }
+
+    fn literal(&mut self, number: usize, placed: &[bool], first_delta: Option<usize>) {
+        let program = self.body.program;
+        match &program.body[number] {
+            Literal::Truth(true) | Literal::Nothing { negated: true } => {}
+            Literal::Truth(false) | Literal::Nothing { negated: false } => {
+                self.steps.push(Step::Never);
             }
-            Literal::Truth(false) | Literal::Nothing { negated: false } => Step::Never,
             Literal::Builtin { builtin, args, negated } => {
                 let outputs = args.get(builtin.inputs..).unwrap_or_default();
                 let bound_outputs = outputs.iter().enumerate().map(|(at, arg)| {
@@ -245,84 +348,47 @@ impl<'s> Planner<'s, '_> {
                     self.is_bound(*arg) || outputs.iter().take(at).any(|earlier| earlier == arg)
                 });
                 let bound_outputs = bound_outputs.collect();
-                self.bound.extend(variables(args));
-                Step::Compute { builtin, args: args.clone(), bound_outputs, negated: *negated }
+                self.bind(args);
+                let (args, negated) = (args.clone(), *negated);
+                self.steps.push(Step::Compute { builtin, args, bound_outputs, negated });
             }
             Literal::Table { args, negated, .. } => {
-                let Some((owner, table, by_value)) = self.table(literal) else {
+                let Some(mut table) = self.table(number) else {
                     // No such policy or table: no rows.
-                    self.bound.extend(variables(args));
-                    return if *negated {
-                        Step::Absent(Absent {
-                            facts: None,
-                            memo: None,
-                            args: Box::default(),
-                            by_value: false,
-                        })
-                    } else {
-                        Step::Never
-                    };
-                };
-                let width = args.len();
-                let bound = self.bound_columns(args);
-                let derived = table.rules.iter().any(|rule| rule.program.head.len() == width);
-                let memo = derived.then(|| memos.memo(&owner, table, width, &bound));
-                let facts = table.relation(width).map(|relation| &**relation);
-                if *negated {
-                    return Step::Absent(Absent { facts, memo, args: args.clone(), by_value });
-                }
-                let step = self.matching(facts, memo, args, bound, by_value, wanted);
-                self.bound.extend(variables(args));
-                Step::Match(step)
-            }
-        }
-    }
-
-    fn matching(
-        &self,
-        facts: Option<&'s Relation>,
-        memo: Option<usize>,
-        args: &[Arg],
-        bound: Vec<u32>,
-        by_value: bool,
-        wanted: &HashSet<u32>,
-    ) -> Match<'s> {
-        let mut binds: Vec<(u32, u32)> = Vec::new();
-        let mut checks = Vec::new();
-        for (column, arg) in args.iter().enumerate() {
-            let column = column as u32;
-            match arg {
-                Arg::Variable(variable) if !bound.contains(&column) => {
-                    if binds.iter().any(|(_, other)| other == variable) {
-                        checks.push((column, *variable));
-                    } else {
-                        binds.push((column, *variable));
+                    self.bind(args);
+                    if !*negated {
+                        self.steps.push(Step::Never);
                     }
+                    return;
+                };
+                let by_value = table.by_value;
+                if *negated {
+                    table.asked = (0..args.len() as u32).collect();
+                    self.steps.push(Step::Absent(Absent { table, args: args.clone() }));
+                    return;
                 }
-                _ => {}
+                let mut step = self.matching(Source::Given, args, by_value, |variable| {
+                    self.wanted(placed, variable)
+                });
+                let recursion = self.body.recursion.filter(|it| it.literals[number]);
+                if let Some(recursion) = recursion {
+                    if recursion.asked.is_empty() {
+                        // What is asked of the whole table asks for the whole of the others.
+                        let whole = matches!(self.body.start, Start::Asked([]));
+                        table.asked = if whole { Box::default() } else { step.columns.clone() };
+                        self.asked[number] = Some(table.asked.clone());
+                    }
+                    table.range = match first_delta {
+                        Some(first) if number < first => Range::Old,
+                        _ => Range::Now,
+                    };
+                } else {
+                    table.asked = step.columns.clone();
+                }
+                step.source = Source::Table(table);
+                self.bind(args);
+                self.steps.push(Step::Match(step));
             }
-        }
-        let facts = facts.map(|relation| {
-            let access = if bound.is_empty() || relation.len() <= SCANNED {
-                Access::Scan
-            } else if bound.len() == args.len() {
-                Access::Lookup
-            } else {
-                let key = IndexKey { columns: bound.clone().into(), by_value };
-                let index = relation.index(&self.state.dictionary, &key);
-                index.map_or(Access::Scan, Access::Index)
-            };
-            (relation, access)
-        });
-        Match {
-            facts,
-            memo,
-            bound: bound.iter().map(|&column| args[column as usize]).collect(),
-            bound_columns: bound.into(),
-            exists_only: !binds.iter().any(|(_, variable)| wanted.contains(variable)),
-            binds: binds.into(),
-            checks: checks.into(),
-            by_value,
         }
     }
 }

@@ -5,13 +5,14 @@ use std::sync::atomic::Ordering;
 
 use hashbrown::HashMap;
 
-use super::memo::{Memo, RowSet};
-use super::plan::{Memos, Plan, Step, plan};
+use super::plan::{Body, Plan, Source, Start, Step, TableUse, plan};
+use super::rows::{Lookup, RowSet};
 use crate::builtins::Context;
 use crate::error::{Error, ErrorKind};
 use crate::program::{Arg, Program};
 use crate::snapshot::Limits;
 use crate::state::{State, Table};
+use crate::store::relation::Relation;
 use crate::store::scratch::Scratch;
 use crate::store::word::Word;
 
@@ -25,70 +26,104 @@ pub(crate) struct Evaluation<'s> {
     pub(crate) values: Scratch<'s>,
     pub(super) memos: Vec<Memo<'s>>,
     memo_numbers: HashMap<MemoKey, usize>,
-    pending: Vec<Pending<'s>>,
-    /// The query's own rows.
+    pub(super) pending: Vec<Pending<'s>>,
+    /// The rows of the query itself.
     answers: RowSet,
     limits: Limits<'s>,
     /// How many rows there are in all.
     produced: usize,
 }
 
-/// A table by its address in the state, a width, and the bound columns.
+/// A table by its address in the state, a width, and the columns by which it is asked.
 type MemoKey = (*const Table, usize, Box<[u32]>);
+
+/// A derived table, asked by some of its columns.
+pub(super) struct Memo<'s> {
+    pub(super) policy: Arc<str>,
+    pub(super) table: &'s Table,
+    pub(super) by_value: bool,
+    pub(super) width: usize,
+    pub(super) columns: Box<[u32]>,
+    /// The recursion that the table is part of.
+    pub(super) component: Option<u32>,
+    /// Made when first asked.
+    pub(super) plans: Option<Arc<[Arc<Ready<'s>>]>>,
+    /// The keys that have been asked for, and what they gave.
+    pub(super) asked: RowSet,
+    pub(super) rows: RowSet,
+    /// How much of both had been dealt with when the last round began, and this one.
+    pub(super) old: Marks,
+    pub(super) now: Marks,
+}
+
+/// A place in the keys and rows of a memo.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Marks {
+    pub(super) asked: u32,
+    pub(super) rows: u32,
+}
 
 /// Where the rows of a body go.
 #[derive(Clone, Copy)]
-enum Target {
-    Answers,
+pub(super) enum Target {
+    Answers { distinct: bool },
     Memo(usize),
 }
 
+/// A plan, with what its steps read.
+pub(crate) struct Ready<'s> {
+    pub(super) plan: Plan,
+    pub(super) reads: Box<[Reads<'s>]>,
+    /// The memo that it fills.
+    pub(super) own: Option<usize>,
+    /// The recursion that it is part of.
+    pub(super) component: Option<u32>,
+}
+
+/// What a step reads.
+pub(super) enum Reads<'s> {
+    Nothing,
+    Table { stored: [Option<&'s Relation>; 2], memo: Option<(usize, Lookup)> },
+    Asked(usize, Lookup),
+    Given,
+}
+
+/// Rows that are handed in.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Given<'s> {
+    pub(crate) words: &'s [Word],
+    pub(crate) width: usize,
+    pub(crate) len: usize,
+}
+
+impl<'s> Given<'s> {
+    pub(super) fn row(&self, at: u32) -> Option<&'s [Word]> {
+        let start = at as usize * self.width;
+        self.words.get(start..start + self.width)
+    }
+}
+
 /// Work that waits for the work above it.
-enum Pending<'s> {
-    /// A call with new keys, of which the rules before `rule` have been started.
-    Call { memo: usize, keys: Vec<Word>, count: usize, plans: Arc<[Arc<Plan<'s>>]>, rule: usize },
+pub(super) enum Pending<'s> {
+    /// A memo with new keys, of which the rules before `rule` have been started.
+    Call { memo: usize, rule: usize },
+    /// A recursion, after a round.
+    Round { component: u32 },
     /// A body, with a level for each step that has bindings left.
-    Body { plan: Arc<Plan<'s>>, target: Target, levels: Vec<Level> },
+    Body { ready: Arc<Ready<'s>>, given: Given<'s>, target: Target, levels: Vec<Level> },
 }
 
 /// Bindings that wait for one step.
 pub(super) struct Level {
-    step: usize,
+    pub(super) step: usize,
     pub(super) bindings: Vec<Word>,
     /// The next binding, and how far its matches have been handed on.
     pub(super) at: usize,
-    pub(super) cursor: Cursor,
+    pub(super) cursor: super::steps::Cursor,
     /// Whether the derived table of the step has been asked.
     asked: bool,
-}
-
-/// A place in the matches of one binding.
-#[derive(Clone, Copy)]
-pub(super) enum Cursor {
-    Start,
-    Facts(u32),
-    Derived(u32),
-}
-
-impl<'s> Memos<'s> for Evaluation<'s> {
-    fn memo(&mut self, policy: &Arc<str>, table: &'s Table, width: usize, bound: &[u32]) -> usize {
-        let key: MemoKey = (std::ptr::from_ref(table), width, bound.into());
-        if let Some(&number) = self.memo_numbers.get(&key) {
-            return number;
-        }
-        let number = self.memos.len();
-        self.memos.push(Memo {
-            policy: policy.clone(),
-            table,
-            width,
-            bound: bound.into(),
-            plans: None,
-            asked: RowSet::new(bound.len(), Box::default()),
-            rows: RowSet::new(width, bound.into()),
-        });
-        self.memo_numbers.insert(key, number);
-        number
-    }
+    /// How each stored relation is read; settled when the step begins.
+    pub(super) access: [super::steps::Access; 2],
 }
 
 impl<'s> Evaluation<'s> {
@@ -101,7 +136,7 @@ impl<'s> Evaluation<'s> {
             memos: Vec::new(),
             memo_numbers: HashMap::new(),
             pending: Vec::new(),
-            answers: RowSet::default(),
+            answers: RowSet::new(0, false, state.dictionary.mixer()),
             limits,
             produced: 0,
         }
@@ -112,28 +147,49 @@ impl<'s> Evaluation<'s> {
     /// # Errors
     ///
     /// A limit is reached.
-    pub(crate) fn query(&mut self, policy: &Arc<str>, program: &Program) -> Result<&RowSet, Error> {
-        self.answers = RowSet::new(program.head.len(), Box::default());
-        let plan = Arc::new(plan(self.state, self, policy, program, []));
-        let bindings = vec![Word::UNBOUND; plan.stride];
-        self.start(plan, Target::Answers, bindings);
-        self.run()?;
-        Ok(&self.answers)
+    pub(crate) fn query(&mut self, policy: &Arc<str>, program: &Program) -> Result<RowSet, Error> {
+        let body = Body {
+            state: self.state,
+            policy,
+            program,
+            start: Start::Nothing,
+            recursion: None,
+            prune: true,
+        };
+        let (plan, _) = plan(&body);
+        self.rows_of(plan, Given::default())
     }
 
-    fn start(&mut self, plan: Arc<Plan<'s>>, target: Target, bindings: Vec<Word>) {
+    /// The rows of a plan that starts from nothing or from rows handed in.
+    ///
+    /// # Errors
+    ///
+    /// A limit is reached.
+    pub(crate) fn rows_of(&mut self, plan: Plan, given: Given<'s>) -> Result<RowSet, Error> {
+        self.answers = RowSet::new(plan.output.len(), false, self.state.dictionary.mixer());
+        let ready = Arc::new(self.ready(plan, None, None));
+        let distinct = ready.is_distinct();
+        self.start(ready, given, Target::Answers { distinct });
+        self.run()?;
+        let empty = RowSet::new(0, false, self.state.dictionary.mixer());
+        Ok(std::mem::replace(&mut self.answers, empty))
+    }
+
+    pub(super) fn start(&mut self, ready: Arc<Ready<'s>>, given: Given<'s>, target: Target) {
+        let bindings = vec![Word::UNBOUND; ready.plan.stride];
         let levels = vec![Level::new(0, bindings)];
-        self.pending.push(Pending::Body { plan, target, levels });
+        self.pending.push(Pending::Body { ready, given, target, levels });
     }
 
     fn run(&mut self) -> Result<(), Error> {
         while let Some(pending) = self.pending.pop() {
             self.check_limits()?;
             match pending {
-                Pending::Call { memo, keys, count, plans, rule } => {
-                    self.call(memo, keys, count, plans, rule);
+                Pending::Call { memo, rule } => self.call(memo, rule),
+                Pending::Round { component } => self.round(component),
+                Pending::Body { ready, given, target, levels } => {
+                    self.body(ready, given, target, levels);
                 }
-                Pending::Body { plan, target, levels } => self.body(plan, target, levels),
             }
         }
         Ok(())
@@ -153,72 +209,55 @@ impl<'s> Evaluation<'s> {
     }
 
     /// Starts the next rule of a call.
-    fn call(
-        &mut self,
-        memo: usize,
-        keys: Vec<Word>,
-        count: usize,
-        plans: Arc<[Arc<Plan<'s>>]>,
-        rule: usize,
-    ) {
-        let Some(plan) = plans.get(rule).cloned() else {
+    fn call(&mut self, memo: usize, rule: usize) {
+        let plans = self.plans(memo);
+        let called = &mut self.memos[memo];
+        if rule == 0 {
+            called.now.asked = called.asked.len();
+        }
+        let Some(ready) = plans.get(rule).cloned() else {
+            called.old = called.now;
             return;
         };
-        let bound = &self.memos[memo].bound;
-        let mut bindings = Vec::with_capacity(count * plan.stride);
-        for key in 0..count {
-            let start = bindings.len();
-            bindings.resize(start + plan.stride, Word::UNBOUND);
-            let binding = &mut bindings[start..];
-            let key = &keys[key * bound.len()..(key + 1) * bound.len()];
-            let fits =
-                bound.iter().zip(key).all(|(&column, &word)| match plan.output[column as usize] {
-                    Arg::Constant(constant) => constant.joins(word),
-                    Arg::Variable(variable) => {
-                        let slot = &mut binding[variable as usize];
-                        if *slot == Word::UNBOUND {
-                            *slot = word;
-                        }
-                        *slot == word
-                    }
-                });
-            if !fits {
-                bindings.truncate(start);
-            }
-        }
-        self.pending.push(Pending::Call { memo, keys, count, plans, rule: rule + 1 });
-        if !bindings.is_empty() {
-            self.start(plan, Target::Memo(memo), bindings);
-        }
+        self.pending.push(Pending::Call { memo, rule: rule + 1 });
+        self.start(ready, Given::default(), Target::Memo(memo));
     }
 
     /// Takes a body one batch further.
-    fn body(&mut self, plan: Arc<Plan<'s>>, target: Target, mut levels: Vec<Level>) {
+    fn body(
+        &mut self,
+        ready: Arc<Ready<'s>>,
+        given: Given<'s>,
+        target: Target,
+        mut levels: Vec<Level>,
+    ) {
         let Some(mut level) = levels.pop() else {
             return;
         };
-        let Some(step) = plan.steps.get(level.step) else {
-            self.emit(&plan, target, &level.bindings);
-            self.pending.push(Pending::Body { plan, target, levels });
+        let stride = ready.plan.stride;
+        let Some(step) = ready.plan.steps.get(level.step) else {
+            self.emit(&ready.plan, target, &level.bindings);
+            self.pending.push(Pending::Body { ready, given, target, levels });
             return;
         };
         if !level.asked {
             level.asked = true;
-            if let Some(call) = self.ask(step, plan.stride, &level.bindings) {
+            if let Some(call) = self.ask(&ready, level.step, &level.bindings) {
                 levels.push(level);
-                self.pending.push(Pending::Body { plan, target, levels });
+                self.pending.push(Pending::Body { ready, given, target, levels });
                 self.pending.push(call);
                 return;
             }
         }
         let mut out = Vec::new();
+        let reads = &ready.reads[level.step];
         match step {
             Step::Never => level.at = level.bindings.len(),
-            Step::Match(step) => self.matches(step, plan.stride, &mut level, &mut out),
-            Step::Absent(step) => self.absent(step, plan.stride, &mut level, &mut out),
+            Step::Match(step) => self.matches(step, reads, given, stride, &mut level, &mut out),
+            Step::Absent(step) => self.absent(step, reads, stride, &mut level, &mut out),
             Step::Compute { builtin, args, bound_outputs, negated } => {
                 let level = &mut level;
-                while let Some(binding) = level.next(plan.stride) {
+                while let Some(binding) = level.next(stride) {
                     let start = out.len();
                     out.extend_from_slice(binding);
                     if !self.compute(builtin, args, bound_outputs, *negated, &mut out[start..]) {
@@ -229,69 +268,185 @@ impl<'s> Evaluation<'s> {
             }
         }
         let next = level.step + 1;
-        if level.at * plan.stride < level.bindings.len() {
+        if level.at * stride < level.bindings.len() {
             levels.push(level);
         }
         if !out.is_empty() {
             levels.push(Level::new(next, out));
         }
-        self.pending.push(Pending::Body { plan, target, levels });
+        self.pending.push(Pending::Body { ready, given, target, levels });
     }
 
-    fn emit(&mut self, plan: &Plan<'s>, target: Target, bindings: &[Word]) {
-        let rows = match target {
-            Target::Answers => &mut self.answers,
-            Target::Memo(memo) => &mut self.memos[memo].rows,
+    fn emit(&mut self, plan: &Plan, target: Target, bindings: &[Word]) {
+        let (rows, distinct) = match target {
+            Target::Answers { distinct } => (&mut self.answers, distinct),
+            Target::Memo(memo) => (&mut self.memos[memo].rows, false),
         };
+        let by_value = rows.is_by_value();
         let mut row = Vec::with_capacity(plan.output.len());
+        let mut canonical = Vec::new();
         for binding in bindings.chunks_exact(plan.stride) {
             row.clear();
             row.extend(plan.output.iter().map(|arg| value(*arg, binding)));
-            self.produced += usize::from(rows.insert(&self.state.dictionary, &row));
+            let key = match by_value {
+                true => {
+                    canonical.clear();
+                    canonical.extend(row.iter().map(|word| self.values.canonical(*word)));
+                    &canonical
+                }
+                false => &row,
+            };
+            if distinct {
+                rows.append(&row, key);
+                self.produced += 1;
+            } else {
+                self.produced += usize::from(rows.insert(&row, key));
+            }
         }
     }
 
     /// Asks the derived table of a step for what the bindings need and nobody asked for yet.
-    fn ask(&mut self, step: &Step<'s>, stride: usize, bindings: &[Word]) -> Option<Pending<'s>> {
-        let (memo, args): (usize, &[Arg]) = match step {
-            Step::Match(step) => (step.memo?, &step.bound),
-            Step::Absent(step) => (step.memo?, &step.args),
+    fn ask(&mut self, ready: &Ready<'s>, step: usize, bindings: &[Word]) -> Option<Pending<'s>> {
+        let Reads::Table { memo: Some((memo, _)), .. } = ready.reads[step] else {
+            return None;
+        };
+        let asked = &mut self.memos[memo];
+        // The arguments at the columns by which the table is asked.
+        let args: Vec<Arg> = match &ready.plan.steps[step] {
+            // New rows of a recursion's own literal are there, and ask for nothing.
+            Step::Match(step) if step.is_delta() => return None,
+            Step::Match(step) => {
+                let place = |column| step.columns.iter().position(|other| other == column);
+                asked.columns.iter().filter_map(|c| Some(step.bound[place(c)?])).collect()
+            }
+            Step::Absent(step) => {
+                asked.columns.iter().map(|&column| step.args[column as usize]).collect()
+            }
             _ => return None,
         };
-        let asked = &mut self.memos[memo].asked;
-        let (mut keys, mut key, mut count) = (Vec::new(), Vec::with_capacity(args.len()), 0);
-        for binding in bindings.chunks_exact(stride) {
+        let before = asked.asked.len();
+        let mut key = Vec::with_capacity(args.len());
+        for binding in bindings.chunks_exact(ready.plan.stride) {
             key.clear();
-            key.extend(args.iter().map(|arg| value(*arg, binding)));
-            if asked.insert(&self.state.dictionary, &key) {
-                keys.extend_from_slice(&key);
-                count += 1;
-            }
+            key.extend(args.iter().map(|arg| match asked.by_value {
+                true => self.values.canonical(value(*arg, binding)),
+                false => value(*arg, binding),
+            }));
+            asked.asked.insert(&key, &key);
         }
-        if count == 0 {
+        let component = asked.component;
+        if asked.asked.len() == before {
             return None;
         }
-        let plans = self.plans(memo);
-        Some(Pending::Call { memo, keys, count, plans, rule: 0 })
+        match component {
+            // The round that goes on will see the keys.
+            Some(component) if ready.component == Some(component) => None,
+            Some(component) => Some(Pending::Round { component }),
+            None => Some(Pending::Call { memo, rule: 0 }),
+        }
     }
 
-    fn plans(&mut self, memo: usize) -> Arc<[Arc<Plan<'s>>]> {
+    /// The memo of a table that is asked by some columns. One that has been asked for everything
+    /// answers anything.
+    fn memo(&mut self, of: &TableUse, table: &'s Table) -> usize {
+        let address = std::ptr::from_ref(table);
+        if !of.asked.is_empty()
+            && let Some(&whole) = self.memo_numbers.get(&(address, of.width, Box::default()))
+            && self.memos[whole].asked.len() > 0
+        {
+            return whole;
+        }
+        let key: MemoKey = (address, of.width, of.asked.clone());
+        if let Some(&number) = self.memo_numbers.get(&key) {
+            return number;
+        }
+        let number = self.memos.len();
+        let mixer = self.state.dictionary.mixer();
+        self.memos.push(Memo {
+            policy: of.policy.clone(),
+            table,
+            by_value: of.by_value,
+            width: of.width,
+            columns: of.asked.clone(),
+            component: self.state.component(&of.policy, &of.key),
+            plans: None,
+            asked: RowSet::new(of.asked.len(), false, mixer),
+            rows: RowSet::new(of.width, of.by_value, mixer),
+            old: Marks::default(),
+            now: Marks::default(),
+        });
+        self.memo_numbers.insert(key, number);
+        number
+    }
+
+    /// Looks up what the steps of a plan read.
+    pub(super) fn ready(
+        &mut self,
+        plan: Plan,
+        own: Option<usize>,
+        component: Option<u32>,
+    ) -> Ready<'s> {
+        let reads = plan.steps.iter().map(|step| match step {
+            Step::Match(step) => match &step.source {
+                Source::Table(table) => self.reads(table, Some(&step.columns)),
+                Source::Asked(_) => match own {
+                    Some(memo) => Reads::Asked(memo, self.memos[memo].asked.lookup(&step.columns)),
+                    None => Reads::Nothing,
+                },
+                Source::Given => Reads::Given,
+            },
+            Step::Absent(step) => self.reads(&step.table, None),
+            Step::Compute { .. } | Step::Never => Reads::Nothing,
+        });
+        let reads = reads.collect();
+        Ready { plan, reads, own, component }
+    }
+
+    /// `columns` are those by which the rows are looked up; none: all.
+    fn reads(&mut self, of: &TableUse, columns: Option<&[u32]>) -> Reads<'s> {
+        let state = self.state;
+        let Some(table) = state.table(&of.policy, &of.key) else {
+            return Reads::Nothing;
+        };
+        let table: &'s Table = table;
+        let mut stored = table.stored(of.width);
+        let stored_rows = [stored.next(), stored.next()];
+        if !table.is_derived(of.width) {
+            return Reads::Table { stored: stored_rows, memo: None };
+        }
+        let memo = self.memo(of, table);
+        let lookup = match columns {
+            Some(columns) => self.memos[memo].rows.lookup(columns),
+            None => Lookup::Unique,
+        };
+        // The rows of a recursion include the stored ones.
+        let stored = match self.memos[memo].component {
+            Some(_) => [None, None],
+            None => stored_rows,
+        };
+        Reads::Table { stored, memo: Some((memo, lookup)) }
+    }
+
+    /// One plan for each rule of a memo.
+    fn plans(&mut self, memo: usize) -> Arc<[Arc<Ready<'s>>]> {
         let called = &self.memos[memo];
         if let Some(plans) = &called.plans {
             return plans.clone();
         }
         let (policy, table, width) = (called.policy.clone(), called.table, called.width);
-        let bound = called.bound.clone();
+        let columns = called.columns.clone();
         let rules = table.rules.iter().filter(|stored| stored.program.head.len() == width);
         let plans: Arc<[_]> = rules
             .map(|stored| {
-                let given =
-                    bound.iter().filter_map(|&column| match stored.program.head[column as usize] {
-                        Arg::Variable(variable) => Some(variable),
-                        Arg::Constant(_) => None,
-                    });
-                let given: Vec<u32> = given.collect();
-                Arc::new(plan(self.state, self, &policy, &stored.program, given))
+                let (plan, _) = plan(&Body {
+                    state: self.state,
+                    policy: &policy,
+                    program: &stored.program,
+                    start: Start::Asked(&columns),
+                    recursion: None,
+                    prune: true,
+                });
+                Arc::new(self.ready(plan, Some(memo), None))
             })
             .collect();
         self.memos[memo].plans = Some(plans.clone());
@@ -299,9 +454,35 @@ impl<'s> Evaluation<'s> {
     }
 }
 
+impl Ready<'_> {
+    /// Whether no binding comes twice: nothing is left out and no row has two origins.
+    fn is_distinct(&self) -> bool {
+        self.plan.steps.iter().zip(&self.reads).all(|(step, reads)| match (step, reads) {
+            (Step::Match(step), Reads::Table { stored, memo }) => {
+                let origins = stored.iter().flatten().count() + usize::from(memo.is_some());
+                let kept = |variable: u32| self.plan.output.contains(&Arg::Variable(variable));
+                origins <= 1
+                    && !step.by_value
+                    && step.binds.iter().all(|(_, variable)| kept(*variable))
+                    && (!step.exists_only || step.binds.is_empty())
+            }
+            (Step::Match(_), Reads::Nothing) => true,
+            (Step::Match(_), _) => false,
+            _ => true,
+        })
+    }
+}
+
 impl Level {
     fn new(step: usize, bindings: Vec<Word>) -> Self {
-        Self { step, bindings, at: 0, cursor: Cursor::Start, asked: false }
+        Self {
+            step,
+            bindings,
+            at: 0,
+            cursor: super::steps::Cursor::Start,
+            asked: false,
+            access: Default::default(),
+        }
     }
 
     /// The binding to go on with.

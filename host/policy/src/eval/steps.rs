@@ -1,68 +1,136 @@
 //! The steps: what each does to a batch of bindings.
 
-use super::plan::{Absent, Access, Match};
-use super::run::{BATCH, Cursor, Evaluation, Level, value};
+use std::sync::Arc;
+
+use super::plan::{Absent, Match, Range, Source};
+use super::run::{BATCH, Evaluation, Given, Level, Reads, value};
 use crate::builtins::Builtin;
 use crate::program::Arg;
-use crate::store::index::NONE;
+use crate::store::ids::Ids;
+use crate::store::index::{Index, IndexKey, NONE};
+use crate::store::relation::Relation;
 use crate::store::word::Word;
 
-impl Evaluation<'_> {
+/// Tables of up to so many rows are looked through: an index would not pay.
+const SCANNED: usize = 16;
+
+/// How a stored relation is read, settled when a step begins on a batch.
+#[derive(Default)]
+pub(super) enum Access {
+    /// Nothing is read.
+    #[default]
+    None,
+    /// By looking at all rows.
+    Scan,
+    /// All columns are bound: by looking the row up.
+    Lookup,
+    /// Through an index on the bound columns.
+    Index(Arc<Index>),
+    /// By looking at all rows once and finding the bindings that each one fits.
+    Probe(Box<Probe>),
+}
+
+/// The bindings of a batch by the key that they look for.
+pub(super) struct Probe {
+    heads: Ids,
+    next: Vec<u32>,
+    keys: Vec<Word>,
+    /// Bindings that need no further match.
+    done: Vec<bool>,
+}
+
+/// A place in the matches of a level.
+#[derive(Clone, Copy)]
+pub(super) enum Cursor {
+    /// Nothing has been settled yet.
+    Start,
+    /// In a relation that is looked at once for all bindings: the row, and the next binding that
+    /// may fit it.
+    Probe { relation: usize, row: u32, binding: u32 },
+    /// At the first match of the level's binding.
+    Binding,
+    /// Among the stored rows of a relation.
+    Stored { relation: usize, row: u32 },
+    /// Among derived, asked or given rows.
+    Rows(u32),
+}
+
+impl<'s> Evaluation<'s> {
     /// Hands on each binding with each row that matches it, until a batch is full.
     pub(super) fn matches(
         &self,
-        step: &Match<'_>,
+        step: &Match,
+        reads: &Reads<'s>,
+        given: Given<'s>,
         stride: usize,
         level: &mut Level,
         out: &mut Vec<Word>,
     ) {
+        if let Cursor::Start = level.cursor {
+            self.settle(step, reads, stride, level);
+        }
+        if let Cursor::Probe { .. } = level.cursor
+            && !self.probe(step, reads, stride, level, out)
+        {
+            return;
+        }
+        let full = BATCH * stride;
         let mut key = Vec::with_capacity(step.bound.len());
+        let (mut done, mut cursor) = (false, level.cursor);
         while let Some(binding) = level.next(stride) {
-            let found_before = out.len();
-            key.clear();
-            key.extend(step.bound.iter().map(|arg| match step.by_value {
-                true => self.values.canonical(value(*arg, binding)),
-                false => value(*arg, binding),
-            }));
-            let mut cursor = level.cursor;
-            loop {
-                // The next candidate row, and where to go on.
+            if let Cursor::Binding = cursor {
+                done = self.was_probed(level);
+                cursor = Cursor::Stored { relation: 0, row: NONE };
+                key.clear();
+                self.key(step, binding, &mut key);
+                if let Reads::Table { stored: [Some(relation), _], .. } = reads {
+                    let row = self.first_stored(relation, &level.access[0], &key);
+                    cursor = Cursor::Stored { relation: 0, row };
+                }
+            } else if key.is_empty() {
+                self.key(step, binding, &mut key);
+            }
+            while !done {
                 let row = match cursor {
-                    Cursor::Start => {
-                        cursor = Cursor::Facts(self.first_fact(step, &key));
+                    Cursor::Stored { relation: at, row: NONE } => {
+                        cursor = match reads {
+                            Reads::Table { stored: [_, Some(relation)], .. } if at == 0 => {
+                                let row = self.first_stored(relation, &level.access[1], &key);
+                                Cursor::Stored { relation: 1, row }
+                            }
+                            _ => Cursor::Rows(self.first_row(step, reads, &key)),
+                        };
                         continue;
                     }
-                    Cursor::Facts(NONE) => {
-                        let derived = step.memo.map(|memo| &self.memos[memo].rows);
-                        let dictionary = &self.state.dictionary;
-                        cursor = Cursor::Derived(
-                            derived.map_or(NONE, |rows| rows.first(dictionary, &key)),
-                        );
-                        continue;
-                    }
-                    Cursor::Facts(id) => {
-                        let Some((relation, access)) = &step.facts else {
+                    Cursor::Stored { relation: at, row } => {
+                        let Reads::Table { stored, .. } = reads else {
                             break;
                         };
-                        cursor = Cursor::Facts(match access {
-                            Access::Scan if id + 1 < relation.end() => id + 1,
-                            Access::Scan | Access::Lookup => NONE,
-                            Access::Index(index) => index.next(id),
-                        });
-                        match relation.row(id) {
-                            Some(row) if self.key_matches(step, access, row, &key) => row,
+                        let Some(relation) = stored[at] else {
+                            break;
+                        };
+                        let access = &level.access[at];
+                        let next = match access {
+                            Access::Scan if row + 1 < relation.end() => row + 1,
+                            Access::Index(index) => index.next(row),
+                            _ => NONE,
+                        };
+                        cursor = Cursor::Stored { relation: at, row: next };
+                        match relation.row(row) {
+                            Some(row) if self.fits(step, access, row, &key) => row,
                             _ => continue,
                         }
                     }
-                    Cursor::Derived(NONE) => break,
-                    Cursor::Derived(id) => {
-                        let Some(memo) = step.memo else {
-                            break;
-                        };
-                        let rows = &self.memos[memo].rows;
-                        cursor = Cursor::Derived(rows.next(id));
-                        rows.row(id)
+                    Cursor::Rows(NONE) => break,
+                    Cursor::Rows(row) => {
+                        let (found, next) = self.row_and_next(step, reads, given, row);
+                        cursor = Cursor::Rows(next);
+                        match found {
+                            Some(found) if self.row_fits(step, reads, found, &key) => found,
+                            _ => continue,
+                        }
                     }
+                    Cursor::Start | Cursor::Probe { .. } | Cursor::Binding => break,
                 };
                 if !self.take(step, row, binding, out) {
                     continue;
@@ -70,25 +138,155 @@ impl Evaluation<'_> {
                 if step.exists_only {
                     break;
                 }
-                if out.len() >= BATCH * stride {
+                if out.len() >= full {
                     level.cursor = cursor;
                     return;
                 }
             }
-            debug_assert!(!step.exists_only || out.len() <= found_before + stride);
-            level.cursor = Cursor::Start;
+            cursor = Cursor::Binding;
             level.at += 1;
-            if out.len() >= BATCH * stride {
-                return;
+            if out.len() >= full {
+                break;
+            }
+        }
+        level.cursor = Cursor::Binding;
+    }
+
+    /// What a binding looks for.
+    fn key(&self, step: &Match, binding: &[Word], key: &mut Vec<Word>) {
+        key.extend(step.bound.iter().map(|arg| match step.by_value {
+            true => self.values.canonical(value(*arg, binding)),
+            false => value(*arg, binding),
+        }));
+    }
+
+    /// Settles how the stored relations are read.
+    fn settle(&self, step: &Match, reads: &Reads<'s>, stride: usize, level: &mut Level) {
+        level.cursor = Cursor::Binding;
+        let Reads::Table { stored, .. } = reads else {
+            return;
+        };
+        let bindings = level.bindings.len() / stride;
+        for at in [1, 0] {
+            let Some(relation) = stored[at] else {
+                continue;
+            };
+            level.access[at] = self.access(step, relation, bindings);
+            if let Access::Probe(probe) = &mut level.access[at] {
+                for binding in level.bindings.chunks_exact(stride) {
+                    let start = probe.keys.len();
+                    self.key(step, binding, &mut probe.keys);
+                    probe.file(start, step.bound.len(), self.state.dictionary.mixer());
+                }
+                level.cursor = Cursor::Probe { relation: at, row: 0, binding: NONE };
             }
         }
     }
 
-    fn first_fact(&self, step: &Match<'_>, key: &[Word]) -> u32 {
-        let Some((relation, access)) = &step.facts else {
-            return NONE;
+    fn access(&self, step: &Match, relation: &Relation, bindings: usize) -> Access {
+        if relation.len() == 0 {
+            return Access::None;
+        }
+        if step.columns.is_empty() {
+            return Access::Scan;
+        }
+        if step.columns.len() == relation.width() {
+            return Access::Lookup;
+        }
+        if relation.len() <= SCANNED {
+            return Access::Scan;
+        }
+        let key = IndexKey { columns: step.columns.clone(), by_value: step.by_value };
+        if let Some(index) = relation.existing_index(&key) {
+            return Access::Index(index);
+        }
+        // A few passes cost less than an index.
+        if bindings < BATCH && relation.may_pass(&key) {
+            return match bindings {
+                1 => Access::Scan,
+                _ => Access::Probe(Box::new(Probe::new(bindings))),
+            };
+        }
+        match relation.index(&self.state.dictionary, &key) {
+            Some(index) => Access::Index(index),
+            None if bindings == 1 => Access::Scan,
+            None => Access::Probe(Box::new(Probe::new(bindings))),
+        }
+    }
+
+    /// Goes through the rows of the relations that are looked at once. False if the batch is full.
+    fn probe(
+        &self,
+        step: &Match,
+        reads: &Reads<'s>,
+        stride: usize,
+        level: &mut Level,
+        out: &mut Vec<Word>,
+    ) -> bool {
+        let Reads::Table { stored, .. } = reads else {
+            return true;
         };
+        let mixer = self.state.dictionary.mixer();
+        while let Cursor::Probe { relation: at, mut row, mut binding } = level.cursor {
+            let (Some(relation), Access::Probe(probe)) = (stored[at], &mut level.access[at]) else {
+                level.cursor = match at {
+                    0 => Cursor::Probe { relation: 1, row: 0, binding: NONE },
+                    _ => Cursor::Binding,
+                };
+                continue;
+            };
+            while row < relation.end() {
+                let Some(found) = relation.row(row) else {
+                    row += 1;
+                    continue;
+                };
+                if binding == NONE {
+                    let words = step.columns.iter().map(|&column| match step.by_value {
+                        true => self.state.dictionary.canonical(found[column as usize]),
+                        false => found[column as usize],
+                    });
+                    binding = probe.first(words, mixer);
+                }
+                while binding != NONE {
+                    let this = binding as usize;
+                    binding = probe.next[this];
+                    if probe.done[this] {
+                        continue;
+                    }
+                    let words = &level.bindings[this * stride..(this + 1) * stride];
+                    if self.take(step, found, words, out) {
+                        probe.done[this] = step.exists_only;
+                        if out.len() >= BATCH * stride && binding != NONE {
+                            level.cursor = Cursor::Probe { relation: at, row, binding };
+                            return false;
+                        }
+                    }
+                }
+                row += 1;
+                if out.len() >= BATCH * stride {
+                    level.cursor = Cursor::Probe { relation: at, row, binding: NONE };
+                    return false;
+                }
+            }
+            level.cursor = match at {
+                0 => Cursor::Probe { relation: 1, row: 0, binding: NONE },
+                _ => Cursor::Binding,
+            };
+        }
+        true
+    }
+
+    /// Whether a binding has got the one match that it needs already.
+    fn was_probed(&self, level: &Level) -> bool {
+        level.access.iter().any(|access| match access {
+            Access::Probe(probe) => probe.done[level.at],
+            _ => false,
+        })
+    }
+
+    fn first_stored(&self, relation: &Relation, access: &Access, key: &[Word]) -> u32 {
         match access {
+            Access::None | Access::Probe(_) => NONE,
             Access::Scan if relation.end() > 0 => 0,
             Access::Scan => NONE,
             Access::Lookup => relation.find_row(&self.state.dictionary, key).unwrap_or(NONE),
@@ -97,9 +295,9 @@ impl Evaluation<'_> {
     }
 
     /// Whether a stored row has the key; an index has seen to that already.
-    fn key_matches(&self, step: &Match<'_>, access: &Access, row: &[Word], key: &[Word]) -> bool {
+    fn fits(&self, step: &Match, access: &Access, row: &[Word], key: &[Word]) -> bool {
         matches!(access, Access::Index(_))
-            || step.bound_columns.iter().zip(key).all(|(&column, &word)| {
+            || step.columns.iter().zip(key).all(|(&column, &word)| {
                 let stored = row[column as usize];
                 match step.by_value {
                     true => self.state.dictionary.canonical(stored).joins(word),
@@ -108,8 +306,91 @@ impl Evaluation<'_> {
             })
     }
 
+    /// The first derived, asked or given row, or [`NONE`].
+    fn first_row(&self, step: &Match, reads: &Reads<'s>, key: &[Word]) -> u32 {
+        match (&step.source, reads) {
+            (Source::Table(table), Reads::Table { memo: Some((memo, lookup)), .. }) => {
+                let memo = &self.memos[*memo];
+                match table.range {
+                    Range::All => memo.rows.first(*lookup, key, u32::MAX),
+                    Range::Now => memo.rows.first(*lookup, key, memo.now.rows),
+                    Range::Old => memo.rows.first(*lookup, key, memo.old.rows),
+                    Range::Delta if memo.old.rows < memo.now.rows => memo.old.rows,
+                    Range::Delta => NONE,
+                }
+            }
+            (Source::Asked(range), Reads::Asked(memo, lookup)) => {
+                let memo = &self.memos[*memo];
+                match range {
+                    Range::Delta if memo.old.asked < memo.now.asked => memo.old.asked,
+                    Range::Delta => NONE,
+                    Range::Old => memo.asked.first(*lookup, key, memo.old.asked),
+                    Range::Now => memo.asked.first(*lookup, key, memo.now.asked),
+                    Range::All => memo.asked.first(*lookup, key, u32::MAX),
+                }
+            }
+            (Source::Given, Reads::Given) => 0,
+            _ => NONE,
+        }
+    }
+
+    /// A derived, asked or given row, and the one to look at next.
+    fn row_and_next<'r>(
+        &'r self,
+        step: &Match,
+        reads: &Reads<'s>,
+        given: Given<'s>,
+        id: u32,
+    ) -> (Option<&'r [Word]>, u32)
+    where
+        's: 'r,
+    {
+        let after = |end: u32| if id + 1 < end { id + 1 } else { NONE };
+        match (&step.source, reads) {
+            (Source::Table(table), Reads::Table { memo: Some((memo, lookup)), .. }) => {
+                let memo = &self.memos[*memo];
+                let next = match table.range {
+                    Range::Delta => after(memo.now.rows),
+                    _ => memo.rows.next(*lookup, id),
+                };
+                (Some(memo.rows.row(id)), next)
+            }
+            (Source::Asked(range), Reads::Asked(memo, lookup)) => {
+                let memo = &self.memos[*memo];
+                let next = match range {
+                    Range::Delta => after(memo.now.asked),
+                    _ => memo.asked.next(*lookup, id),
+                };
+                (Some(memo.asked.row(id)), next)
+            }
+            (Source::Given, Reads::Given) => match given.row(id) {
+                Some(row) if (id as usize) < given.len => (Some(row), after(given.len as u32)),
+                _ => (None, NONE),
+            },
+            _ => (None, NONE),
+        }
+    }
+
+    /// Whether a derived, asked or given row has the key, where no look-up has seen to that.
+    fn row_fits(&self, step: &Match, reads: &Reads<'s>, row: &[Word], key: &[Word]) -> bool {
+        let looked_up = match (&step.source, reads) {
+            (Source::Table(table), _) => table.range != Range::Delta,
+            (Source::Asked(range), _) => *range != Range::Delta,
+            (Source::Given, _) => false,
+        };
+        looked_up
+            || step.columns.iter().zip(key).all(|(&column, &word)| {
+                let own = row[column as usize];
+                match step.by_value {
+                    true => self.values.canonical(own).joins(word),
+                    false => own.joins(word),
+                }
+            })
+    }
+
     /// Hands on the binding extended by a row, if the row fits.
-    fn take(&self, step: &Match<'_>, row: &[Word], binding: &[Word], out: &mut Vec<Word>) -> bool {
+    #[inline]
+    fn take(&self, step: &Match, row: &[Word], binding: &[Word], out: &mut Vec<Word>) -> bool {
         let start = out.len();
         out.extend_from_slice(binding);
         let extended = &mut out[start..];
@@ -132,29 +413,38 @@ impl Evaluation<'_> {
     /// Hands on the bindings for which there is no row.
     pub(super) fn absent(
         &self,
-        step: &Absent<'_>,
+        step: &Absent,
+        reads: &Reads<'s>,
         stride: usize,
         level: &mut Level,
         out: &mut Vec<Word>,
     ) {
         let dictionary = &self.state.dictionary;
+        let by_value = step.table.by_value;
         let mut row = Vec::with_capacity(step.args.len());
+        let mut canonical = Vec::with_capacity(step.args.len());
         while let Some(binding) = level.next(stride) {
             row.clear();
             row.extend(step.args.iter().map(|arg| value(*arg, binding)));
-            let stored = step.facts.and_then(|relation| {
-                let canonical: Vec<Word> =
-                    row.iter().map(|word| self.values.canonical(*word)).collect();
-                relation.get(dictionary, &canonical)
-            });
-            let stored = stored.is_some_and(|stored| {
-                stored.iter().zip(&row).all(|(a, b)| match step.by_value {
-                    true => *a != Word::NAN,
-                    false => a.joins(*b),
-                })
-            });
-            let derived = step.memo.is_some_and(|memo| self.memos[memo].rows.has(dictionary, &row));
-            if !stored && !derived {
+            canonical.clear();
+            canonical.extend(row.iter().map(|word| self.values.canonical(*word)));
+            let present = match reads {
+                Reads::Table { stored, memo } => {
+                    let stored = stored.iter().flatten().any(|relation| {
+                        let key = if relation.is_exact() { &row } else { &canonical };
+                        relation.get(dictionary, key).is_some_and(|stored| {
+                            stored.iter().zip(&row).all(|(a, b)| match by_value {
+                                true => *a != Word::NAN,
+                                false => a.joins(*b),
+                            })
+                        })
+                    });
+                    let key = if by_value { &canonical } else { &row };
+                    stored || memo.is_some_and(|(memo, _)| self.memos[memo].rows.has(key))
+                }
+                _ => false,
+            };
+            if !present {
                 out.extend_from_slice(binding);
             }
             level.at += 1;
@@ -190,5 +480,53 @@ impl Evaluation<'_> {
             }
         }
         holds != negated
+    }
+}
+
+impl Probe {
+    fn new(bindings: usize) -> Self {
+        Self {
+            heads: Ids::default(),
+            next: Vec::with_capacity(bindings),
+            keys: Vec::new(),
+            done: vec![false; bindings],
+        }
+    }
+
+    /// Files the next binding, whose key of `width` words starts at `start`.
+    fn file(&mut self, start: usize, width: usize, mut mixer: crate::store::word::Mixer) {
+        let id = self.next.len() as u32;
+        let key = &self.keys[start..start + width];
+        if key.contains(&Word::NAN) {
+            self.next.push(NONE);
+            return;
+        }
+        key.iter().for_each(|word| mixer.add(*word));
+        let hash = mixer.finish();
+        let keys = &self.keys;
+        let same = |other: u32| &keys[other as usize * width..(other as usize + 1) * width] == key;
+        match self.heads.find_or_insert(hash, id, same) {
+            Some(head) => {
+                self.heads.replace(hash, head, id);
+                self.next.push(head);
+            }
+            None => self.next.push(NONE),
+        }
+    }
+
+    /// The last binding that looks for these words, or [`NONE`].
+    #[inline]
+    fn first(
+        &self,
+        words: impl ExactSizeIterator<Item = Word> + Clone,
+        mut mixer: crate::store::word::Mixer,
+    ) -> u32 {
+        let width = words.len();
+        words.clone().for_each(|word| mixer.add(word));
+        let same = |id: u32| {
+            let key = &self.keys[id as usize * width..(id as usize + 1) * width];
+            words.clone().zip(key).all(|(a, b)| a == *b)
+        };
+        self.heads.find(mixer.finish(), same).unwrap_or(NONE)
     }
 }

@@ -49,6 +49,17 @@ impl<T: Clone + Default> Chunked<T> {
         array
     }
 
+    /// The elements of a vector, one after another.
+    pub(crate) fn from_vec(stride: usize, elements: Vec<T>) -> Self {
+        let mut array = Self::new(stride);
+        array.len = elements.len() / array.stride;
+        let leaves: Vec<Arc<[T]>> =
+            elements.chunks(LEAF * array.stride).map(|leaf| leaf.into()).collect();
+        let pages = leaves.chunks(FAN).map(|page| Arc::new(Inner { leaves: page.to_vec() }));
+        array.root = pages.collect();
+        array
+    }
+
     /// How many elements there are.
     pub(crate) fn len(&self) -> usize {
         self.len

@@ -6,6 +6,7 @@
 
 use super::chunked::Chunked;
 use super::dictionary::Dictionary;
+use super::ids::Ids;
 use super::slots::Slots;
 use super::word::Word;
 
@@ -34,6 +35,29 @@ impl Index {
     /// An empty index.
     pub(crate) fn new(key: IndexKey) -> Self {
         Self { key, heads: Slots::new(), links: Chunked::new(1) }
+    }
+
+    /// An index of the rows that are there.
+    pub(crate) fn of(key: IndexKey, dictionary: &Dictionary, rows: &Chunked<Word>) -> Self {
+        let mut index = Self::new(key);
+        let mut heads = Ids::default();
+        let mut links = vec![(NONE, NONE); rows.len()];
+        for id in 0..rows.len() as u32 {
+            let row = rows.get(id as usize);
+            if row[0].is_vacant() {
+                continue;
+            }
+            let hash = index.hash_row(dictionary, row);
+            let same = |other: u32| index.same(dictionary, rows.get(other as usize), row);
+            if let Some(head) = heads.find_or_insert(hash, id, same) {
+                heads.replace(hash, head, id);
+                links[head as usize].1 = id;
+                links[id as usize].0 = head;
+            }
+        }
+        index.heads = Slots::from_ids(heads);
+        index.links = Chunked::from_vec(1, links);
+        index
     }
 
     /// What it covers.

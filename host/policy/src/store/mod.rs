@@ -5,6 +5,7 @@
 
 pub(crate) mod chunked;
 pub(crate) mod dictionary;
+pub(crate) mod ids;
 pub(crate) mod index;
 pub(crate) mod relation;
 pub(crate) mod scratch;

@@ -17,10 +17,15 @@ use super::word::{Kind, Word};
 /// wants one more scans.
 const MAX_INDEXES: usize = 32;
 
+/// So many times a relation is looked through for the same columns before they get an index.
+const PASSES: u32 = 3;
+
 /// The set.
 #[derive(Debug)]
 pub(crate) struct Relation {
     width: usize,
+    /// Rows are told apart by type and value, not by value.
+    exact: bool,
     rows: Chunked<Word>,
     unique: Slots,
     /// The first empty row slot; each names the next.
@@ -35,12 +40,15 @@ pub(crate) struct Relation {
 struct Wanted {
     count: AtomicUsize,
     keys: Mutex<Vec<IndexKey>>,
+    /// How often the rows have been looked through for want of an index.
+    passes: Mutex<Vec<(IndexKey, u32)>>,
 }
 
 impl Clone for Relation {
     fn clone(&self) -> Self {
         Self {
             width: self.width,
+            exact: self.exact,
             rows: self.rows.clone(),
             unique: self.unique.clone(),
             vacant: self.vacant,
@@ -57,6 +65,7 @@ impl Relation {
     pub(crate) fn new(width: usize) -> Self {
         Self {
             width,
+            exact: false,
             rows: Chunked::new(width),
             unique: Slots::new(),
             vacant: NONE,
@@ -65,9 +74,19 @@ impl Relation {
         }
     }
 
+    /// An empty set whose rows are told apart by type and value, as unification does.
+    pub(crate) fn exact(width: usize) -> Self {
+        Self { exact: true, ..Self::new(width) }
+    }
+
+    /// Whether rows are told apart by type and value.
+    pub(crate) fn is_exact(&self) -> bool {
+        self.exact
+    }
+
     /// An empty set in its place, which will have the same indexes.
     pub(crate) fn emptied(&self) -> Self {
-        Self { wanted: self.wanted.clone(), ..Self::new(self.width) }
+        Self { wanted: self.wanted.clone(), exact: self.exact, ..Self::new(self.width) }
     }
 
     /// How many cells a row has.
@@ -100,18 +119,16 @@ impl Relation {
     fn hash(&self, dictionary: &Dictionary, row: &[Word]) -> u64 {
         let mut mixer = dictionary.mixer();
         for &word in row {
-            mixer.add(dictionary.canonical(word));
+            mixer.add(if self.exact { word } else { dictionary.canonical(word) });
         }
         mixer.finish()
     }
 
     fn find(&self, dictionary: &Dictionary, row: &[Word], hash: u64) -> Option<u32> {
         self.unique.find(hash, |id| {
-            self.rows
-                .get(id as usize)
-                .iter()
-                .zip(row)
-                .all(|(&a, &b)| a == b || dictionary.canonical(a) == dictionary.canonical(b))
+            self.rows.get(id as usize).iter().zip(row).all(|(&a, &b)| {
+                a == b || (!self.exact && dictionary.canonical(a) == dictionary.canonical(b))
+            })
         })
     }
 
@@ -186,13 +203,7 @@ impl Relation {
     }
 
     fn build(&self, dictionary: &Dictionary, key: IndexKey) -> Index {
-        let mut index = Index::new(key);
-        for id in 0..self.end() {
-            if self.row(id).is_some() {
-                index.insert(dictionary, &self.rows, id);
-            }
-        }
-        index
+        Index::of(key, dictionary, &self.rows)
     }
 
     /// An index that exists already.
@@ -223,6 +234,26 @@ impl Relation {
             built.push(index.clone());
         }
         Some(index)
+    }
+
+    /// Whether the rows may be looked through once more before these columns get an index.
+    pub(crate) fn may_pass(&self, key: &IndexKey) -> bool {
+        let mut passes = self.wanted.passes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, count)) = passes.iter_mut().find(|(other, _)| other == key) {
+            *count = (*count + 1).min(PASSES);
+            return *count < PASSES;
+        }
+        let room = passes.len() < 2 * MAX_INDEXES;
+        if room {
+            passes.push((key.clone(), 0));
+        }
+        room
+    }
+
+    /// Up to `count` rows from all over the relation.
+    pub(crate) fn sample(&self, count: usize) -> impl Iterator<Item = &[Word]> {
+        let step = (self.end() as usize / count).max(1);
+        (0..self.end()).step_by(step).filter_map(|id| self.row(id)).take(count)
     }
 
     /// The first row of an index of this relation with a key, or [`NONE`].

@@ -16,11 +16,32 @@ use crate::ast::Constant;
 /// The values of one query over one dictionary.
 pub(crate) struct Scratch<'s> {
     dictionary: &'s Dictionary,
-    texts: Vec<Arc<str>>,
-    numbers: Vec<Number>,
+    local: LocalValues,
     text_words: HashMap<Arc<str>, Word>,
     float_words: HashMap<u64, Word>,
     int_words: HashMap<Arc<BigInt>, Word>,
+}
+
+/// Values that the dictionary has not, by their words.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LocalValues {
+    texts: Vec<Arc<str>>,
+    numbers: Vec<Number>,
+}
+
+impl LocalValues {
+    /// The value of a word, of these or of the dictionary; none for an unbound one.
+    pub(crate) fn value(&self, dictionary: &Dictionary, word: Word) -> Option<Constant> {
+        match word.kind() {
+            Kind::LocalText(id) => self.texts.get(id as usize).cloned().map(Constant::Text),
+            Kind::LocalNumber(id) => match self.numbers.get(id as usize)? {
+                Number::Int(int) => Some(Constant::Int((**int).clone())),
+                Number::Float(float, _) => Some(Constant::Float(*float)),
+                Number::Vacant => None,
+            },
+            _ => dictionary.value(word),
+        }
+    }
 }
 
 impl<'s> Scratch<'s> {
@@ -28,8 +49,7 @@ impl<'s> Scratch<'s> {
     pub(crate) fn new(dictionary: &'s Dictionary) -> Self {
         Self {
             dictionary,
-            texts: Vec::new(),
-            numbers: Vec::new(),
+            local: LocalValues::default(),
             text_words: HashMap::new(),
             float_words: HashMap::new(),
             int_words: HashMap::new(),
@@ -46,8 +66,8 @@ impl<'s> Scratch<'s> {
                 if let Some(word) = self.text_words.get(text) {
                     return *word;
                 }
-                let word = Word::local_text(self.texts.len() as u32);
-                self.texts.push(text.clone());
+                let word = Word::local_text(self.local.texts.len() as u32);
+                self.local.texts.push(text.clone());
                 self.text_words.insert(text.clone(), word);
                 word
             }
@@ -61,8 +81,8 @@ impl<'s> Scratch<'s> {
                     Some(word) => word,
                     None => self.int(&int),
                 });
-                let word = Word::local_number(self.numbers.len() as u32);
-                self.numbers.push(Number::Float(float, equal.unwrap_or(word)));
+                let word = Word::local_number(self.local.numbers.len() as u32);
+                self.local.numbers.push(Number::Float(float, equal.unwrap_or(word)));
                 self.float_words.insert(float.to_bits(), word);
                 word
             }
@@ -73,9 +93,9 @@ impl<'s> Scratch<'s> {
         if let Some(word) = self.int_words.get(int) {
             return *word;
         }
-        let word = Word::local_number(self.numbers.len() as u32);
+        let word = Word::local_number(self.local.numbers.len() as u32);
         let int = Arc::new(int.clone());
-        self.numbers.push(Number::Int(int.clone()));
+        self.local.numbers.push(Number::Int(int.clone()));
         self.int_words.insert(int, word);
         word
     }
@@ -84,7 +104,7 @@ impl<'s> Scratch<'s> {
     #[inline]
     pub(crate) fn canonical(&self, word: Word) -> Word {
         match word.kind() {
-            Kind::LocalNumber(id) => match self.numbers.get(id as usize) {
+            Kind::LocalNumber(id) => match self.local.numbers.get(id as usize) {
                 Some(Number::Float(_, canonical)) => *canonical,
                 _ => word,
             },
@@ -94,14 +114,11 @@ impl<'s> Scratch<'s> {
 
     /// The value of a word; none for an unbound one.
     pub(crate) fn value(&self, word: Word) -> Option<Constant> {
-        match word.kind() {
-            Kind::LocalText(id) => self.texts.get(id as usize).cloned().map(Constant::Text),
-            Kind::LocalNumber(id) => match self.numbers.get(id as usize)? {
-                Number::Int(int) => Some(Constant::Int((**int).clone())),
-                Number::Float(float, _) => Some(Constant::Float(*float)),
-                Number::Vacant => None,
-            },
-            _ => self.dictionary.value(word),
-        }
+        self.local.value(self.dictionary, word)
+    }
+
+    /// The values that are not in the dictionary, to outlive the query.
+    pub(crate) fn into_local(self) -> LocalValues {
+        self.local
     }
 }

@@ -5,6 +5,7 @@
 //! alone; it is the one operation that touches everything, amortised over the insertions.
 
 use super::chunked::Chunked;
+use super::ids::Ids;
 
 /// The table.
 #[derive(Clone, Debug)]
@@ -32,6 +33,12 @@ impl Slots {
     /// An empty table.
     pub(crate) fn new() -> Self {
         Self { slots: Chunked::new(1), used: 0 }
+    }
+
+    /// The same ids, to be shared from now on.
+    pub(crate) fn from_ids(ids: Ids) -> Self {
+        let (slots, used) = ids.into_parts();
+        Self { slots: Chunked::from_vec(1, slots), used }
     }
 
     /// How many ids are filed.

@@ -8,6 +8,7 @@ use crate::error::{Error, ErrorKind};
 use crate::program::{Arg, TableKey};
 use crate::snapshot::{Answers, Limits, Query, Snapshot};
 use crate::state::Policy;
+use crate::store::word::Word;
 
 /// The longest trace, in bytes.
 const MAX_TRACE_BYTES: usize = 16 * 1024 * 1024;
@@ -112,24 +113,25 @@ impl Snapshot {
         let mut interpreter = TopDown::new(&self.state, &query.policy, bindings, limits);
         interpreter.trace = Some(Trace::default());
         let mut seen = hashbrown::HashSet::new();
-        let mut values: Vec<Option<Constant>> = Vec::new();
+        let mut words: Vec<Word> = Vec::new();
         interpreter.prove(&query.policy, query.body(), &program, |found| {
             let instance = (0..width as u32).map(|variable| {
                 match found.bindings.resolve(Arg::Variable(variable), 0) {
-                    Resolved::Value(word) => Some(word),
-                    Resolved::Unbound(_) => None,
+                    Resolved::Value(word) => word,
+                    Resolved::Unbound(_) => Word::UNBOUND,
                 }
             });
-            let instance: Vec<_> = instance.collect();
+            let instance: Vec<Word> = instance.collect();
             if query.answerable && seen.insert(instance.clone()) {
-                let value = |word| found.bindings.values.value(word);
-                values.extend(instance.into_iter().map(|word| word.and_then(value)));
+                words.extend(instance);
             }
             Ok(())
         })?;
         let mut trace = interpreter.trace.take().unwrap_or_default();
         let policy = query.policy.clone();
-        let answers = Answers::new(query.statement, program.variables, values, seen.len());
+        let local = interpreter.bindings.values.into_local();
+        let (state, variables) = (self.state.clone(), program.variables);
+        let answers = Answers::new(query.statement, state, local, variables, words, seen.len());
         if !answers.is_empty() {
             let list: Vec<String> = answers.statements().map(|answer| answer.to_string()).collect();
             trace.prefix(&policy);

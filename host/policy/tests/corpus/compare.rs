@@ -75,6 +75,7 @@ fn compare_ok(
         Some(object) if object.contains_key("permitted") => {
             value["permitted"] == recorded["permitted"]
                 && match (recorded.get("changes"), recorded.get("errors")) {
+                    (Some(_), _) if done.changes_are_internal => true,
                     (Some(changes), _) if unordered => same_list(&value["changes"], changes),
                     (Some(changes), _) => once(changes) == value["changes"],
                     (_, Some(errors)) => {
@@ -90,6 +91,7 @@ fn compare_ok(
                 && (step.get("trace_unstable").is_some()
                     || object.get("trace").is_none_or(|trace| same_trace(&value["trace"], trace)))
         }
+        _ if step["op"] == "theory_update" => true,
         // The original lists a table with facts and rules, or a reinitialised one, twice.
         _ if step["op"] == "content" => same_list(&once(value), &once(recorded)),
         _ if recorded.is_array() => same_list(value, recorded),

@@ -1,6 +1,5 @@
 //! The recorded operations, carried out on our engine.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use congress_policy::ast::{Atom, Constant, Modal, Rule, Span, Statement, Term};
@@ -19,6 +18,8 @@ pub(crate) struct Done {
     pub(crate) result: Result<Value, Failure>,
     pub(crate) executed: Vec<Value>,
     pub(crate) fired: Vec<Value>,
+    /// The original's list of changes is its own affair.
+    pub(crate) changes_are_internal: bool,
 }
 
 /// Why a step did not do what it should.
@@ -58,8 +59,6 @@ fn described(error: &Error) -> (&'static str, String) {
 /// One scenario's engine.
 pub(crate) struct Session {
     engine: Engine,
-    /// Policies of kinds that this build has not got.
-    absent: BTreeSet<String>,
     outcome: Outcome,
     /// Where each trigger looks, for printing its rows.
     triggers: Vec<(String, Option<Modal>, String)>,
@@ -70,7 +69,6 @@ impl Session {
         let clock = Arc::new(|| datetime!(2024-02-03 04:05:06));
         Self {
             engine: Engine::new(Options { ascii_only_rows: true, clock }),
-            absent: BTreeSet::new(),
             outcome: Outcome::default(),
             triggers: Vec::new(),
         }
@@ -96,7 +94,10 @@ impl Session {
             let print = |rows: &[Vec<Constant>]| self.printed_rows(&fired.watch, rows);
             json!({ "trigger": &*fired.watch, "old": print(&fired.old), "new": print(&fired.new) })
         });
-        Done { result, fired: fired.collect(), executed }
+        let kind = |name: &str| self.engine.policy(name).map(|policy| policy.kind);
+        let materialized = args["policy"].as_str().and_then(kind) == Some(PolicyKind::Materialized);
+        let changes_are_internal = materialized || op == "theory_update";
+        Done { result, fired: fired.collect(), executed, changes_are_internal }
     }
 
     fn printed_rows(&self, trigger: &str, rows: &[Vec<Constant>]) -> Vec<String> {
@@ -113,13 +114,6 @@ impl Session {
     fn operation(&mut self, op: &str, args: &Value) -> Result<Value, Failure> {
         let text = |name: &str| args[name].as_str();
         let named = |name: &str| text(name).unwrap_or_default();
-        if let Some(policy) = [text("policy"), text("name"), text("action_policy")]
-            .into_iter()
-            .flatten()
-            .find(|policy| self.absent.contains(*policy) && op != "create_policy")
-        {
-            return Err(Failure::NotBuilt(format!("policy {policy} is of a kind not built")));
-        }
         let policy = text("policy");
         let snapshot = self.engine.snapshot();
         Ok(match op {
@@ -148,9 +142,6 @@ impl Session {
             "rename_policy" => {
                 self.engine.rename_policy(named("old"), named("new"))?;
                 Value::Null
-            }
-            "policy_names" if !self.absent.is_empty() => {
-                return Err(Failure::NotBuilt("a kind of policy".to_owned()));
             }
             "policy_names" => {
                 let names: Vec<String> =
@@ -190,6 +181,16 @@ impl Session {
                     source: "".into(),
                 };
                 self.update(&[event])?
+            }
+            "theory_update" => {
+                let mut events = Vec::new();
+                for event in args["events"].as_array().unwrap() {
+                    let insert = event["insert"].as_bool().unwrap();
+                    events.extend(Event::parse(event["text"].as_str().unwrap(), insert, policy)?);
+                }
+                self.outcome = self.engine.update_recursive(events)?;
+                let changes = self.outcome.changes.iter().map(ToString::to_string);
+                json!(changes.collect::<Vec<_>>())
             }
             "update" => {
                 let mut events = Vec::new();
@@ -310,28 +311,19 @@ impl Session {
             _ => PolicyKind::default(),
         };
         let new = NewPolicy {
-            name: name.clone(),
+            name,
             id: text("id").unwrap_or_default(),
             kind,
             abbreviation: text("abbr"),
             description: text("desc").unwrap_or_default(),
         };
-        let info = self.engine.create_policy(new).inspect_err(|error| {
-            if error.kind() == ErrorKind::Unsupported {
-                self.absent.insert(name);
-            }
-        })?;
+        let info = self.engine.create_policy(new)?;
         Ok(json!({
             "name": &*info.name, "kind": info.kind.as_str(), "abbr": &*info.abbreviation,
         }))
     }
 
     fn update(&mut self, events: &[Event]) -> Result<Value, Failure> {
-        for event in events {
-            if event.policy.as_deref().is_some_and(|policy| self.absent.contains(policy)) {
-                return Err(Failure::NotBuilt("a kind of policy not built".to_owned()));
-            }
-        }
         let checked = self.engine.check(events);
         match self.engine.update(events.to_vec()) {
             Ok(outcome) => {

@@ -1,0 +1,260 @@
+//! Sets of rows that one evaluation makes: they only grow, and a row's number tells when it came.
+
+use crate::store::ids::Ids;
+use crate::store::index::NONE;
+use crate::store::word::{Mixer, Word};
+
+/// A set of rows, looked up by any of their columns.
+pub(crate) struct RowSet {
+    width: usize,
+    mixer: Mixer,
+    rows: Vec<Word>,
+    /// The rows with every number in its canonical form, if they are told apart by value; else
+    /// empty.
+    keys: Vec<Word>,
+    by_value: bool,
+    len: u32,
+    unique: Ids,
+    indexes: Vec<RowIndex>,
+}
+
+/// The rows by some columns: for each key the row that came last, for each row the one before.
+struct RowIndex {
+    columns: Box<[u32]>,
+    heads: Ids,
+    next: Vec<u32>,
+}
+
+/// How rows are found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lookup {
+    /// No column is given: all rows.
+    All,
+    /// All columns are given.
+    Unique,
+    /// By an index.
+    Index(usize),
+}
+
+impl RowSet {
+    /// An empty set of rows of `width` cells. `by_value`: numbers are told apart by value.
+    pub(crate) fn new(width: usize, by_value: bool, mixer: Mixer) -> Self {
+        Self {
+            width,
+            mixer,
+            rows: Vec::new(),
+            keys: Vec::new(),
+            by_value,
+            len: 0,
+            unique: Ids::default(),
+            indexes: Vec::new(),
+        }
+    }
+
+    /// How many rows there are.
+    #[inline]
+    pub(crate) fn len(&self) -> u32 {
+        self.len
+    }
+
+    /// Whether rows are told apart by value.
+    pub(crate) fn is_by_value(&self) -> bool {
+        self.by_value
+    }
+
+    /// A row.
+    #[inline]
+    pub(crate) fn row(&self, id: u32) -> &[Word] {
+        let start = id as usize * self.width;
+        &self.rows[start..start + self.width]
+    }
+
+    /// All cells, row after row.
+    pub(crate) fn into_words(self) -> Vec<Word> {
+        self.rows
+    }
+
+    fn compared(&self) -> &[Word] {
+        if self.by_value { &self.keys } else { &self.rows }
+    }
+
+    fn hash(mixer: Mixer, words: impl Iterator<Item = Word>) -> u64 {
+        let mut mixer = mixer;
+        words.for_each(|word| mixer.add(word));
+        mixer.finish()
+    }
+
+    /// Adds a row unless it is there. `key` is the row in canonical form if the set is by value,
+    /// else the row itself.
+    #[inline]
+    pub(crate) fn insert(&mut self, row: &[Word], key: &[Word]) -> bool {
+        let hash = Self::hash(self.mixer, key.iter().copied());
+        let (width, len) = (self.width, self.len);
+        let compared = if self.by_value { &self.keys } else { &self.rows };
+        let same = |id: u32| {
+            let start = id as usize * width;
+            compared[start..start + width] == *key
+        };
+        if self.unique.find_or_insert(hash, len, same).is_some() {
+            return false;
+        }
+        self.append(row, key);
+        true
+    }
+
+    /// Adds a row that is known not to be there, and will never be looked up as a whole.
+    #[inline]
+    pub(crate) fn append(&mut self, row: &[Word], key: &[Word]) {
+        self.rows.extend_from_slice(row);
+        if self.by_value {
+            self.keys.extend_from_slice(key);
+        }
+        self.len += 1;
+        for at in 0..self.indexes.len() {
+            self.file(at, self.len - 1);
+        }
+    }
+
+    /// Files a row in an index.
+    fn file(&mut self, at: usize, id: u32) {
+        let (width, mixer) = (self.width, self.mixer);
+        let compared = if self.by_value { &self.keys } else { &self.rows };
+        let row = |id: u32| &compared[id as usize * width..(id as usize + 1) * width];
+        let RowIndex { columns, heads, next } = &mut self.indexes[at];
+        let own = row(id);
+        let hash = Self::hash(mixer, columns.iter().map(|&column| own[column as usize]));
+        let same = |other: u32| {
+            let other = row(other);
+            columns.iter().all(|&column| other[column as usize] == own[column as usize])
+        };
+        match heads.find_or_insert(hash, id, same) {
+            Some(head) => {
+                heads.replace(hash, head, id);
+                next.push(head);
+            }
+            None => next.push(NONE),
+        }
+    }
+
+    /// How to find rows by these columns; makes an index if need be.
+    pub(crate) fn lookup(&mut self, columns: &[u32]) -> Lookup {
+        if columns.is_empty() {
+            return Lookup::All;
+        }
+        if columns.len() == self.width {
+            return Lookup::Unique;
+        }
+        if let Some(at) = self.indexes.iter().position(|index| *index.columns == *columns) {
+            return Lookup::Index(at);
+        }
+        let at = self.indexes.len();
+        let next = Vec::with_capacity(self.len as usize);
+        self.indexes.push(RowIndex { columns: columns.into(), heads: Ids::default(), next });
+        for id in 0..self.len {
+            self.file(at, id);
+        }
+        Lookup::Index(at)
+    }
+
+    /// Whether a row is there; one with NaN never is. `key` as for [`RowSet::insert`].
+    pub(crate) fn has(&self, key: &[Word]) -> bool {
+        self.find(key) != NONE
+    }
+
+    fn find(&self, key: &[Word]) -> u32 {
+        if key.contains(&Word::NAN) {
+            return NONE;
+        }
+        let compared = self.compared();
+        let same = |id: u32| {
+            let start = id as usize * self.width;
+            compared[start..start + self.width] == *key
+        };
+        let hash = Self::hash(self.mixer, key.iter().copied());
+        self.unique.find(hash, same).unwrap_or(NONE)
+    }
+
+    /// The last of the first `end` rows that has a key, or [`NONE`]; then follow
+    /// [`RowSet::next`].
+    #[inline]
+    pub(crate) fn first(&self, lookup: Lookup, key: &[Word], end: u32) -> u32 {
+        let end = end.min(self.len);
+        let mut id = match lookup {
+            Lookup::All => return end.checked_sub(1).unwrap_or(NONE),
+            Lookup::Unique => self.find(key),
+            Lookup::Index(at) => {
+                if key.contains(&Word::NAN) {
+                    return NONE;
+                }
+                let RowIndex { columns, heads, .. } = &self.indexes[at];
+                let compared = self.compared();
+                let same = |id: u32| {
+                    let row = &compared[id as usize * self.width..];
+                    columns.iter().zip(key).all(|(&column, &word)| row[column as usize] == word)
+                };
+                let hash = Self::hash(self.mixer, key.iter().copied());
+                heads.find(hash, same).unwrap_or(NONE)
+            }
+        };
+        while id != NONE && id >= end {
+            id = self.next(lookup, id);
+        }
+        id
+    }
+
+    /// The row before one with the same key, or [`NONE`].
+    #[inline]
+    pub(crate) fn next(&self, lookup: Lookup, id: u32) -> u32 {
+        match lookup {
+            Lookup::All => id.checked_sub(1).unwrap_or(NONE),
+            Lookup::Unique => NONE,
+            Lookup::Index(at) => self.indexes[at].next[id as usize],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn w(i: i64) -> Word {
+        Word::int(i).unwrap_or(Word::UNBOUND)
+    }
+
+    fn set() -> RowSet {
+        let mut set = RowSet::new(2, false, Mixer::new(7));
+        for i in 0..100 {
+            let row = [w(i % 10), w(i / 10)];
+            assert!(set.insert(&row, &row));
+            assert!(!set.insert(&row, &row));
+        }
+        set
+    }
+
+    #[test]
+    fn an_index_made_late_knows_all_rows_and_the_rows_of_an_older_state() {
+        let mut set = set();
+        let by_first = set.lookup(&[0]);
+        let count = |end: u32| {
+            let mut id = set.first(by_first, &[w(3)], end);
+            let mut count = 0;
+            while id != NONE {
+                assert_eq!(set.row(id)[0], w(3));
+                count += 1;
+                id = set.next(by_first, id);
+            }
+            count
+        };
+        assert_eq!((count(100), count(13), count(3)), (10, 1, 0));
+    }
+
+    #[test]
+    fn nan_is_never_found() {
+        let mut set = set();
+        let row = [Word::NAN, w(1)];
+        assert!(set.insert(&row, &row));
+        let by_first = set.lookup(&[0]);
+        assert!(!set.has(&row));
+        assert_eq!(set.first(by_first, &[Word::NAN], u32::MAX), NONE);
+    }
+}
