@@ -9,7 +9,7 @@
 //!   DuckDB's as Arrow columns, the cheapest form that each of them has.
 //! * Indexes that the engine makes on demand count for the query that makes them. SQLite gets an
 //!   index on every column while it loads.
-//! * What a step returns is dropped after its time was taken.
+//! * What a step returns is dropped after its time was taken, its input when the run ends.
 //! * Each run has a fresh engine; a figure is the median over all runs. Everything is single
 //!   threaded, but for `readers_beside_writer`.
 //!

@@ -30,8 +30,13 @@ impl Step {
         sorted.get(sorted.len() / 2).copied()
     }
 
-    pub(crate) fn min(&self) -> Option<f64> {
-        self.samples.iter().copied().min_by(f64::total_cmp)
+    /// The shortest time, the highest rate.
+    pub(crate) fn best(&self) -> Option<f64> {
+        let samples = self.samples.iter().copied();
+        match self.unit {
+            Unit::PerSecond => samples.max_by(f64::total_cmp),
+            Unit::Seconds | Unit::Bytes | Unit::Ratio => samples.min_by(f64::total_cmp),
+        }
     }
 }
 
@@ -111,7 +116,7 @@ mod tests {
         all.add(run(1.0, 7)).unwrap();
         all.add(run(2.0, 7)).unwrap();
         let step = all.find("read").unwrap();
-        assert_eq!((step.median(), step.min()), (Some(2.0), Some(1.0)));
+        assert_eq!((step.median(), step.best()), (Some(2.0), Some(1.0)));
         assert_eq!(step.answers, [7]);
         assert!(all.add(run(1.0, 8)).is_err());
     }

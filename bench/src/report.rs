@@ -12,7 +12,7 @@ const HEADINGS: [&str; 9] = [
     "step",
     "answers",
     "ours, median",
-    "ours, min",
+    "ours, best",
     "DuckDB",
     "SQLite",
     "original",
@@ -85,7 +85,7 @@ fn row(workload: &str, step: &Step, found: [Option<&Step>; 3], answers: &[u64]) 
         step.name.clone(),
         several(answers),
         shown(ours),
-        shown(found[0].and_then(Step::min)),
+        shown(found[0].and_then(Step::best)),
         shown(duckdb),
         shown(sqlite),
         match original {

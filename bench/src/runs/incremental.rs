@@ -11,7 +11,7 @@ use crate::recorder::{Recorder, Unit};
 
 pub(super) fn run(workload: &Workload, recorder: &mut Recorder) -> Result<()> {
     let updates = workload.updates()?;
-    let mut engine = loaded(workload, recorder)?;
+    let (mut engine, _facts) = loaded(workload, recorder)?;
     insert_rules(&mut engine, workload, recorder)?;
     let step = "first read of all heads";
     let count = recorder.time(step, || read_all(&engine, workload))?;
@@ -27,7 +27,7 @@ pub(super) fn run(workload: &Workload, recorder: &mut Recorder) -> Result<()> {
         counts.push(count);
     }
 
-    let mut engine = loaded(workload, &mut Recorder::default())?;
+    let (mut engine, _facts) = loaded(workload, &mut Recorder::default())?;
     insert_rules(&mut engine, workload, &mut Recorder::default())?;
     recorder.time("watch all heads", || {
         for query in &workload.queries {

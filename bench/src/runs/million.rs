@@ -37,7 +37,7 @@ pub(super) fn load(workload: &Workload, recorder: &mut Recorder) -> Result<()> {
     recorder.sample("resident memory per row", Unit::Bytes, bytes);
     // All of it must still be there.
     let query = workload.query()?;
-    read_step(&engine, "first query for one row", query, recorder)
+    read_step(&engine, NONRECURSIVE, "first query for one row", query, recorder)
 }
 
 /// Queries for one row each, all of its values given.
@@ -69,6 +69,6 @@ pub(super) fn insert_rules(workload: &Workload, recorder: &mut Recorder) -> Resu
     })?;
     let rule = workload.rules.last().context("no rules")?;
     let head = rule.split(" :-").next().unwrap_or(rule);
-    read_step(&engine, "first read of the last rule", head, recorder)?;
-    read_step(&engine, "read it again", head, recorder)
+    read_step(&engine, NONRECURSIVE, "first read of the last rule", head, recorder)?;
+    read_step(&engine, NONRECURSIVE, "read it again", head, recorder)
 }

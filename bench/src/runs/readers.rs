@@ -20,7 +20,7 @@ const CHANGED_ROWS: usize = 100;
 /// One reader and eight; without a writer, and with one that changes a hundred rows at a time
 /// without a pause.
 pub(super) fn run(workload: &Workload, recorder: &mut Recorder) -> Result<()> {
-    let facts = workload.facts()?;
+    let (mut engine, facts) = loaded(workload, &mut Recorder::default())?;
     let servers = facts.iter().find(|(table, _)| &**table == "server").map(|(_, rows)| rows);
     let servers = servers.context("no table server")?;
     let queries: Vec<String> = (servers.iter().step_by(997))
@@ -32,7 +32,6 @@ pub(super) fn run(workload: &Workload, recorder: &mut Recorder) -> Result<()> {
             _ => format!("all({}, t)", super::literal(&row[0])),
         })
         .collect();
-    let mut engine = loaded(workload, &mut Recorder::default())?;
     insert_rules(&mut engine, workload, &mut Recorder::default())?;
     for query in &queries {
         read(&engine.snapshot(), NONRECURSIVE, query)?;

@@ -28,7 +28,7 @@ pub(super) fn insert(workload: &Workload, recorder: &mut Recorder) -> Result<()>
         }
         Ok(())
     })?;
-    check(&engine.snapshot(), policy, workload, recorder)
+    read_step(&engine, policy, "read it", workload.query()?, recorder)
 }
 
 /// One call for all facts, which are parsed already.
@@ -42,20 +42,7 @@ pub(super) fn update(workload: &Workload, recorder: &mut Recorder) -> Result<()>
     }
     let mut engine = engine()?;
     recorder.time("insert all facts at once", || Ok(engine.update(events)?))?;
-    check(&engine.snapshot(), policy, workload, recorder)
-}
-
-/// Reads what was inserted.
-fn check(
-    snapshot: &congress_policy::Snapshot,
-    policy: &str,
-    workload: &Workload,
-    recorder: &mut Recorder,
-) -> Result<()> {
-    let query = workload.query()?;
-    let count = recorder.time("read it", || read(snapshot, policy, query))?;
-    recorder.answers("read it", count);
-    Ok(())
+    read_step(&engine, policy, "read it", workload.query()?, recorder)
 }
 
 /// Three updates, one rule, one query: one figure.
@@ -81,13 +68,13 @@ pub(super) fn indexing(workload: &Workload, recorder: &mut Recorder) -> Result<(
 }
 
 pub(super) fn initialize_tables(workload: &Workload, recorder: &mut Recorder) -> Result<()> {
-    let engine = super::loaded(workload, recorder)?;
-    read_step(&engine, "read it", workload.query()?, recorder)
+    let (engine, _facts) = super::loaded(workload, recorder)?;
+    read_step(&engine, NONRECURSIVE, "read it", workload.query()?, recorder)
 }
 
 /// The same query again and again.
 pub(super) fn select(workload: &Workload, recorder: &mut Recorder) -> Result<()> {
-    let mut engine = super::loaded(workload, recorder)?;
+    let (mut engine, _facts) = super::loaded(workload, recorder)?;
     insert_rules(&mut engine, workload, recorder)?;
     let repeat = workload.number("repeat").context("meta.json: no repeat")?;
     let query = workload.query()?;

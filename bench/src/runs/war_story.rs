@@ -9,9 +9,9 @@ use crate::recorder::Recorder;
 pub(super) fn run(workload: &Workload, recorder: &mut Recorder) -> Result<()> {
     let updates = workload.updates()?;
     let query = workload.query()?;
-    let mut engine = loaded(workload, recorder)?;
+    let (mut engine, _facts) = loaded(workload, recorder)?;
     insert_rules(&mut engine, workload, recorder)?;
-    read_step(&engine, "cold answer", query, recorder)?;
+    read_step(&engine, NONRECURSIVE, "cold answer", query, recorder)?;
     let mut counts = Vec::new();
     for change in &updates {
         recorder.time("apply a 1 % change", || Ok(engine.apply_change(NONRECURSIVE, change)?))?;
@@ -21,7 +21,7 @@ pub(super) fn run(workload: &Workload, recorder: &mut Recorder) -> Result<()> {
         counts.push(count);
     }
 
-    let mut engine = loaded(workload, &mut Recorder::default())?;
+    let (mut engine, _facts) = loaded(workload, &mut Recorder::default())?;
     insert_rules(&mut engine, workload, &mut Recorder::default())?;
     engine.watch("errors", Some(NONRECURSIVE), "error", None)?;
     read(&engine.snapshot(), NONRECURSIVE, query)?;
