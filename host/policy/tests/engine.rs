@@ -252,11 +252,11 @@ fn a_watch_tells_rows_before_and_after() {
     let mut engine = engine(&["t", "u"]);
     engine.insert("p(x) :- u:q(x), not r(x)", Some("t")).unwrap();
     engine.watch("w", Some("t"), "p", None).unwrap();
-    assert_eq!(engine.insert("q(1) q(2)", Some("u")).unwrap().fired[0].new.len(), 2);
+    assert_eq!(engine.insert("q(1) q(2)", Some("u")).unwrap().fired[0].added.len(), 2);
     let outcome = engine.insert("r(1)", Some("t")).unwrap();
-    assert_eq!((outcome.fired[0].old.len(), outcome.fired[0].new.len()), (2, 1));
+    assert_eq!((outcome.fired[0].removed.len(), outcome.fired[0].added.len()), (1, 0));
     assert!(engine.insert("other(1)", Some("t")).unwrap().fired.is_empty());
-    assert_eq!(engine.delete_policy("u", References::Dangle).unwrap().fired[0].new.len(), 0);
+    assert_eq!(engine.delete_policy("u", References::Dangle).unwrap().fired[0].removed.len(), 1);
     assert!(engine.unwatch("w"));
 }
 

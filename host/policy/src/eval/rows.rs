@@ -70,6 +70,21 @@ impl RowSet {
     }
 
     /// All cells, row after row.
+    pub(crate) fn words(&self) -> &[Word] {
+        &self.rows
+    }
+
+    /// All rows.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &[Word]> {
+        (0..self.len).map(|id| self.row(id))
+    }
+
+    /// How many cells a row has.
+    pub(crate) fn width(&self) -> usize {
+        self.width
+    }
+
+    /// All cells, row after row.
     pub(crate) fn into_words(self) -> Vec<Word> {
         self.rows
     }
@@ -161,7 +176,8 @@ impl RowSet {
         self.find(key) != NONE
     }
 
-    fn find(&self, key: &[Word]) -> u32 {
+    /// The number of a row, or [`NONE`]. `key` as for [`RowSet::insert`].
+    pub(crate) fn find(&self, key: &[Word]) -> u32 {
         if key.contains(&Word::NAN) {
             return NONE;
         }

@@ -195,6 +195,16 @@ pub(crate) struct Counts {
     free_texts: Vec<u32>,
     numbers: Vec<u32>,
     free_numbers: Vec<u32>,
+    /// Uses that have ended, if they are to be counted out later.
+    deferred: Option<Vec<Word>>,
+}
+
+impl Counts {
+    /// From now on entries stay, and their numbers mean what they mean, until
+    /// [`Interner::release_deferred`].
+    pub(crate) fn defer(&mut self) {
+        self.deferred.get_or_insert_default();
+    }
 }
 
 /// The writer's view: adds entries, and counts their uses.
@@ -292,8 +302,19 @@ impl Interner<'_> {
         *count = count.saturating_add(1);
     }
 
+    /// Counts out the uses that have ended since [`Counts::defer`].
+    pub(crate) fn release_deferred(&mut self) {
+        for word in self.counts.deferred.take().unwrap_or_default() {
+            self.release(word);
+        }
+    }
+
     /// Counts one use less; the last one takes the entry out.
     pub(crate) fn release(&mut self, word: Word) {
+        if let Some(deferred) = &mut self.counts.deferred {
+            deferred.push(word);
+            return;
+        }
         let (count, free) = match word.kind() {
             Kind::Text(id) => (&mut self.counts.texts[id as usize], id),
             Kind::Number(id) => (&mut self.counts.numbers[id as usize], id),
