@@ -5,6 +5,8 @@ use std::fmt;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use hashbrown::HashSet;
+
 use crate::ast::{Atom, Constant, Rule, Statement, Term};
 use crate::check::{columns, safety};
 use crate::error::{Error, ErrorKind, Errors};
@@ -77,6 +79,7 @@ impl fmt::Debug for Answers {
 }
 
 /// A query that has been checked.
+#[derive(Clone)]
 pub(crate) struct Query {
     /// A fact or a rule.
     pub(crate) statement: Statement,
@@ -151,6 +154,27 @@ impl Answers {
                 })
                 .collect()
         })
+    }
+
+    /// The instances that other answers to the same query do not have.
+    pub(crate) fn without(&self, other: &Self) -> Self {
+        let known: HashSet<_> = (0..other.len).map(|instance| other.printed(instance)).collect();
+        let kept: Vec<usize> =
+            (0..self.len).filter(|&instance| !known.contains(&self.printed(instance))).collect();
+        let words = kept.iter().flat_map(|&instance| self.row(instance)).copied().collect();
+        Self { words, len: kept.len(), ..self.clone() }
+    }
+
+    fn row(&self, instance: usize) -> &[Word] {
+        let width = self.variables.len();
+        self.words.get(instance * width..(instance + 1) * width).unwrap_or_default()
+    }
+
+    /// The values of an instance as text, which tells them apart as unification does but has one
+    /// NaN. Words mean different things in different states.
+    fn printed(&self, instance: usize) -> Vec<Option<String>> {
+        let value = |word: &Word| self.local.value(&self.state.dictionary, *word);
+        self.row(instance).iter().map(|word| Some(value(word)?.to_string())).collect()
     }
 
     fn value(&self, variable: &Arc<str>, instance: usize) -> Option<Constant> {
@@ -239,7 +263,7 @@ impl Snapshot {
         })
     }
 
-    fn evaluate(&self, query: Query, limits: Limits<'_>) -> Result<Answers, Error> {
+    pub(crate) fn evaluate(&self, query: Query, limits: Limits<'_>) -> Result<Answers, Error> {
         let mut evaluation = Evaluation::new(&self.state, limits);
         let compiler = Compiler::new(|constant: &_| evaluation.values.word(constant));
         let mut program = compiler.parts(&[], query.body());

@@ -33,6 +33,8 @@ pub(crate) struct State {
     pub(crate) policies_version: u64,
     /// The tables that depend on themselves, by the recursion that they are part of.
     pub(crate) components: Arc<HashMap<Node, u32>>,
+    /// Whether rules of policies of every kind may depend on themselves.
+    pub(crate) recursion_allowed: bool,
     pub(crate) clock: Clock,
 }
 

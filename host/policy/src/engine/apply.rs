@@ -83,7 +83,7 @@ impl Engine {
 }
 
 /// Counts a statement's literals in or out of the widths that policies learn.
-pub(super) fn count_widths(
+pub(crate) fn count_widths(
     state: &mut State,
     policy: &Arc<str>,
     statement: &Statement,
@@ -105,7 +105,7 @@ pub(super) fn count_widths(
     }
 }
 
-fn insert_fact(
+pub(crate) fn insert_fact(
     state: &mut State,
     counts: &mut Counts,
     policy: &Arc<str>,
@@ -127,7 +127,7 @@ fn insert_fact(
     None
 }
 
-fn delete_fact(
+pub(crate) fn delete_fact(
     state: &mut State,
     counts: &mut Counts,
     policy: &Arc<str>,
@@ -146,7 +146,7 @@ fn delete_fact(
     Some(stored)
 }
 
-fn insert_rule(
+pub(crate) fn insert_rule(
     state: &mut State,
     counts: &mut Counts,
     policy: &Arc<str>,
@@ -166,7 +166,7 @@ fn insert_rule(
     Some(())
 }
 
-fn delete_rule(
+pub(crate) fn delete_rule(
     state: &mut State,
     counts: &mut Counts,
     policy: &Arc<str>,

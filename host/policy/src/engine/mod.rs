@@ -1,7 +1,7 @@
 //! The engine: policies, and the batches that change them.
 
-mod apply;
-mod batch;
+pub(crate) mod apply;
+pub(crate) mod batch;
 mod datasources;
 mod feeds;
 mod policies;
@@ -40,7 +40,6 @@ pub struct Engine {
     /// `execute[…]` heads, and how many rules have them.
     executed: BTreeMap<Node, usize>,
     next_rule: u64,
-    recursion_allowed: bool,
     views: views::Views,
     /// What a change has done to stored rows so far, if anybody wants to know.
     journal: Option<views::deltas::Journal>,
@@ -57,6 +56,7 @@ impl Engine {
             policies: BTreeMap::new(),
             policies_version: 0,
             components: Arc::default(),
+            recursion_allowed: false,
             clock: options.clock.clone(),
         };
         Self {
@@ -68,7 +68,6 @@ impl Engine {
             watches: BTreeMap::new(),
             executed: BTreeMap::new(),
             next_rule: 0,
-            recursion_allowed: false,
             views: views::Views::default(),
             journal: None,
             subscriptions_version: 0,
@@ -223,7 +222,8 @@ impl Engine {
     /// Whether rules of policies of every kind may depend on themselves from now on. At first
     /// only those of kind z3 may. Never through a negation.
     pub fn allow_recursion(&mut self, allowed: bool) {
-        self.recursion_allowed = allowed;
+        Arc::make_mut(&mut self.state).recursion_allowed = allowed;
+        self.publish(());
     }
 
     /// Inserts all statements of a text as one batch.

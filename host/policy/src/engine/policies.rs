@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::apply::{count_widths, release_rule};
+use super::batch::refused_recursion;
 use super::{Engine, Outcome, References};
 use crate::ast::{Rule, Statement};
 use crate::depgraph::{Node, builtin};
@@ -134,7 +135,7 @@ impl Engine {
         let heads =
             rules.iter().flat_map(|rule| rule.heads.iter().map(|head| Node::of(&new, head)));
         let heads: Vec<Node> = heads.collect();
-        if self.refused_recursion(&graph, heads.iter().cloned(), false).is_some() {
+        if refused_recursion(&self.state, &graph, heads.iter().cloned(), false).is_some() {
             return Err(Error::new(ErrorKind::Recursion, "Rules are recursive"));
         }
         self.drop_views();

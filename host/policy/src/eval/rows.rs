@@ -69,11 +69,6 @@ impl RowSet {
         &self.rows[start..start + self.width]
     }
 
-    /// All cells, row after row.
-    pub(crate) fn words(&self) -> &[Word] {
-        &self.rows
-    }
-
     /// All rows.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &[Word]> {
         (0..self.len).map(|id| self.row(id))

@@ -163,6 +163,11 @@ impl<'s> Evaluation<'s> {
         self.rows_of(Arc::new(plan), Given::default())
     }
 
+    /// How many rows its queries have produced so far, those on the way to answers included.
+    pub(crate) fn produced(&self) -> usize {
+        self.produced
+    }
+
     /// The rows of a plan that starts from nothing or from rows handed in.
     ///
     /// # Errors

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use congress_policy::ast::{Atom, Constant, Modal, Rule, Span, Statement, Term};
 use congress_policy::{
     Applied, Engine, Error, ErrorKind, Errors, Event, Limits, NewPolicy, Options, Outcome,
-    PolicyKind, References, TableFilter, analysis, parser,
+    PolicyKind, References, Simulation, SubpolicyQuery, TableFilter, analysis, parser,
 };
 use congress_table::{Change, Column, Row, TableDelta, TableSchema};
 use serde_json::{Value, json};
@@ -77,6 +78,8 @@ pub(crate) struct Session {
     engine: Engine,
     outcome: Outcome,
     triggers: Vec<Trigger>,
+    /// How many fresh values simulations have made.
+    fresh: AtomicU64,
 }
 
 impl Session {
@@ -86,6 +89,7 @@ impl Session {
             engine: Engine::new(Options { ascii_only_rows: true, clock }),
             outcome: Outcome::default(),
             triggers: Vec::new(),
+            fresh: AtomicU64::new(0),
         }
     }
 
@@ -273,6 +277,33 @@ impl Session {
                 };
                 let rows: Vec<Value> = rows.iter().map(|row| json_row(row)).collect();
                 json!({ "rows": rows, "trace": trace })
+            }
+            "simulate" => {
+                let flag = |name: &str| args[name].as_bool() == Some(true);
+                let simulation = Simulation {
+                    query: named("query"),
+                    policy,
+                    sequence: named("sequence"),
+                    action_policy: text("action_policy"),
+                    delta: flag("delta"),
+                    trace: flag("trace"),
+                    fresh: &|| format!("fresh-{}", self.fresh.fetch_add(1, Ordering::Relaxed)),
+                };
+                let found = snapshot.simulate(&simulation, Limits::default())?;
+                json!({ "result": printed(found.answers.statements()), "trace": found.trace })
+            }
+            "find_subpolicy" => {
+                let tables = |name: &str| -> Vec<&str> {
+                    args[name].as_array().unwrap().iter().map(|t| t.as_str().unwrap()).collect()
+                };
+                let (required, prohibited, output) =
+                    (tables("required"), tables("prohibited"), tables("output"));
+                let query = SubpolicyQuery {
+                    required: &required,
+                    prohibited: &prohibited,
+                    output: &output,
+                };
+                json!(printed(snapshot.find_subpolicy(query, policy)?))
             }
             "abduce" => {
                 let tables = args["tables"].as_array().unwrap();

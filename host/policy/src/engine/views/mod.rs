@@ -17,7 +17,7 @@ mod order;
 use std::sync::Arc;
 
 use deltas::{Delta, Deltas, Rows};
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 
 use super::Engine;
 use super::apply::{policy_mut, table_mut};
@@ -96,7 +96,17 @@ impl Engine {
         }
         self.views.order = order;
         for node in dropped {
+            // A table that has lost its rules has lost their rows; it may have been watched.
+            let rules = table(&self.state, &node).map_or(0, |table| table.rules.len());
+            let old = table(before, &node).and_then(|table| table.views.clone());
             self.drop_view(&node);
+            if let (0, Some(old)) = (rules, old) {
+                let stored = deltas.remove(&node).unwrap_or_default();
+                let union = self.union(before, &node, stored, difference(&old, &[]));
+                if !union.is_empty() {
+                    deltas.insert(node, union);
+                }
+            }
         }
         deltas
     }
@@ -124,11 +134,16 @@ impl Engine {
         } else {
             self.rebuild(before, component)
         };
-        for (node, deltas) in changes {
-            let stored = all.remove(&node).unwrap_or_default();
-            let union = self.union(before, &node, stored, deltas);
+        let mut changes: HashMap<Node, Vec<Delta>> = changes.into_iter().collect();
+        for node in &component.nodes {
+            let derived = changes.remove(node).unwrap_or_default();
+            let stored = all.remove(node).unwrap_or_default();
+            if derived.is_empty() && stored.is_empty() {
+                continue;
+            }
+            let union = self.union(before, node, stored, derived);
             if !union.is_empty() {
-                all.insert(node, union);
+                all.insert(node.clone(), union);
             }
         }
     }
@@ -313,7 +328,7 @@ fn difference(old: &[Arc<Relation>], new: &[Arc<Relation>]) -> Vec<Delta> {
     let other = |relations: &[Arc<Relation>], width: usize| {
         relations.iter().find(|relation| relation.width() == width).cloned()
     };
-    let rows = |relation: &Arc<Relation>| -> hashbrown::HashSet<Box<[Word]>> {
+    let rows = |relation: &Arc<Relation>| -> HashSet<Box<[Word]>> {
         relation.iter().map(Into::into).collect()
     };
     for relation in new {
