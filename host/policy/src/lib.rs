@@ -87,6 +87,7 @@ pub mod diagnostics;
 mod engine;
 mod error;
 mod eval;
+mod explain;
 mod introspect;
 mod lexer;
 pub mod names;
@@ -107,6 +108,9 @@ pub use engine::{
     Applied, Engine, Event, Execution, Fired, Options, Outcome, References, Subscription, Waiting,
 };
 pub use error::{Error, ErrorKind, Errors};
+pub use explain::{
+    Absence, Attempt, Derivation, Detail, Explanation, Failure, NearMiss, Obstacle, Reason, Step,
+};
 pub use introspect::TableFilter;
 pub use policy::{NewPolicy, PolicyInfo, PolicyKind};
 pub use simulate::{MAX_SEQUENCE, Simulation, SimulationAnswers, SimulationResult};
