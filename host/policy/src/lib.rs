@@ -56,6 +56,9 @@
 //! # }
 //! ```
 //!
+//! Why is a row there, and why is another not? [`Snapshot::explain`] gives the derivation, or what
+//! each rule lacks, as data and as text.
+//!
 //! Which rules make use of some tables and keep away from others? [`Snapshot::find_subpolicy`]:
 //!
 //! ```
@@ -75,8 +78,7 @@
 //! # }
 //! ```
 //!
-//! Not in this build yet: policies of kind `materialized` and `z3`, and derived tables that are
-//! kept up to date between queries.
+//! Not in this build yet: derived tables that are kept up to date between queries.
 
 pub mod analysis;
 pub mod ast;

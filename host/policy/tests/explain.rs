@@ -279,7 +279,10 @@ fn a_row_is_explained_by_what_came_before_it() {
     for i in 0..60 {
         text += &format!("edge({i}, {}) edge({}, {i}) ", (i + 1) % 60, (i + 1) % 60);
     }
-    let engine = engine(&[("z", PolicyKind::Z3, &text)]);
+    let mut engine = engine(&[("z", PolicyKind::Z3, &text)]);
+    // Rows that are kept up to date are explained as others are.
+    engine.watch("w", Some("z"), "path", None).unwrap();
+    engine.insert("edge(60, 61) edge(61, 60)", None).unwrap();
     let snapshot = engine.snapshot();
     for goal in ["path(0, 30)", "path(7, 7)", "path(59, 0)", "path(3, x)"] {
         let Explanation::Holds(derivation) = explain(&snapshot, goal, "z") else {
@@ -288,6 +291,45 @@ fn a_row_is_explained_by_what_came_before_it() {
         check(&snapshot, &derivation, "z");
         assert!(derivation.steps().len() < 300, "{}", derivation.steps().len());
     }
+    let text = explain(&snapshot, "path(0, 61)", "z").to_string();
+    assert!(text.contains("    fails at edge(x, y)\n      for x = 0, y = 61: "), "{text}");
+}
+
+#[test]
+fn numbers_match_by_value_where_the_kind_says_so() {
+    let engine = engine(&[(
+        "m",
+        PolicyKind::Materialized,
+        "q(1) q(2.0) q(3) r(1.0) p(x) :- q(x), r(x) s(y) :- q(x), plus(x, 1.0, y) t(x) :- s(x), q(x)",
+    )]);
+    let snapshot = engine.snapshot();
+    for (atom, leaf) in [("p(1)", "r("), ("p(1.0)", "q("), ("t(3)", "s("), ("t(3.0)", "q(3")] {
+        let Explanation::Holds(derivation) = explain(&snapshot, atom, "m") else {
+            panic!("{atom}")
+        };
+        assert!(derivation.to_string().contains(leaf), "{derivation}");
+        assert!(derivation.steps().iter().all(|step| step.reason != Reason::Cut), "{derivation}");
+    }
+    let text = explain(&snapshot, "p(2)", "m").to_string();
+    assert!(text.contains("fails at r(x)"), "{text}");
+}
+
+#[test]
+fn a_value_that_an_action_leaves_open_stays_open() {
+    let rules = "action(\"mk\") vm(id, v) :- mk(v) vm+(id, v) :- vm(id, v), lt(v, 5) mk(1)";
+    let engine = engine(&[("act", PolicyKind::Action, rules)]);
+    let snapshot = engine.snapshot();
+    assert_eq!(
+        explain(&snapshot, "vm(7, 1)", "act").to_string(),
+        "vm(7, 1)  by rule 1 of act: vm(id, v) :- mk(v)\n\x20 mk(1)  is a fact of act\n"
+    );
+    assert_eq!(
+        explain(&snapshot, "vm+(x, y)", "act").to_string(),
+        "vm+(x, 1)  by rule 2 of act: vm+(id, v) :- vm(id, v), lt(v, 5)\n\
+         \x20 vm(id, 1)  by rule 1 of act: vm(id, v) :- mk(v)\n\
+         \x20   mk(1)  is a fact of act\n\
+         \x20 lt(1, 5)  is computed\n"
+    );
 }
 
 #[test]
