@@ -302,17 +302,22 @@ pub(crate) fn rows_of_width(
     width: usize,
     limits: Limits<'_>,
 ) -> Result<Vec<Vec<Constant>>, Error> {
-    let args: Box<[Arg]> = (0..width as u32).map(Arg::Variable).collect();
-    let body =
-        Literal::Table { policy: None, key: key.clone(), args: args.clone(), negated: false };
-    let program = Program {
-        head: args,
-        body: [body].into(),
-        variables: (0..width).map(|column| Arc::from(column.to_string())).collect(),
-    };
+    let program = program_of_width(key, width);
     let mut evaluation = Evaluation::new(state, limits);
     let rows = evaluation.query(policy, &program)?;
     let words: Vec<Vec<_>> = (0..rows.len()).map(|id| rows.row(id).to_vec()).collect();
     let value = |word| evaluation.values.value(word);
     Ok(words.into_iter().filter_map(|row| row.into_iter().map(value).collect()).collect())
+}
+
+/// A query for all rows of a table that have a width.
+pub(crate) fn program_of_width(key: &TableKey, width: usize) -> Program {
+    let args: Box<[Arg]> = (0..width as u32).map(Arg::Variable).collect();
+    let body =
+        Literal::Table { policy: None, key: key.clone(), args: args.clone(), negated: false };
+    Program {
+        head: args,
+        body: [body].into(),
+        variables: (0..width).map(|column| Arc::from(column.to_string())).collect(),
+    }
 }

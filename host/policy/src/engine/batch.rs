@@ -86,23 +86,15 @@ impl Engine {
         let set_aside = plan.waiting.into_iter();
         self.waiting.extend(set_aside.map(|event| Waiting { event, errors: Vec::new() }));
 
-        let before = self.watched_state();
+        let before = self.begin();
         self.find_recursions(heads(&rules).collect());
-        let mut changed = Vec::new();
         let mut changes = Vec::with_capacity(plan.changes.len());
         for Planned { statement, insert, policy } in plan.changes {
-            let head = match &statement {
-                Statement::Fact(atom) => Some(atom),
-                Statement::Rule(rule) => rule.heads.first(),
-                Statement::Event(_) => None,
-            };
-            let node = head.map(|head| Node::of(&policy, head));
             if let Some(statement) = self.apply(&policy, statement, insert) {
-                changed.extend(node);
                 changes.push(Applied { statement, insert, policy });
             }
         }
-        let (fired, executions) = self.fire(before, changed);
+        let (fired, executions) = self.finish(before);
         Ok(Outcome { changes, waiting, fired, executions })
     }
 

@@ -6,6 +6,7 @@ mod datasources;
 mod feeds;
 mod policies;
 mod types;
+mod views;
 mod waiting;
 mod watch;
 
@@ -39,6 +40,9 @@ pub struct Engine {
     /// `execute[…]` heads, and how many rules have them.
     executed: BTreeMap<Node, usize>,
     next_rule: u64,
+    views: views::Views,
+    /// What a change has done to stored rows so far, if anybody wants to know.
+    journal: Option<views::deltas::Journal>,
     subscriptions_version: u64,
     /// Where readers find the latest state; none until somebody asks for it.
     latest: Option<Latest>,
@@ -50,6 +54,7 @@ impl Engine {
         let state = State {
             dictionary: Dictionary::new(),
             policies: BTreeMap::new(),
+            policies_version: 0,
             components: Arc::default(),
             recursion_allowed: false,
             clock: options.clock.clone(),
@@ -63,6 +68,8 @@ impl Engine {
             watches: BTreeMap::new(),
             executed: BTreeMap::new(),
             next_rule: 0,
+            views: views::Views::default(),
+            journal: None,
             subscriptions_version: 0,
             latest: None,
         }
@@ -293,7 +300,9 @@ impl Engine {
     /// under this name. `table` may name another policy; `execute[…]` tables are watched with
     /// `modal`, their service before the action.
     ///
-    /// Each change that may concern the table costs evaluating it before and after.
+    /// While it is watched, the table's rows and those of the tables that it depends on are kept and
+    /// follow each change at a cost that depends on the change; reading them costs no evaluation.
+    /// Only tables whose rules ask for the time are evaluated before and after instead.
     ///
     /// # Errors
     ///
@@ -305,11 +314,16 @@ impl Engine {
         table: &str,
         modal: Option<crate::ast::Modal>,
     ) -> Result<(), Error> {
-        self.add_watch(name, policy, table, modal)
+        let result = self.add_watch(name, policy, table, modal);
+        self.publish(result)
     }
 
     /// Ends a watch. False if there is none of that name.
     pub fn unwatch(&mut self, name: &str) -> bool {
-        self.watches.remove(name).is_some()
+        let was = self.watches.remove(name).is_some();
+        if was {
+            self.refresh_views();
+        }
+        self.publish(was)
     }
 }

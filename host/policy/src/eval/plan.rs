@@ -169,12 +169,9 @@ pub(crate) fn plan(body: &Body<'_>) -> (Plan, Vec<Option<Box<[u32]>>>) {
                 if let Some(table) = &mut table {
                     table.range = Range::Delta;
                 }
-                match table {
-                    Some(table) => {
-                        let by_value = table.by_value;
-                        planner.source(Source::Table(table), args, by_value, true);
-                    }
-                    None => planner.steps.push(Step::Never),
+                if let Some(table) = table {
+                    let by_value = table.by_value;
+                    planner.source(Source::Table(table), args, by_value, true);
                 }
             }
             if !asked.is_empty() {
@@ -253,21 +250,21 @@ impl Planner<'_, '_> {
         }
     }
 
-    /// The table that a literal means, if it is there.
+    /// The table that a literal means. It need not be there: a plan outlives the state that it
+    /// was made for.
     fn table(&self, literal: usize) -> Option<TableUse> {
         let Literal::Table { policy, key, args, .. } = &self.body.program.body[literal] else {
             return None;
         };
-        let owner = policy.as_ref().unwrap_or(self.body.policy);
-        let owner = self.body.state.policies.get(owner)?;
-        owner.tables.get(key)?;
+        let name = policy.as_ref().unwrap_or(self.body.policy);
+        let owner = self.body.state.policies.get(name);
         let recursion = self.body.recursion.as_ref();
         let settled = recursion.and_then(|recursion| recursion.asked.get(literal)?.clone());
         Some(TableUse {
-            policy: owner.info.name.clone(),
+            policy: name.clone(),
             key: key.clone(),
             width: args.len(),
-            by_value: owner.matches_by_value(),
+            by_value: owner.is_some_and(|owner| owner.matches_by_value()),
             asked: settled.unwrap_or_default(),
             range: Range::All,
         })
@@ -354,11 +351,6 @@ impl Planner<'_, '_> {
             }
             Literal::Table { args, negated, .. } => {
                 let Some(mut table) = self.table(number) else {
-                    // No such policy or table: no rows.
-                    self.bind(args);
-                    if !*negated {
-                        self.steps.push(Step::Never);
-                    }
                     return;
                 };
                 let by_value = table.by_value;

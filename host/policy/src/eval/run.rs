@@ -79,10 +79,8 @@ pub(super) enum Target {
 
 /// A plan, with what its steps read.
 pub(crate) struct Ready<'s> {
-    pub(super) plan: Plan,
+    pub(super) plan: Arc<Plan>,
     pub(super) reads: Box<[Reads<'s>]>,
-    /// The memo that it fills.
-    pub(super) own: Option<usize>,
     /// The recursion that it is part of.
     pub(super) component: Option<u32>,
 }
@@ -136,9 +134,14 @@ pub(super) struct Level {
 impl<'s> Evaluation<'s> {
     /// Over a state.
     pub(crate) fn new(state: &'s State, limits: Limits<'s>) -> Self {
+        Self::at(state, limits, state.context())
+    }
+
+    /// Over a state, at a given time.
+    pub(crate) fn at(state: &'s State, limits: Limits<'s>, context: Context) -> Self {
         Self {
             state,
-            context: state.context(),
+            context,
             values: Scratch::new(&state.dictionary),
             memos: Vec::new(),
             memo_numbers: HashMap::new(),
@@ -172,7 +175,7 @@ impl<'s> Evaluation<'s> {
             prune: true,
         };
         let (plan, _) = plan(&body);
-        self.rows_of(plan, Given::default())
+        self.rows_of(Arc::new(plan), Given::default())
     }
 
     /// The first rows of [`Evaluation::query`], about as many as wanted. What need not be known for
@@ -221,7 +224,7 @@ impl<'s> Evaluation<'s> {
     /// # Errors
     ///
     /// A limit is reached.
-    pub(crate) fn rows_of(&mut self, plan: Plan, given: Given<'s>) -> Result<RowSet, Error> {
+    pub(crate) fn rows_of(&mut self, plan: Arc<Plan>, given: Given<'s>) -> Result<RowSet, Error> {
         self.answers = RowSet::new(plan.output.len(), false, self.state.dictionary.mixer());
         let ready = Arc::new(self.ready(plan, None, None));
         let distinct = ready.is_distinct();
@@ -451,7 +454,7 @@ impl<'s> Evaluation<'s> {
     /// Looks up what the steps of a plan read.
     pub(super) fn ready(
         &mut self,
-        plan: Plan,
+        plan: Arc<Plan>,
         own: Option<usize>,
         component: Option<u32>,
     ) -> Ready<'s> {
@@ -468,7 +471,7 @@ impl<'s> Evaluation<'s> {
             Step::Compute { .. } | Step::Never => Reads::Nothing,
         });
         let reads = reads.collect();
-        Ready { plan, reads, own, component }
+        Ready { plan, reads, component }
     }
 
     /// `columns` are those by which the rows are looked up; none: all.
@@ -515,7 +518,7 @@ impl<'s> Evaluation<'s> {
                     recursion: None,
                     prune: true,
                 });
-                Arc::new(self.ready(plan, Some(memo), None))
+                Arc::new(self.ready(Arc::new(plan), Some(memo), None))
             })
             .collect();
         self.memos[memo].plans = Some(plans.clone());

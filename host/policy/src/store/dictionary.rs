@@ -79,7 +79,8 @@ impl Dictionary {
     #[inline]
     pub(crate) fn canonical(&self, word: Word) -> Word {
         match word.kind() {
-            Kind::Number(id) => match self.number(id) {
+            // A word of a later version may be asked about, and is its own.
+            Kind::Number(id) if (id as usize) < self.numbers.len() => match self.number(id) {
                 Number::Float(_, canonical) => *canonical,
                 _ => word,
             },
@@ -197,9 +198,17 @@ pub(crate) struct Counts {
     free_texts: Vec<u32>,
     numbers: Vec<u32>,
     free_numbers: Vec<u32>,
+    /// Uses that have ended, if they are to be counted out later.
+    deferred: Option<Vec<Word>>,
 }
 
 impl Counts {
+    /// From now on entries stay, and their numbers mean what they mean, until
+    /// [`Interner::release_deferred`].
+    pub(crate) fn defer(&mut self) {
+        self.deferred.get_or_insert_default();
+    }
+
     /// For adding entries to a copy of a dictionary whose counts somebody else keeps. They come
     /// after all others and stay as long as the copy does.
     pub(crate) fn none() -> Self {
@@ -310,9 +319,20 @@ impl Interner<'_> {
         *count = count.saturating_add(1);
     }
 
+    /// Counts out the uses that have ended since [`Counts::defer`].
+    pub(crate) fn release_deferred(&mut self) {
+        for word in self.counts.deferred.take().unwrap_or_default() {
+            self.release(word);
+        }
+    }
+
     /// Counts one use less; the last one takes the entry out.
     pub(crate) fn release(&mut self, word: Word) {
         if self.counts.uncounted {
+            return;
+        }
+        if let Some(deferred) = &mut self.counts.deferred {
+            deferred.push(word);
             return;
         }
         let (count, free) = match word.kind() {
