@@ -67,22 +67,112 @@ impl<'s> Search<'s> {
         policy: &Arc<str>,
     ) -> Result<Option<Derivation>, Error> {
         let program = self.compile(atom);
-        let rows = self.evaluation.first(policy, &program, 1)?;
-        let Some(literal) = program.body.first().filter(|_| rows.len() > 0) else {
+        let Some(literal) = program.body.first() else {
             return Ok(None);
         };
-        let found = rows.row(0);
-        let word = |arg: &Arg| match arg {
-            Arg::Constant(word) => Some(*word),
-            Arg::Variable(variable) => {
-                found.get(*variable as usize).copied().filter(|word| *word != Word::UNBOUND)
-            }
+        let Some(words) = self.first_row(literal, policy, &program)? else {
+            return Ok(None);
+        };
+        let place = |arg: &Arg| args(literal).iter().position(|other| other == arg);
+        let word = |arg: &Arg| {
+            place(arg).and_then(|at| words.get(at).copied()).filter(|word| *word != Word::UNBOUND)
         };
         self.add(atom, literal, policy, word, 0);
         while let Some((step, row, depth)) = self.todo.pop_front() {
             self.explain(step, row, depth)?;
         }
         Ok(Some(Derivation { steps: std::mem::take(&mut self.steps) }))
+    }
+
+    /// What the arguments of a literal are in the first row that fits.
+    fn first_row(
+        &mut self,
+        literal: &Literal,
+        policy: &Arc<str>,
+        program: &Program,
+    ) -> Result<Option<Vec<Word>>, Error> {
+        let state: &'s State = self.state;
+        let args = args(literal);
+        let (owner, key) = match literal {
+            Literal::Table { policy: owner, key, negated: false, .. } => {
+                (owner.as_ref().unwrap_or(policy), key)
+            }
+            _ => return self.first_answer(args, policy, program),
+        };
+        if state.component(owner, key).is_some() {
+            return self.first_answer(args, policy, program);
+        }
+        let Some(owner) = state.policies.get(owner) else {
+            return Ok(None);
+        };
+        let Some(table) = owner.tables.get(key) else {
+            return Ok(None);
+        };
+        if let Some(row) = self.first_fact(owner, table, args) {
+            return Ok(Some(row));
+        }
+        // Rule by rule: to ask the table itself would give all its rows that fit.
+        for stored in table.rules.iter().filter(|rule| rule.program.head.len() == args.len()) {
+            let values = &self.evaluation.values;
+            let Ok(matched) = Matched::new(stored, args, values, owner.matches_by_value()) else {
+                continue;
+            };
+            let program = matched.program(stored.program.body.len());
+            let rows = self.evaluation.first(&owner.info.name, &program, 1)?;
+            if rows.len() > 0 {
+                let solution = matched.solution(&program, rows.row(0));
+                let head = stored.program.head.iter();
+                let row = head.map(|arg| solution.word(*arg).unwrap_or(Word::UNBOUND));
+                return Ok(Some(row.collect()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The same, from the query's own answers.
+    fn first_answer(
+        &mut self,
+        args: &[Arg],
+        policy: &Arc<str>,
+        program: &Program,
+    ) -> Result<Option<Vec<Word>>, Error> {
+        let rows = self.evaluation.first(policy, program, 1)?;
+        if rows.len() == 0 {
+            return Ok(None);
+        }
+        let word = |arg: &Arg| match arg {
+            Arg::Constant(word) => *word,
+            Arg::Variable(variable) => {
+                rows.row(0).get(*variable as usize).copied().unwrap_or(Word::UNBOUND)
+            }
+        };
+        Ok(Some(args.iter().map(word).collect()))
+    }
+
+    fn first_fact(&self, owner: &Policy, table: &Table, args: &[Arg]) -> Option<Vec<Word>> {
+        let constants = args.iter().map(|arg| match arg {
+            Arg::Constant(word) => Some(*word),
+            Arg::Variable(_) => None,
+        });
+        if let Some(row) = constants.collect::<Option<Vec<Word>>>() {
+            return self.is_fact(owner, table, &row).then_some(row);
+        }
+        let equal = |a: Word, b: Word| match owner.matches_by_value() {
+            true => self.evaluation.values.canonical(a).joins(self.evaluation.values.canonical(b)),
+            false => a.joins(b),
+        };
+        let fits = |row: &&[Word]| {
+            args.iter().zip(*row).all(|(arg, word)| match arg {
+                Arg::Constant(constant) => equal(*constant, *word),
+                Arg::Variable(_) => {
+                    let first = args.iter().position(|other| other == arg);
+                    let first = first.and_then(|at| row.get(at));
+                    // A variable that stands once takes any value, NaN included.
+                    first.is_some_and(|first| std::ptr::eq(first, word) || equal(*first, *word))
+                }
+            })
+        };
+        table.relation(args.len())?.iter().find(fits).map(<[Word]>::to_vec)
     }
 
     /// The step of a literal that holds, with the values that its arguments have.
