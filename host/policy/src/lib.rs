@@ -105,11 +105,12 @@ mod store;
 mod subpolicy;
 mod syntax_error;
 mod topdown;
+pub mod warnings;
 
 pub use engine::{
     Applied, Engine, Event, Execution, Fired, Options, Outcome, References, Subscription, Waiting,
 };
-pub use error::{Error, ErrorKind, Errors};
+pub use error::{Error, ErrorKind, Errors, Place};
 pub use explain::{
     Absence, Attempt, Derivation, Detail, Explanation, Failure, NearMiss, Obstacle, Reason, Step,
 };
