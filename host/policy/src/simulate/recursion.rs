@@ -6,8 +6,8 @@ use std::sync::Arc;
 use hashbrown::HashSet;
 
 use crate::ast::Rule;
-use crate::depgraph::{DependencyGraph, Node, is_computed};
 use crate::check::recursion;
+use crate::depgraph::{DependencyGraph, Node, is_computed};
 use crate::engine::batch::refused_recursion;
 use crate::error::Error;
 use crate::program::TableKey;

@@ -264,7 +264,12 @@ fn within(stored: &Arc<StoredRule>, own: &Arc<str>) -> Arc<StoredRule> {
             policy.take_if(|policy| policy == own);
         }
     }
-    Arc::new(StoredRule { number: stored.number, rule: stored.rule.clone(), program, plans: Default::default() })
+    Arc::new(StoredRule {
+        number: stored.number,
+        rule: stored.rule.clone(),
+        program,
+        plans: Default::default(),
+    })
 }
 
 /// The table of a rule whose head names a policy.

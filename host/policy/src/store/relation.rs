@@ -105,7 +105,7 @@ impl Relation {
             width: original.width,
             exact: original.exact,
             rows: original.rows.clone(),
-            unique: original.unique.clone(),
+            unique: original.unique.crowded(),
             vacant: original.vacant,
             indexes: RwLock::default(),
             wanted: original.wanted.clone(),
@@ -272,7 +272,7 @@ impl Relation {
         let mut touched = base.touched.clone();
         touched.sort_unstable();
         touched.dedup();
-        let mut index = index.clone();
+        let mut index = index.crowded();
         let original = &*base.relation;
         for &id in touched.iter().filter(|&&id| id < original.end()) {
             if original.row(id).is_some() {
