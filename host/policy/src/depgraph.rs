@@ -3,6 +3,8 @@
 //! Edges go from a rule's heads to the tables of its body and are counted, so that taking out one
 //! of two rules with the same edge keeps it. All walks use a list of their own, never the stack.
 
+use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Arc;
 
 use hashbrown::{Equivalent, HashMap, HashSet};
@@ -48,6 +50,15 @@ impl Node {
     }
 }
 
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.modal {
+            Some(modal) => write!(f, "{}[{}]", modal.as_str(), self.table),
+            None => write!(f, "{}:{}", self.policy, self.table),
+        }
+    }
+}
+
 /// The name of a table under a modal: its service is part of it.
 pub(crate) fn modal_table(atom: &Atom) -> Arc<str> {
     match &atom.policy {
@@ -63,11 +74,14 @@ pub(crate) fn is_computed(atom: &Atom) -> bool {
 
 /// The builtin that a body literal means.
 pub(crate) fn builtin(atom: &Atom) -> Option<&'static builtins::Builtin> {
-    let here = atom.policy.as_deref().is_none_or(|policy| policy == "builtin");
-    if !here || atom.modal.is_some() || !atom.named.is_empty() {
+    if atom.modal.is_some() || !atom.named.is_empty() {
         return None;
     }
-    builtins::lookup(&atom.table, atom.args.len())
+    match atom.policy.as_deref() {
+        None => builtins::lookup(&atom.table, atom.args.len()),
+        Some(builtins::PREFIX) => builtins::lookup_prefixed(&atom.table, atom.args.len()),
+        Some(_) => None,
+    }
 }
 
 /// How often a head depends on a table.
@@ -176,6 +190,50 @@ impl DependencyGraph {
             }
         });
         found
+    }
+
+    /// A cycle among the tables of a recursion: tables each of which reads the next one, and the
+    /// last one the first. If there is a negation, the first one negates the second.
+    pub(crate) fn cycle(&self, recursion: &Recursion) -> Vec<Node> {
+        let members: HashSet<&Node> = recursion.nodes.iter().collect();
+        // In order, so that the same rules are always refused in the same words.
+        let read = |node: &Node, negated: bool| {
+            let bodies = self.edges.get(node).into_iter().flatten();
+            let bodies = bodies.filter(|(_, edge)| edge.negated > 0 || !negated);
+            let mut bodies: Vec<&Node> =
+                bodies.map(|(body, _)| body).filter(|body| members.contains(body)).collect();
+            bodies.sort_unstable();
+            bodies
+        };
+        let mut heads: Vec<&Node> = recursion.nodes.iter().collect();
+        heads.sort_unstable();
+        let mut edges = heads.into_iter().flat_map(|head| {
+            read(head, recursion.negated).into_iter().map(move |body| (head, body))
+        });
+        let Some((head, body)) = edges.next() else {
+            return Vec::new();
+        };
+        // The shortest way back; `from` says where each table was reached from.
+        let mut from: HashMap<&Node, &Node> = HashMap::from([(body, head)]);
+        let mut todo = VecDeque::from([body]);
+        while let Some(node) = todo.pop_front().filter(|node| *node != head) {
+            for next in read(node, false) {
+                from.entry(next).or_insert_with(|| {
+                    todo.push_back(next);
+                    node
+                });
+            }
+        }
+        let mut cycle = vec![head.clone()];
+        let mut node = head;
+        while let Some(earlier) = from.get(node).copied().filter(|earlier| *earlier != head) {
+            cycle.push(earlier.clone());
+            node = earlier;
+        }
+        if let Some(rest) = cycle.get_mut(1..) {
+            rest.reverse();
+        }
+        cycle
     }
 
     /// Everything that the tables depend on, themselves included, in an order in which each comes

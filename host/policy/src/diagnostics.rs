@@ -4,10 +4,14 @@
 
 use std::fmt::{self, Write as _};
 
+use unicode_width::UnicodeWidthChar;
+
 use crate::ast::Span;
 
-/// The longest source line that [`render`] shows whole; of a longer one it shows a window.
+/// How much of a source line [`render`] shows at most, in cells of a terminal.
 const MAX_SHOWN: usize = 100;
+/// How much of that stands before the place.
+const MAX_BEFORE: usize = 60;
 
 /// A place in a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,38 +54,89 @@ impl fmt::Display for Position {
 /// within `source` is marked as near to its end as can be, so that a caller that pairs an error
 /// with the wrong text gets an odd picture and no panic. Columns count from 0 here too.
 pub fn render(source: &str, span: Span, message: &str) -> String {
+    format!("{message}\n{}", picture(source, span, ""))
+}
+
+/// The source line with carets under `span`, and a note behind them: [`render`], without its
+/// message.
+pub(crate) fn picture(source: &str, span: Span, note: &str) -> String {
     let position = Position::of(source, span.start);
     let start = floor_boundary(source, span.start);
     let end = floor_boundary(source, span.end).max(start);
     let line_start = source[..start].rfind('\n').map_or(0, |newline| newline + 1);
     let line_end = source[start..].find('\n').map_or(source.len(), |newline| start + newline);
 
-    let line: Vec<char> = source[line_start..line_end].trim_end_matches('\r').chars().collect();
-    let marked = source[start..end.min(line_end)].chars().count().max(1);
+    let (before, from_start) = (&source[line_start..start], &source[start..line_end]);
+    let from_start = from_start.trim_end_matches('\r');
     // A window of a long line, so that one huge statement does not flood the message.
-    let first = if line.len() <= MAX_SHOWN {
-        0
-    } else {
-        position.column.saturating_sub(MAX_SHOWN / 2).min(line.len() - MAX_SHOWN)
-    };
-    let before = if first > 0 { "…" } else { "" };
-    let after = if first + MAX_SHOWN < line.len() { "…" } else { "" };
+    let is_long = beginning(&source[line_start..line_end], MAX_SHOWN).1;
+    let (before, cut_before) = ending(before, if is_long { MAX_BEFORE } else { MAX_SHOWN });
+    let (shown, cut_after) = beginning(from_start, MAX_SHOWN - width(before));
+    let marked = width(&shown[..shown.len().min(end - start)]).max(1);
 
     let number = position.line.to_string();
     let gutter = " ".repeat(number.len());
+    let (left, right) = (if cut_before { "…" } else { "" }, if cut_after { "…" } else { "" });
     let mut text = String::new();
-    let _ = writeln!(text, "{message}");
     let _ = writeln!(text, "{gutter}--> line {}, column {}", position.line, position.column);
     let _ = writeln!(text, "{gutter} |");
-    let _ = write!(text, "{number} | {before}");
-    // Tabs and other controls would shift the carets.
-    let shown = line.iter().skip(first).take(MAX_SHOWN);
-    text.extend(shown.map(|&c| if c.is_control() { ' ' } else { c }));
-    let _ = writeln!(text, "{after}");
-    let indent = position.column.saturating_sub(first) + before.chars().count();
-    let marked = marked.min(MAX_SHOWN.saturating_sub(position.column.saturating_sub(first)).max(1));
-    let _ = write!(text, "{gutter} | {}{}", " ".repeat(indent), "^".repeat(marked));
+    let _ = write!(text, "{number} | {left}");
+    text.extend(before.chars().chain(shown.chars()).map(printable));
+    let _ = writeln!(text, "{right}");
+    let indent = " ".repeat(left.chars().count() + width(before));
+    let _ = write!(text, "{gutter} | {indent}{}", "^".repeat(marked));
+    if !note.is_empty() {
+        let _ = write!(text, " {note}");
+    }
     text
+}
+
+/// A character as it is shown. Tabs and other controls would shift the carets, and those that turn
+/// the direction of writing would make the line read as another one.
+fn printable(c: char) -> char {
+    match c {
+        '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' => '\u{FFFD}',
+        c if c.is_control() => ' ',
+        c => c,
+    }
+}
+
+/// The cells that a text takes on a terminal, its characters shown as [`printable`].
+fn width(text: &str) -> usize {
+    text.chars().map(char_width).sum()
+}
+
+fn char_width(c: char) -> usize {
+    printable(c).width().unwrap_or(1)
+}
+
+/// As much of the end of a text as is not wider than `limit`, and whether something is cut.
+fn ending(text: &str, limit: usize) -> (&str, bool) {
+    let cut = beyond(text.char_indices().rev(), limit);
+    cut.map_or((text, false), |(at, c)| (&text[at + c.len_utf8()..], true))
+}
+
+/// As much of the beginning of a text as is not wider than `limit`, and whether something is cut.
+fn beginning(text: &str, limit: usize) -> (&str, bool) {
+    let cut = beyond(text.char_indices(), limit);
+    cut.map_or((text, false), |(at, _)| (&text[..at], true))
+}
+
+/// The first character for which a width has no room.
+fn beyond(chars: impl Iterator<Item = (usize, char)>, limit: usize) -> Option<(usize, char)> {
+    // Some characters have no width: without a limit of their own any number of them would fit.
+    const CHARS_PER_CELL: usize = 4;
+    let mut room = limit;
+    chars.enumerate().find_map(|(count, (at, c))| {
+        let left = room.checked_sub(char_width(c)).filter(|_| count < limit * CHARS_PER_CELL);
+        match left {
+            Some(left) => {
+                room = left;
+                None
+            }
+            None => Some((at, c)),
+        }
+    })
 }
 
 /// The candidate that is so close to `name` that it is probably what was meant, if there is one.
@@ -115,6 +170,30 @@ pub fn did_you_mean<'a>(
         })
         .min()
         .map(|(_, candidate)| candidate)
+}
+
+/// What was perhaps meant by `name`: the candidate that is close, in the words of `near`, or else
+/// all that there are, behind the words `all`. Nothing if there are none.
+pub(crate) fn suggest<'a>(
+    name: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+    near: impl Fn(&str) -> String,
+    all: &str,
+) -> Option<String> {
+    let candidates: Vec<&str> = candidates.into_iter().collect();
+    if let Some(candidate) = did_you_mean(name, candidates.iter().copied()) {
+        return Some(near(candidate));
+    }
+    (!candidates.is_empty()).then(|| format!("{all} {}", listed(&candidates)))
+}
+
+/// Names with commas between them, the first ones if there are many.
+pub(crate) fn listed<T: fmt::Display>(names: &[T]) -> String {
+    const MOST: usize = 12;
+    let shown: Vec<String> = names.iter().take(MOST).map(ToString::to_string).collect();
+    let more = names.len().saturating_sub(MOST);
+    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{rest}", shown.join(", "))
 }
 
 /// Edits between two words, a swap of neighbours counting as one.
@@ -178,8 +257,20 @@ mod tests {
         let shown = render(&text, span(500, 501), "m");
         let lines: Vec<&str> = shown.lines().collect();
         assert_eq!(lines[3].chars().count(), 4 + MAX_SHOWN + 2);
+        assert!(lines[3].starts_with("1 | …a") && lines[3].ends_with("b…"));
         let caret = lines[4].chars().position(|c| c == '^');
         assert_eq!(caret, lines[3].chars().position(|c| c == 'Y'));
+    }
+
+    #[test]
+    fn carets_count_cells_and_not_characters() {
+        let text = "p(\"日本\",\te\u{301}, y)";
+        let shown = render(text, span(text.len() as u32 - 2, text.len() as u32 - 1), "m");
+        let lines: Vec<&str> = shown.lines().collect();
+        assert_eq!(lines[3], "1 | p(\"日本\", e\u{301}, y)");
+        assert_eq!(lines[4], "  |              ^");
+        // A direction that is turned within a line could make it read as another one.
+        assert!(render("p(\"\u{202E}\", y)", span(0, 1), "m").contains("p(\"\u{FFFD}\", y)"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What can go wrong, in the words of the language's error catalogue.
 //!
 //! The message of an [`Error`] is the catalogue's text and nothing else, because clients compare
-//! it; the place in the source and the suggestion are kept beside it and joined by
+//! it; the places in the source and the suggestion are kept beside it and joined by
 //! [`Error::render`].
 
 use std::fmt;
@@ -30,7 +30,7 @@ pub enum ErrorKind {
     Head,
     /// A modal other than `execute` in a head, or any in a body.
     Modal,
-    /// A head named like a builtin.
+    /// A head named like a builtin, or a builtin with a wrong number of arguments.
     Builtin,
     /// A head variable that the body lacks, or a body that has no safe order.
     Safety,
@@ -62,14 +62,26 @@ pub struct Error {
     kind: ErrorKind,
     message: String,
     source: Option<Arc<str>>,
-    spans: Vec<Span>,
+    places: Vec<Place>,
     suggestion: Option<String>,
 }
+
+/// A place that a refusal is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Where, in bytes of [`Error::source_text`].
+    pub span: Span,
+    /// What is wrong just there; empty if the message says it all.
+    pub note: String,
+}
+
+/// The most places that [`Error::render`] shows.
+const MAX_PLACES: usize = 10;
 
 impl Error {
     /// A refusal with a text of the catalogue.
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), source: None, spans: Vec::new(), suggestion: None }
+        Self { kind, message: message.into(), source: None, places: Vec::new(), suggestion: None }
     }
 
     /// Something that does not exist.
@@ -83,20 +95,24 @@ impl Error {
             Stage::Lex | Stage::Parse => ErrorKind::Syntax,
             Stage::Compile => ErrorKind::NamedArguments,
         };
-        Self {
-            spans: error.problems.iter().map(|problem| problem.span).collect(),
-            ..Self::new(kind, error.to_string())
-        }
-        .in_source(source)
+        let places = error.problems.iter();
+        let places =
+            places.map(|problem| Place { span: problem.span, note: problem.message.clone() });
+        Self { places: places.collect(), ..Self::new(kind, error.to_string()) }.in_source(source)
     }
 
     /// Adds a place in the source.
-    pub(crate) fn at(mut self, span: Span) -> Self {
-        self.spans.push(span);
+    pub(crate) fn at(self, span: Span) -> Self {
+        self.noted(span, String::new())
+    }
+
+    /// Adds a place in the source, with what is wrong there.
+    pub(crate) fn noted(mut self, span: Span, note: impl Into<String>) -> Self {
+        self.places.push(Place { span, note: note.into() });
         self
     }
 
-    /// Adds the text that the spans index, unless one is there already.
+    /// Adds the text that the places index, unless one is there already.
     pub(crate) fn in_source(mut self, source: &Arc<str>) -> Self {
         self.source.get_or_insert_with(|| source.clone());
         self
@@ -118,9 +134,9 @@ impl Error {
         &self.message
     }
 
-    /// The places that the refusal is about, in bytes of [`Error::source_text`].
-    pub fn spans(&self) -> &[Span] {
-        &self.spans
+    /// The places that the refusal is about, the most telling one first.
+    pub fn places(&self) -> &[Place] {
+        &self.places
     }
 
     /// The text that the refused statement came from, where it came from text.
@@ -133,12 +149,25 @@ impl Error {
         self.suggestion.as_deref()
     }
 
-    /// The message, the source line with carets under the place, and the suggestion.
+    /// All of it for people: the message, for each place the source line with carets under it, and
+    /// the suggestion.
     pub fn render(&self) -> String {
-        let mut text = match (&self.source, self.spans.first()) {
-            (Some(source), Some(span)) => diagnostics::render(source, *span, &self.message),
+        let mut text = match self.kind {
+            // The lines that follow the first one are in the notes of the places.
+            ErrorKind::Syntax if self.source.is_some() => {
+                self.message.lines().next().unwrap_or_default().to_owned()
+            }
+            ErrorKind::NamedArguments if self.source.is_some() => {
+                "Compiler found errors:".to_owned()
+            }
             _ => self.message.clone(),
         };
+        if let Some(source) = &self.source {
+            for place in self.places.iter().take(MAX_PLACES) {
+                text.push('\n');
+                text.push_str(&diagnostics::picture(source, place.span, &place.note));
+            }
+        }
         if let Some(suggestion) = &self.suggestion {
             text.push('\n');
             text.push_str(suggestion);

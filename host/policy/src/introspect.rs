@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::ast::{Atom, Constant, Modal, Statement, Term};
-use crate::diagnostics::did_you_mean;
+use crate::diagnostics::suggest;
 use crate::error::Error;
 use crate::policy::PolicyInfo;
 use crate::policy::PolicyKind;
@@ -107,9 +107,10 @@ impl Snapshot {
         let all = TableFilter::default();
         let known = self.tablenames(Some(policy), all).unwrap_or_default();
         if !known.iter().any(|name| name == table) {
-            let near = did_you_mean(table, known.iter().map(String::as_str));
+            let known = known.iter().map(String::as_str);
+            let near = |near: &str| format!("did you mean '{near}'?");
             return Err(Error::not_found(format!("table '{table}' doesn't exist"))
-                .suggest(near.map(|near| format!("did you mean '{near}'?"))));
+                .suggest(suggest(table, known, near, "the tables are")));
         }
         self.arity(policy, table, None).ok_or_else(|| {
             Error::not_found(format!(

@@ -281,11 +281,7 @@ impl<'a> Lexer<'a> {
                 Some(TokenKind::Float)
             }
             _ if leading_zero => {
-                let message = format!(
-                    "a number does not begin with 0; write {}",
-                    integer.trim_start_matches('0')
-                );
-                self.problem(self.at, self.at, message);
+                self.problem(self.at, self.at, "a number does not begin with 0");
                 None
             }
             _ => Some(TokenKind::Integer),

@@ -102,11 +102,12 @@ mod store;
 mod subpolicy;
 mod syntax_error;
 mod topdown;
+pub mod warnings;
 
 pub use engine::{
     Applied, Engine, Event, Execution, Fired, Options, Outcome, References, Subscription, Waiting,
 };
-pub use error::{Error, ErrorKind, Errors};
+pub use error::{Error, ErrorKind, Errors, Place};
 pub use introspect::TableFilter;
 pub use policy::{NewPolicy, PolicyInfo, PolicyKind};
 pub use simulate::{MAX_SEQUENCE, Simulation, SimulationAnswers, SimulationResult};

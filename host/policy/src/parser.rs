@@ -17,6 +17,8 @@ use crate::lexer::{Token, TokenKind, text_value, tokenize};
 use crate::print::Argument;
 pub use crate::syntax_error::{Problem, Stage, SyntaxError};
 
+/// The most statements that a text may have.
+pub const MAX_STATEMENTS: usize = 500_000;
 /// The most arguments that an atom may have.
 pub const MAX_ARGUMENTS: usize = 1000;
 /// The most literals that a head or a body may have.
@@ -64,6 +66,9 @@ pub fn parse_with(source: &str, options: Options) -> Result<Vec<Statement>, Synt
         Parser { source, tokens: &tokens, at: 0, options, names: HashSet::new(), problems: vec![] };
     let mut statements = Vec::new();
     while parser.peek() != TokenKind::End {
+        if statements.len() == MAX_STATEMENTS {
+            return Err(parser.error(format!("more than {MAX_STATEMENTS} statements")));
+        }
         statements.push(parser.statement()?);
     }
     if parser.problems.is_empty() {
@@ -221,6 +226,9 @@ impl<'a> Parser<'a> {
 
     /// `ID { ":" ID } [ "+" | "-" ]`
     fn relation(&mut self) -> Result<(Option<Arc<str>>, Arc<str>), SyntaxError> {
+        if self.peek() != TokenKind::Identifier {
+            return Err(self.unexpected(&format!("a table{}", self.advice_on_tables())));
+        }
         let first = self.expect(TokenKind::Identifier, "a table")?;
         let mut parts = vec![self.text(first)];
         while self.peek() == TokenKind::Colon {
@@ -247,6 +255,21 @@ impl<'a> Parser<'a> {
             _ => self.name(&(table.join(":") + sign)),
         };
         Ok((policy.map(|policy| self.name(policy)), table))
+    }
+
+    /// What was perhaps meant by what stands in a table's place.
+    fn advice_on_tables(&self) -> &'static str {
+        let before = self.at.checked_sub(1).and_then(|at| self.tokens.get(at));
+        match self.peek() {
+            TokenKind::Equal => "; equality is written builtin:equal(x, y)",
+            TokenKind::Colon => "; a rule is written head :- body",
+            TokenKind::LeftParen if before.is_some_and(|token| token.kind == TokenKind::Not) => {
+                "; a negation is written not p(x)"
+            }
+            TokenKind::Integer | TokenKind::Float => "; names begin with a letter or _",
+            TokenKind::Not | TokenKind::Modal(_) => "; this is a keyword",
+            _ => "",
+        }
     }
 
     /// `parameter { "," parameter } ")"`

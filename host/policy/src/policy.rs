@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use crate::diagnostics;
 use crate::error::{Error, ErrorKind};
 
 /// What a policy may hold and how it is evaluated.
@@ -49,21 +50,18 @@ impl FromStr for PolicyKind {
 
     /// Case does not matter. Fails with `Unknown kind of policy: <kind>`.
     fn from_str(name: &str) -> Result<Self, Error> {
-        [
+        let kinds = [
             Self::Nonrecursive,
             Self::Action,
-            Self::Datasource,
             Self::Database,
             Self::Materialized,
+            Self::Datasource,
             Self::Z3,
-        ]
-        .into_iter()
-        .find(|kind| kind.as_str().eq_ignore_ascii_case(name))
-        .ok_or_else(|| {
-            Error::new(ErrorKind::Policy, format!("Unknown kind of policy: {name}")).suggest(Some(
-                "the kinds are nonrecursive, action, database, materialized, datasource and z3"
-                    .to_owned(),
-            ))
+        ];
+        kinds.into_iter().find(|kind| kind.as_str().eq_ignore_ascii_case(name)).ok_or_else(|| {
+            let near = |near: &str| format!("did you mean '{near}'?");
+            Error::new(ErrorKind::Policy, format!("Unknown kind of policy: {name}"))
+                .suggest(diagnostics::suggest(name, kinds.map(Self::as_str), near, "the kinds are"))
         })
     }
 }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
+use crate::diagnostics;
+
 /// The widths of one policy's tables.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Schema {
@@ -59,6 +61,14 @@ impl Schema {
     /// The tables with a width.
     pub(crate) fn tables(&self) -> impl Iterator<Item = &str> {
         self.tables.keys().map(|table| &**table)
+    }
+
+    /// Which table was perhaps meant by one that is not there, of those of `policy`.
+    pub(crate) fn suggest_table(&self, table: &str, policy: &str) -> Option<String> {
+        let mut tables: Vec<&str> = self.tables().collect();
+        tables.sort_unstable();
+        let near = |near: &str| format!("did you mean '{policy}:{near}'?");
+        diagnostics::suggest(table, tables, near, &format!("the tables of '{policy}' are"))
     }
 
     /// Counts one literal in; the first one fixes the width.

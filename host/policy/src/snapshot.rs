@@ -8,8 +8,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use hashbrown::HashSet;
 
 use crate::ast::{Atom, Constant, Rule, Statement, Term};
-use crate::check::{columns, safety};
-use crate::error::{Error, ErrorKind, Errors};
+use crate::check::{columns, safety, shape};
+use crate::error::{Error, Errors};
 use crate::eval::Evaluation;
 use crate::parser;
 use crate::program::{Arg, Compiler, Literal, Program, TableKey};
@@ -214,7 +214,7 @@ impl Snapshot {
     ///
     /// # Errors
     ///
-    /// As for `select`; and [`ErrorKind::Limit`] if the query was stopped or grew too large.
+    /// As for `select`; and [`ErrorKind::Limit`](crate::ErrorKind::Limit) if the query was stopped or grew too large.
     pub fn select_within(
         &self,
         query: &str,
@@ -230,14 +230,10 @@ impl Snapshot {
         let source: Arc<str> = query.into();
         let statements = parser::parse(query).map_err(|error| Error::syntax(&error, &source))?;
         let policy = self.state.target(policy)?.clone();
-        let refused = |text| Err(Error::new(ErrorKind::Query, text).in_source(&source));
         let [statement] = &statements[..] else {
-            let list: Vec<String> = statements.iter().map(|s| format!("'{s}'")).collect();
-            return refused(format!("Queries can have only 1 statement: [{}]", list.join(", ")));
+            return Err(shape::several_queries(&statements).in_source(&source));
         };
-        if let Statement::Event(_) = statement {
-            return refused(format!("Query must be an atom or a rule: {statement}"));
-        }
+        shape::query(statement).map_err(|error| error.in_source(&source))?;
         let mut query = Query { statement: statement.clone(), policy, answerable: true };
         safety::in_order(query.body()).map_err(|error| error.in_source(&source))?;
         let heads = match &query.statement {

@@ -11,7 +11,7 @@ use hashbrown::HashMap;
 use crate::ast::{Atom, Rule, Statement, Term};
 use crate::builtins::Context;
 use crate::depgraph::Node;
-use crate::diagnostics::did_you_mean;
+use crate::diagnostics::{listed, suggest};
 use crate::error::{Error, ErrorKind};
 use crate::eval::PlanCache;
 use crate::policy::{PolicyInfo, PolicyKind};
@@ -87,20 +87,36 @@ impl State {
         let error = |text: String| Error::new(ErrorKind::Target, text);
         match name {
             Some(name) => self.policies.get(name).ok_or_else(|| {
-                error(format!("Unknown policy {name}")).suggest(
-                    did_you_mean(name, self.policies.keys().map(|name| &**name))
-                        .map(|near| format!("did you mean '{near}'?")),
-                )
+                error(format!("Unknown policy {name}")).suggest(self.suggest_policy(name))
             }),
             None => {
                 let mut policies = self.policies.values();
                 match (policies.next(), policies.next()) {
                     (Some(policy), None) => Ok(policy),
                     (None, _) => Err(error("No policies exist.".to_owned())),
-                    _ => Err(error("Must choose a policy to operate on".to_owned())),
+                    _ => {
+                        let names: Vec<_> = self.policies.keys().collect();
+                        let suggestion = format!("the policies are {}", listed(&names));
+                        Err(error("Must choose a policy to operate on".to_owned())
+                            .suggest(Some(suggestion)))
+                    }
                 }
             }
         }
+    }
+
+    /// Which policy was perhaps meant by a name that none has.
+    pub(crate) fn suggest_policy(&self, name: &str) -> Option<String> {
+        let names = self.policies.keys().map(|name| &**name);
+        suggest(name, names, |near| format!("did you mean '{near}'?"), "the policies are")
+    }
+
+    /// As [`State::suggest_policy`], of those whose tables have named columns.
+    pub(crate) fn suggest_datasource(&self, name: &str) -> Option<String> {
+        let datasources =
+            self.policies.values().filter(|policy| policy.info.kind == PolicyKind::Datasource);
+        let names = datasources.map(|policy| &*policy.info.name).filter(|other| *other != name);
+        suggest(name, names, |near| format!("did you mean '{near}'?"), "the datasources are")
     }
 
     /// A policy by name or id.

@@ -82,7 +82,7 @@ fn nothing_remains_of_a_simulation_that_succeeds_or_fails() {
     assert_eq!(after(&engine, "q(x)", "a(2) p+(3) u:r+(\"text\") q+(9)"), ["q(2)", "q(3)", "q(9)"]);
     let error = refused(&engine, "q(x)", "a(2) p+(3) q-(x) :- p(x) p(4)");
     assert_eq!(error.message(), "Sequence contained non-action, non-update: p(4)");
-    assert_eq!(error.spans()[0].start, 25);
+    assert_eq!(error.places()[0].span.start, 25);
     assert_eq!(content(&engine.snapshot()), before);
     assert_eq!(after(&engine, "q(x)", ""), ["q(1)"]);
 }

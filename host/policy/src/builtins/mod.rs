@@ -3,11 +3,16 @@
 //! They are pure but for the clock, which comes with the [`Context`]. A builtin that can make
 //! nothing of its arguments gives no answer: its error is for the trace, never for a client.
 //! Results are bounded, because a rule can apply `mul` or `concat` to what they made before.
+//!
+//! There are two lists. The builtins of the original are known by their bare name too, which no
+//! head may have. Ours beyond those are known with the prefix `builtin:` only, so that they take no
+//! name from anybody's tables.
 
 mod datetime;
 mod datetime_text;
 mod network;
 mod numbers;
+mod pattern;
 mod text;
 mod validate;
 
@@ -56,6 +61,8 @@ type Result<T> = std::result::Result<T, BuiltinError>;
 pub struct Builtin {
     /// Its name, without the prefix `builtin:`.
     pub name: &'static str,
+    /// What its arguments are: the inputs and, behind an arrow, the outputs. `x, y → z`
+    pub parameters: &'static str,
     /// How many arguments must be bound.
     pub inputs: usize,
     /// How many it binds; none if it is a test.
@@ -71,25 +78,31 @@ enum Function {
 }
 
 impl Builtin {
-    const fn test(name: &'static str, f: fn(&Context, &[Constant]) -> Result<bool>) -> Self {
-        Self { name, inputs: 2, outputs: 0, function: Function::Test(f) }
+    const fn test(
+        name: &'static str,
+        parameters: &'static str,
+        f: fn(&Context, &[Constant]) -> Result<bool>,
+    ) -> Self {
+        Self { name, parameters, inputs: 2, outputs: 0, function: Function::Test(f) }
     }
 
     const fn one(
         name: &'static str,
+        parameters: &'static str,
         inputs: usize,
         f: fn(&Context, &[Constant]) -> Result<Constant>,
     ) -> Self {
-        Self { name, inputs, outputs: 1, function: Function::One(f) }
+        Self { name, parameters, inputs, outputs: 1, function: Function::One(f) }
     }
 
     const fn several(
         name: &'static str,
+        parameters: &'static str,
         inputs: usize,
         outputs: usize,
         f: fn(&Context, &[Constant]) -> Result<Vec<Constant>>,
     ) -> Self {
-        Self { name, inputs, outputs, function: Function::Several(f) }
+        Self { name, parameters, inputs, outputs, function: Function::Several(f) }
     }
 
     /// Whether the same inputs give other outputs as time goes by.
@@ -100,6 +113,11 @@ impl Builtin {
     /// How many arguments its literal has.
     pub fn arity(&self) -> usize {
         self.inputs + self.outputs
+    }
+
+    /// How its literal is written: `builtin:plus(x, y → z)`.
+    pub fn signature(&self) -> String {
+        format!("{PREFIX}:{}({})", self.name, self.parameters)
     }
 
     /// Its outputs, [`Builtin::outputs`] of them; `None` if it is a test that does not hold. The
@@ -122,25 +140,34 @@ impl Builtin {
     }
 }
 
-/// The builtin that a literal of that name and number of arguments means, without a prefix or with
-/// the prefix `builtin:`. With another number of arguments it means an ordinary table.
+/// The policy that a builtin's literal names: `builtin:plus(x, y, z)`.
+pub const PREFIX: &str = "builtin";
+
+/// The builtin that a literal of that name and number of arguments means without a prefix. With
+/// another number of arguments it means an ordinary table.
 pub fn lookup(name: &str, arity: usize) -> Option<&'static Builtin> {
-    BUILTINS.iter().find(|builtin| builtin.name == name && builtin.arity() == arity)
+    BARE.iter().find(|builtin| builtin.name == name && builtin.arity() == arity)
+}
+
+/// The builtin that a literal of that name and number of arguments means with the prefix
+/// `builtin:`.
+pub fn lookup_prefixed(name: &str, arity: usize) -> Option<&'static Builtin> {
+    find(name).filter(|builtin| builtin.arity() == arity)
+}
+
+/// The builtin of that name, whatever its number of arguments.
+pub fn find(name: &str) -> Option<&'static Builtin> {
+    all().find(|builtin| builtin.name == name)
+}
+
+/// All builtins. Each name stands for one only.
+pub fn all() -> impl Iterator<Item = &'static Builtin> {
+    BARE.iter().chain(&PREFIXED)
 }
 
 /// Whether [`lookup`] knows the name, with whatever number of arguments: no head may have it.
 pub fn is_builtin_name(name: &str) -> bool {
-    BUILTINS.iter().any(|builtin| builtin.name == name)
-}
-
-/// As [`lookup`], for the literals with the prefix `builtin:` in policies of kind `z3`, which know
-/// fewer functions and three of their own.
-pub fn lookup_z3(name: &str, arity: usize) -> Option<&'static Builtin> {
-    const SHARED: [&str; 8] = ["plus", "minus", "mul", "lt", "lteq", "equal", "gteq", "gt"];
-    if SHARED.contains(&name) {
-        return lookup(name, arity);
-    }
-    BITWISE.iter().find(|builtin| builtin.name == name && builtin.arity() == arity)
+    BARE.iter().any(|builtin| builtin.name == name)
 }
 
 /// Inputs, when there are as many as a function takes.
@@ -150,55 +177,91 @@ fn inputs<const N: usize>(inputs: &[Constant]) -> Result<&[Constant; N]> {
     })
 }
 
-static BITWISE: [Builtin; 3] = [
-    Builtin::one("and", 2, |_, a| numbers::bitwise_and(inputs(a)?)),
-    Builtin::one("or", 2, |_, a| numbers::bitwise_or(inputs(a)?)),
-    Builtin::one("bnot", 1, |_, a| numbers::bitwise_not(inputs(a)?)),
+/// Known with the prefix only.
+static PREFIXED: [Builtin; 10] = [
+    Builtin::test("prefix", "text, prefix", |_, a| text::prefix(inputs(a)?)),
+    Builtin::test("suffix", "text, suffix", |_, a| text::suffix(inputs(a)?)),
+    Builtin::test("contains", "text, part", |_, a| text::contains(inputs(a)?)),
+    Builtin::test("matches", "text, regex", |_, a| text::matches(inputs(a)?)),
+    Builtin::one("lower", "text → lower", 1, |_, a| text::lower(inputs(a)?)),
+    Builtin::one("upper", "text → upper", 1, |_, a| text::upper(inputs(a)?)),
+    Builtin::one("split", "text, separator, index → part", 3, |_, a| text::split(inputs(a)?)),
+    Builtin::one("and", "x, y → z", 2, |_, a| numbers::bitwise_and(inputs(a)?)),
+    Builtin::one("or", "x, y → z", 2, |_, a| numbers::bitwise_or(inputs(a)?)),
+    Builtin::one("bnot", "x → y", 1, |_, a| numbers::bitwise_not(inputs(a)?)),
 ];
 
-static BUILTINS: [Builtin; 42] = [
-    Builtin::test("lt", |_, a| numbers::ordered(inputs(a)?, |o| o.is_lt())),
-    Builtin::test("lteq", |_, a| numbers::ordered(inputs(a)?, |o| o.is_le())),
-    Builtin::test("equal", |_, a| numbers::equal(inputs(a)?)),
-    Builtin::test("gt", |_, a| numbers::ordered(inputs(a)?, |o| o.is_gt())),
-    Builtin::test("gteq", |_, a| numbers::ordered(inputs(a)?, |o| o.is_ge())),
-    Builtin::one("max", 2, |_, a| numbers::max(inputs(a)?)),
-    Builtin::one("plus", 2, |_, a| numbers::plus(inputs(a)?)),
-    Builtin::one("minus", 2, |_, a| numbers::minus(inputs(a)?)),
-    Builtin::one("mul", 2, |_, a| numbers::mul(inputs(a)?)),
-    Builtin::one("div", 2, |_, a| numbers::div(inputs(a)?)),
-    Builtin::one("float", 1, |_, a| numbers::float(inputs(a)?)),
-    Builtin::one("int", 1, |_, a| numbers::int(inputs(a)?)),
-    Builtin::one("concat", 2, |_, a| numbers::plus(inputs(a)?)),
-    Builtin::one("len", 1, |_, a| text::len(inputs(a)?)),
-    Builtin::one("now", 0, |context, a| datetime::now(context, inputs(a)?)),
-    Builtin::several("unpack_date", 1, 3, |c, a| datetime::unpack_date(c, inputs(a)?)),
-    Builtin::several("unpack_time", 1, 3, |c, a| datetime::unpack_time(c, inputs(a)?)),
-    Builtin::several("unpack_datetime", 1, 6, |c, a| datetime::unpack_datetime(c, inputs(a)?)),
-    Builtin::one("pack_time", 3, |_, a| datetime::pack_time(inputs(a)?)),
-    Builtin::one("pack_date", 3, |_, a| datetime::pack_date(inputs(a)?)),
-    Builtin::one("pack_datetime", 6, |_, a| datetime::pack_datetime(inputs(a)?)),
-    Builtin::one("extract_date", 1, |c, a| datetime::extract_date(c, inputs(a)?)),
-    Builtin::one("extract_time", 1, |c, a| datetime::extract_time(c, inputs(a)?)),
-    Builtin::one("datetime_to_seconds", 1, |c, a| datetime::to_seconds(c, inputs(a)?)),
-    Builtin::one("datetime_plus", 2, |c, a| datetime::plus(c, inputs(a)?)),
-    Builtin::one("datetime_minus", 2, |c, a| datetime::minus(c, inputs(a)?)),
-    Builtin::test("datetime_lt", |c, a| datetime::ordered(c, inputs(a)?, |o| o.is_lt())),
-    Builtin::test("datetime_lteq", |c, a| datetime::ordered(c, inputs(a)?, |o| o.is_le())),
-    Builtin::test("datetime_gt", |c, a| datetime::ordered(c, inputs(a)?, |o| o.is_gt())),
-    Builtin::test("datetime_gteq", |c, a| datetime::ordered(c, inputs(a)?, |o| o.is_ge())),
-    Builtin::test("datetime_equal", |c, a| datetime::ordered(c, inputs(a)?, |o| o.is_eq())),
-    Builtin::test("ips_equal", |_, a| network::ordered(inputs(a)?, |o| o.is_eq())),
-    Builtin::test("ips_lt", |_, a| network::ordered(inputs(a)?, |o| o.is_lt())),
-    Builtin::test("ips_lteq", |_, a| network::ordered(inputs(a)?, |o| o.is_le())),
-    Builtin::test("ips_gt", |_, a| network::ordered(inputs(a)?, |o| o.is_gt())),
-    Builtin::test("ips_gteq", |_, a| network::ordered(inputs(a)?, |o| o.is_ge())),
-    Builtin::test("networks_equal", |_, a| network::networks_equal(inputs(a)?)),
-    Builtin::test("networks_overlap", |_, a| network::networks_overlap(inputs(a)?)),
-    Builtin::test("ip_in_network", |_, a| network::ip_in_network(inputs(a)?)),
-    Builtin::one("validate_int", 3, |_, a| validate::int(inputs(a)?)),
-    Builtin::one("validate_float", 3, |_, a| validate::float(inputs(a)?)),
-    Builtin::one("validate_string", 5, |_, a| validate::string(inputs(a)?)),
+/// Known without the prefix, too.
+static BARE: [Builtin; 42] = [
+    Builtin::test("lt", "x, y", |_, a| numbers::ordered(inputs(a)?, |o| o.is_lt())),
+    Builtin::test("lteq", "x, y", |_, a| numbers::ordered(inputs(a)?, |o| o.is_le())),
+    Builtin::test("equal", "x, y", |_, a| numbers::equal(inputs(a)?)),
+    Builtin::test("gt", "x, y", |_, a| numbers::ordered(inputs(a)?, |o| o.is_gt())),
+    Builtin::test("gteq", "x, y", |_, a| numbers::ordered(inputs(a)?, |o| o.is_ge())),
+    Builtin::one("max", "x, y → z", 2, |_, a| numbers::max(inputs(a)?)),
+    Builtin::one("plus", "x, y → z", 2, |_, a| numbers::plus(inputs(a)?)),
+    Builtin::one("minus", "x, y → z", 2, |_, a| numbers::minus(inputs(a)?)),
+    Builtin::one("mul", "x, y → z", 2, |_, a| numbers::mul(inputs(a)?)),
+    Builtin::one("div", "x, y → z", 2, |_, a| numbers::div(inputs(a)?)),
+    Builtin::one("float", "x → y", 1, |_, a| numbers::float(inputs(a)?)),
+    Builtin::one("int", "x → y", 1, |_, a| numbers::int(inputs(a)?)),
+    Builtin::one("concat", "x, y → z", 2, |_, a| numbers::plus(inputs(a)?)),
+    Builtin::one("len", "text → n", 1, |_, a| text::len(inputs(a)?)),
+    Builtin::one("now", "→ datetime", 0, |context, a| datetime::now(context, inputs(a)?)),
+    Builtin::several("unpack_date", "date → y, m, d", 1, 3, |c, a| {
+        datetime::unpack_date(c, inputs(a)?)
+    }),
+    Builtin::several("unpack_time", "time → h, m, s", 1, 3, |c, a| {
+        datetime::unpack_time(c, inputs(a)?)
+    }),
+    Builtin::several("unpack_datetime", "datetime → y, m, d, h, mi, s", 1, 6, |c, a| {
+        datetime::unpack_datetime(c, inputs(a)?)
+    }),
+    Builtin::one("pack_time", "h, m, s → time", 3, |_, a| datetime::pack_time(inputs(a)?)),
+    Builtin::one("pack_date", "y, m, d → date", 3, |_, a| datetime::pack_date(inputs(a)?)),
+    Builtin::one("pack_datetime", "y, m, d, h, mi, s → datetime", 6, |_, a| {
+        datetime::pack_datetime(inputs(a)?)
+    }),
+    Builtin::one("extract_date", "datetime → date", 1, |c, a| {
+        datetime::extract_date(c, inputs(a)?)
+    }),
+    Builtin::one("extract_time", "datetime → time", 1, |c, a| {
+        datetime::extract_time(c, inputs(a)?)
+    }),
+    Builtin::one("datetime_to_seconds", "datetime → n", 1, |c, a| {
+        datetime::to_seconds(c, inputs(a)?)
+    }),
+    Builtin::one("datetime_plus", "datetime, seconds → datetime", 2, |c, a| {
+        datetime::plus(c, inputs(a)?)
+    }),
+    Builtin::one("datetime_minus", "datetime, seconds → datetime", 2, |c, a| {
+        datetime::minus(c, inputs(a)?)
+    }),
+    Builtin::test("datetime_lt", "a, b", |c, a| datetime::ordered(c, inputs(a)?, |o| o.is_lt())),
+    Builtin::test("datetime_lteq", "a, b", |c, a| datetime::ordered(c, inputs(a)?, |o| o.is_le())),
+    Builtin::test("datetime_gt", "a, b", |c, a| datetime::ordered(c, inputs(a)?, |o| o.is_gt())),
+    Builtin::test("datetime_gteq", "a, b", |c, a| datetime::ordered(c, inputs(a)?, |o| o.is_ge())),
+    Builtin::test("datetime_equal", "a, b", |c, a| datetime::ordered(c, inputs(a)?, |o| o.is_eq())),
+    Builtin::test("ips_equal", "a, b", |_, a| network::ordered(inputs(a)?, |o| o.is_eq())),
+    Builtin::test("ips_lt", "a, b", |_, a| network::ordered(inputs(a)?, |o| o.is_lt())),
+    Builtin::test("ips_lteq", "a, b", |_, a| network::ordered(inputs(a)?, |o| o.is_le())),
+    Builtin::test("ips_gt", "a, b", |_, a| network::ordered(inputs(a)?, |o| o.is_gt())),
+    Builtin::test("ips_gteq", "a, b", |_, a| network::ordered(inputs(a)?, |o| o.is_ge())),
+    Builtin::test("networks_equal", "a, b", |_, a| network::networks_equal(inputs(a)?)),
+    Builtin::test("networks_overlap", "a, b", |_, a| network::networks_overlap(inputs(a)?)),
+    Builtin::test("ip_in_network", "ip, network", |_, a| network::ip_in_network(inputs(a)?)),
+    Builtin::one("validate_int", "min, max, value → problem", 3, |_, a| {
+        validate::int(inputs(a)?)
+    }),
+    Builtin::one("validate_float", "min, max, value → problem", 3, |_, a| {
+        validate::float(inputs(a)?)
+    }),
+    Builtin::one(
+        "validate_string",
+        "regex, max_length, quotes, ignore_case, value → problem",
+        5,
+        |_, a| validate::string(inputs(a)?),
+    ),
 ];
 
 #[cfg(test)]

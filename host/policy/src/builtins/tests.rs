@@ -16,9 +16,7 @@ fn answer(literal: &str) -> Result<Option<String>> {
         panic!("{literal}");
     };
     let inputs: Vec<Constant> = args.iter().map(value).collect();
-    let builtin = BUILTINS
-        .iter()
-        .chain(&BITWISE)
+    let builtin = all()
         .find(|builtin| *builtin.name == **table && builtin.inputs == inputs.len())
         .unwrap_or_else(|| panic!("no builtin {literal}"));
     let outputs = builtin.eval(&CONTEXT, &inputs)?;
@@ -80,17 +78,21 @@ fn names_and_arities() {
     assert_eq!(lookup("now", 1).map(Builtin::arity), Some(1));
     assert!(lookup("plus", 2).is_none() && lookup("and", 3).is_none());
     assert!(is_builtin_name("validate_string") && !is_builtin_name("bnot"));
-    assert!(lookup_z3("and", 3).is_some() && lookup_z3("mul", 3).is_some());
-    assert!(lookup_z3("div", 3).is_none() && lookup_z3("and", 2).is_none());
-    for (at, builtin) in BUILTINS.iter().enumerate() {
-        let twins = BUILTINS.iter().skip(at + 1).filter(|other| other.name == builtin.name);
+    assert!(lookup_prefixed("and", 3).is_some() && lookup_prefixed("mul", 3).is_some());
+    assert!(lookup_prefixed("and", 2).is_none() && lookup_prefixed("nope", 2).is_none());
+    for (at, builtin) in all().enumerate() {
+        let twins = all().skip(at + 1).filter(|other| other.name == builtin.name);
         assert_eq!(twins.count(), 0, "{}", builtin.name);
+        let (inputs, outputs) =
+            builtin.parameters.split_once('→').unwrap_or((builtin.parameters, ""));
+        let count = |list: &str| list.split(',').filter(|name| !name.trim().is_empty()).count();
+        assert_eq!((count(inputs), count(outputs)), (builtin.inputs, builtin.outputs));
     }
 }
 
 #[test]
 fn a_wrong_number_of_inputs_is_an_error() {
-    for builtin in &BUILTINS {
+    for builtin in all() {
         let error = builtin.eval(&CONTEXT, &vec![Constant::Float(0.5); 9]).unwrap_err();
         assert!(error.to_string().starts_with("9 inputs given"), "{}", builtin.name);
     }
@@ -489,6 +491,61 @@ fn validation_of_texts() {
     }
 }
 
+#[test]
+fn parts_of_texts() {
+    holds(&[
+        "prefix('web-1', 'web')",
+        "prefix('web', '')",
+        "suffix('web-1', '-1')",
+        "suffix('é', 'é')",
+        "contains('web-1', 'b-')",
+        "contains('', '')",
+        "matches('web-1', 'b-[0-9]')",
+        "matches('web-1', '')",
+        "matches('é', '^.$')",
+        "matches('Web', '(?i)^web$')",
+    ]);
+    does_not_hold(&[
+        "prefix('web', 'Web')",
+        "prefix('web', 'web-1')",
+        "suffix('web', 'we')",
+        "contains('web', 'bw')",
+        "matches('web-1', '^b')",
+        "matches('Web', '^web$')",
+    ]);
+    gives(&[
+        ("lower('WEB-É')", "\"web-é\""),
+        ("upper('web-ß')", "\"WEB-SS\""),
+        ("split('a/b//c', '/', 0)", "\"a\""),
+        ("split('a/b//c', '/', 2)", "\"\""),
+        ("split('a/b//c', '/', 3)", "\"c\""),
+        ("split('a::b', '::', 1)", "\"b\""),
+        ("split('', '/', 0)", "\"\""),
+        ("split('abc', '/', 0)", "\"abc\""),
+    ]);
+    fails(&[
+        "prefix(1, 'a')",
+        "suffix('a', 1)",
+        "contains(1, 1)",
+        "matches('a', '(')",
+        "matches('a', '(?=a)')",
+        "matches(1, '1')",
+        "lower(1)",
+        "upper(1.5)",
+        "split('a/b', '/', 2)",
+        "split('a/b', '/', '~1')",
+        "split('a/b', '/', 100000000000000000000)",
+        "split('a/b', '/', 1.0)",
+        "split('a/b', '/', '1')",
+        "split('a/b', '', 0)",
+        "split(1, '/', 0)",
+    ]);
+    let long = "ß".repeat(MAX_TEXT_BYTES / 2);
+    gives(&[(&format!("upper('{long}')"), &format!("\"{}\"", "S".repeat(MAX_TEXT_BYTES)))]);
+    // The small dotted capital I takes one byte more than the capital.
+    fails(&[&format!("lower('{}')", "İ".repeat(MAX_TEXT_BYTES / 2))]);
+}
+
 fn constant() -> impl Strategy<Value = Constant> {
     prop_oneof![
         any::<i128>().prop_map(|value| Constant::Int(value.into())),
@@ -507,7 +564,7 @@ fn constant() -> impl Strategy<Value = Constant> {
 proptest! {
     #[test]
     fn no_input_breaks_a_builtin(values in proptest::collection::vec(constant(), 6)) {
-        for builtin in BUILTINS.iter().chain(&BITWISE) {
+        for builtin in all() {
             if let Ok(Some(outputs)) = builtin.eval(&CONTEXT, &values[..builtin.inputs]) {
                 prop_assert_eq!(outputs.len(), builtin.outputs);
             }

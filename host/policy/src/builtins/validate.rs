@@ -1,26 +1,15 @@
 //! Checks of configuration values. What they give is empty if the value is fine, else a sentence
 //! that says what is wrong with it; some of the sentences are those of Python.
-//!
-//! Regular expressions are those of the `regex` crate, which match in linear time. It has no
-//! look-around and no back-references; a literal that uses one fails, as with any invalid one.
 
-use std::cell::RefCell;
 use std::cmp::Ordering;
 
 use num_bigint::BigInt;
-use regex::{Regex, RegexBuilder};
 
 use super::numbers::{compare, number, parse_float, parse_int, truncate};
+use super::pattern::compiled;
 use super::text::{plain, quoted};
 use super::{MAX_TEXT_BYTES, Result};
 use crate::ast::Constant;
-
-/// The longest regular expression.
-const MAX_PATTERN_BYTES: usize = 4096;
-/// The memory that one may take when compiled.
-const MAX_COMPILED_BYTES: usize = 1024 * 1024;
-/// How many compiled ones a thread keeps: a rule has few, and asks for each of them once per row.
-const KEPT: usize = 8;
 
 /// `validate_int(min, max, value)`
 pub(super) fn int([min, max, value]: &[Constant; 3]) -> Result<Constant> {
@@ -151,29 +140,4 @@ fn is_true(value: &Constant) -> bool {
         Constant::Float(value) => *value != 0.0,
         Constant::Text(text) => !text.is_empty(),
     }
-}
-
-fn compiled(pattern: &str, ignore_case: bool) -> Result<Regex> {
-    thread_local! {
-        /// The one that was used last comes first.
-        static REGEXES: RefCell<Vec<(String, bool, Regex)>> = const { RefCell::new(Vec::new()) };
-    }
-    if pattern.len() > MAX_PATTERN_BYTES {
-        return Err("the regular expression is too long".into());
-    }
-    REGEXES.with_borrow_mut(|kept| {
-        let found = kept.iter().position(|(p, i, _)| p == pattern && *i == ignore_case);
-        if let Some(at) = found {
-            kept.get_mut(..=at).unwrap_or_default().rotate_right(1);
-        } else {
-            let regex = RegexBuilder::new(pattern)
-                .case_insensitive(ignore_case)
-                .size_limit(MAX_COMPILED_BYTES)
-                .build()
-                .map_err(|_| "the regular expression is not valid or too large")?;
-            kept.truncate(KEPT - 1);
-            kept.insert(0, (pattern.to_owned(), ignore_case, regex));
-        }
-        kept.first().map(|(_, _, regex)| regex.clone()).ok_or_else(|| "no expression".into())
-    })
 }

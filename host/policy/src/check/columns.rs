@@ -5,9 +5,10 @@ use std::sync::Arc;
 use hashbrown::HashSet;
 
 use crate::ast::{Atom, ColumnRef, Rule, Statement, Term};
+use crate::builtins;
 use crate::check::safety::variables;
 use crate::depgraph;
-use crate::diagnostics::did_you_mean;
+use crate::diagnostics::{did_you_mean, listed};
 use crate::error::{Error, ErrorKind};
 use crate::policy::PolicyKind;
 use crate::state::State;
@@ -85,26 +86,28 @@ fn target<'s>(atom: &Atom, policy: &Arc<str>, state: &'s State) -> Target<'s> {
     let unknown_schema = || {
         let text = format!("Literal {atom} uses named arguments, but the schema is unknown.");
         Target::Incomplete(
-            Error::new(ErrorKind::IncompleteSchema, text).suggest(
-                did_you_mean(name, state.policies.keys().map(|name| &**name))
-                    .map(|near| format!("did you mean policy '{near}'?")),
-            ),
+            Error::new(ErrorKind::IncompleteSchema, text).suggest(state.suggest_datasource(name)),
         )
     };
+    let no_datasource = || {
+        let text = format!(
+            "Literal {atom} uses column references, but '{name}' does not reference a datasource \
+             policy."
+        );
+        Target::Wrong(Error::new(ErrorKind::Schema, text).suggest(Some(
+            "only tables of datasources have names for their columns; give the arguments by position"
+                .to_owned(),
+        )))
+    };
     let Some(owner) = state.policies.get(name) else {
-        return unknown_schema();
+        // No datasource will ever be called that.
+        return if &**name == builtins::PREFIX { no_datasource() } else { unknown_schema() };
     };
     match owner.info.kind {
         PolicyKind::Datasource => {}
         // These know no schema at all, so a reference to them waits for ever.
         PolicyKind::Database | PolicyKind::Materialized => return unknown_schema(),
-        _ => {
-            let text = format!(
-                "Literal {atom} uses column references, but '{name}' does not reference a \
-                 datasource policy."
-            );
-            return Target::Wrong(Error::new(ErrorKind::Schema, text));
-        }
+        _ => return no_datasource(),
     }
     if !owner.schema.is_declared() {
         return unknown_schema();
@@ -114,10 +117,8 @@ fn target<'s>(atom: &Atom, policy: &Arc<str>, state: &'s State) -> Target<'s> {
         None => {
             let text = format!("Literal {atom} uses unknown table {}.", atom.table);
             Target::Incomplete(
-                Error::new(ErrorKind::IncompleteSchema, text).suggest(
-                    did_you_mean(&atom.table, owner.schema.tables())
-                        .map(|near| format!("did you mean '{name}:{near}'?")),
-                ),
+                Error::new(ErrorKind::IncompleteSchema, text)
+                    .suggest(owner.schema.suggest_table(&atom.table, name)),
             )
         }
     }
@@ -132,6 +133,9 @@ fn misuses(atom: &Atom, columns: &[Arc<str>]) -> Option<Error> {
             ColumnRef::Number(number) => {
                 if *number as usize >= columns.len() {
                     problems.push(format!("In literal {atom} column index {number} is too large"));
+                    let last = columns.len().saturating_sub(1);
+                    let all = format!("its columns are 0 to {last}: {}", listed(columns));
+                    suggestion = suggestion.or(Some(all));
                 }
             }
             ColumnRef::Name(name) => {
@@ -165,7 +169,7 @@ fn misuses(atom: &Atom, columns: &[Arc<str>]) -> Option<Error> {
 fn unknown_column(name: &str, columns: &[Arc<str>]) -> String {
     match did_you_mean(name, columns.iter().map(|column| &**column)) {
         Some(near) => format!("did you mean column '{near}'?"),
-        None => format!("the table has the columns {}", columns.join(", ")),
+        None => format!("the table has the columns {}", listed(columns)),
     }
 }
 

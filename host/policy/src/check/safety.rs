@@ -9,6 +9,7 @@ use hashbrown::HashSet;
 use crate::ast::{Atom, Rule, Term};
 use crate::builtins;
 use crate::depgraph;
+use crate::diagnostics::{self, did_you_mean};
 use crate::error::{Error, ErrorKind};
 
 /// The variables of an atom.
@@ -29,9 +30,20 @@ pub(crate) fn head_variables(rule: &Rule) -> Vec<Error> {
         .filter(|(_, variable)| !body.contains(variable) && seen.insert(*variable))
         .map(|(head, variable)| {
             let text = format!("Variable {variable} found in head but not in body, rule {rule}");
-            Error::new(ErrorKind::Safety, text).at(head.span)
+            Error::new(ErrorKind::Safety, text).at(head.span).suggest(meant_variable(
+                variable,
+                &body,
+                "the variables of the body are",
+            ))
         })
         .collect()
+}
+
+/// Which variable of some was perhaps meant.
+fn meant_variable(name: &str, known: &HashSet<&Arc<str>>, all: &str) -> Option<String> {
+    let mut known: Vec<&str> = known.iter().map(|variable| &***variable).collect();
+    known.sort_unstable();
+    diagnostics::suggest(name, known, |near| format!("did you mean '{near}'?"), all)
 }
 
 /// The variables that must be bound before a literal can be taken. `None`: it can always be taken.
@@ -110,18 +122,45 @@ pub(crate) fn reorder(rule: &Rule) -> Result<Rule, Error> {
 /// Whether a body can be evaluated just as it is written, as queries are.
 pub(crate) fn in_order(body: &[Atom]) -> Result<(), Error> {
     let mut bound: HashSet<&Arc<str>> = HashSet::new();
-    for literal in body {
+    for (at, literal) in body.iter().enumerate() {
         let missing = unbound(literal, &bound);
-        if !missing.is_empty() {
+        if let Some(first) = missing.first() {
             let text = format!(
                 "Literal {literal} of the query needs a value for {} before it can be evaluated",
-                missing.into_iter().map(|v| &**v).collect::<Vec<_>>().join(", ")
+                missing.iter().map(|v| &***v).collect::<Vec<_>>().join(", ")
             );
-            return Err(Error::new(ErrorKind::Query, text).at(literal.span));
+            let rest = body.iter().skip(at + 1);
+            let later = rest.filter(|other| binds(other, first)).map(|other| &other.table).next();
+            let suggestion = match later {
+                Some(table) => {
+                    format!(
+                        "queries run from left to right: put '{table}', which has {first}, first"
+                    )
+                }
+                None => {
+                    format!("write a value for {first}, or a literal before it that has {first}")
+                }
+            };
+            return Err(Error::new(ErrorKind::Query, text)
+                .at(literal.span)
+                .suggest(Some(suggestion)));
         }
         bound.extend(variables(literal));
     }
     Ok(())
+}
+
+/// Whether a literal can give a variable its value.
+fn binds(literal: &Atom, variable: &Arc<str>) -> bool {
+    if literal.negated {
+        return false;
+    }
+    let inputs = depgraph::builtin(literal).map_or(0, |builtin| builtin.inputs);
+    let named = literal.named.iter().map(|(_, term)| term);
+    literal.args.iter().skip(inputs).chain(named).any(|term| match term {
+        Term::Variable(name) => name == variable,
+        Term::Constant(_) => false,
+    })
 }
 
 fn unbound<'a>(literal: &'a Atom, bound: &HashSet<&Arc<str>>) -> BTreeSet<&'a Arc<str>> {
@@ -138,6 +177,27 @@ fn unsafe_literals(rule: &Rule, literals: &[&Atom], bound: &HashSet<&Arc<str>>) 
         })
         .collect();
     let text = format!("Could not reorder rule {rule}.  Unsafe lits: {}", list.join("; "));
-    let error = Error::new(ErrorKind::Safety, text);
-    literals.iter().fold(error, |error, literal| error.at(literal.span))
+    let mut error = Error::new(ErrorKind::Safety, text);
+    for literal in literals {
+        let names = unbound(literal, bound);
+        let list: Vec<String> = names.iter().map(|name| format!("'{name}'")).collect();
+        let what = if literal.negated { "a negated literal" } else { "a builtin" };
+        let note = format!("no literal gives {} a value, which {what} needs", list.join(" and "));
+        error = error.noted(literal.span, note);
+    }
+    let first = literals.first().copied();
+    let missing = first.and_then(|literal| unbound(literal, bound).first().copied());
+    error.suggest(missing.zip(first).map(|(variable, literal)| {
+        let atoms = rule.heads.iter().chain(&rule.body).flat_map(variables);
+        let once = atoms.filter(|name| *name == variable).count() == 1;
+        match did_you_mean(variable, bound.iter().map(|name| &***name)) {
+            Some(near) => format!("did you mean '{near}'?"),
+            // What a negated literal leaves out stands once, by its name or as a padding variable.
+            None if literal.negated && once => format!(
+                "to leave columns of '{}' out, define a table without them and negate that",
+                literal.table
+            ),
+            None => format!("add a literal of a table that has '{variable}'"),
+        }
+    }))
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::ast::{Atom, Statement};
 use crate::depgraph;
-use crate::diagnostics::did_you_mean;
+use crate::diagnostics::listed;
 use crate::error::{Error, ErrorKind};
 use crate::schema::Schema;
 use crate::state::{Policy, State};
@@ -43,10 +43,7 @@ pub(crate) fn check(statement: &Statement, policy: &Arc<str>, state: &State) -> 
                         ),
                     )
                     .at(atom.span)
-                    .suggest(
-                        did_you_mean(&atom.table, schema.tables())
-                            .map(|near| format!("did you mean '{name}:{near}'?")),
-                    ),
+                    .suggest(schema.suggest_table(&atom.table, name)),
                 ),
                 None => None,
             }
@@ -66,8 +63,10 @@ fn wrong_width(atom: &Atom, policy: &str, schema: &Schema, width: usize) -> Erro
         "Literal {atom} contained {} arguments but exactly {width} arguments are permitted",
         atom.args.len()
     );
-    let columns = schema.columns(&atom.table);
-    Error::new(ErrorKind::Schema, text).at(atom.span).suggest(columns.map(|columns| {
-        format!("the columns of {policy}:{} are {}", atom.table, columns.join(", "))
-    }))
+    let table = format!("{policy}:{}", atom.table);
+    let suggestion = match schema.columns(&atom.table) {
+        Some(columns) => format!("the columns of {table} are {}", listed(columns)),
+        None => format!("{table} has the width of the first fact or rule that mentions it"),
+    };
+    Error::new(ErrorKind::Schema, text).at(atom.span).suggest(Some(suggestion))
 }

@@ -6,7 +6,7 @@ use hashbrown::HashMap;
 
 use super::{Applied, Engine, Event, Outcome, Waiting};
 use crate::ast::{Rule, Statement};
-use crate::check::{columns, safety, shape, widths};
+use crate::check::{columns, recursion, safety, shape, widths};
 use crate::depgraph::{DependencyGraph, Node, Recursion};
 use crate::error::{Error, ErrorKind, Errors};
 use crate::policy::PolicyKind;
@@ -56,8 +56,8 @@ impl Engine {
         if rules.iter().any(|(_, _, insert)| *insert) {
             let mut graph = self.graph.clone();
             count_edges(&mut graph, &rules);
-            if let Some(cycle) = refused_recursion(&self.state, &graph, heads(&rules), false) {
-                return Err(recursive(events, &cycle));
+            if let Some(found) = refused_recursion(&self.state, &graph, heads(&rules), false) {
+                return Err(recursion::error(&graph, &found, events).into());
             }
         }
         let applied = |Planned { statement, insert, policy }| Applied { statement, insert, policy };
@@ -67,7 +67,7 @@ impl Engine {
     pub(super) fn update_batch(
         &mut self,
         events: &[Event],
-        recursion: bool,
+        recursive: bool,
     ) -> Result<Outcome, Errors> {
         let plan = self.plan(events, true)?;
         if !plan.waiting.is_empty() && self.waiting.len() + plan.waiting.len() > MAX_WAITING {
@@ -76,11 +76,12 @@ impl Engine {
         }
         let mut rules = self.effective_rules(&plan.changes);
         count_edges(&mut self.graph, &rules);
-        if let Some(cycle) = refused_recursion(&self.state, &self.graph, heads(&rules), recursion) {
+        if let Some(found) = refused_recursion(&self.state, &self.graph, heads(&rules), recursive) {
+            let error = recursion::error(&self.graph, &found, events);
             rules.iter_mut().for_each(|(_, _, insert)| *insert = !*insert);
             rules.reverse();
             count_edges(&mut self.graph, &rules);
-            return Err(recursive(events, &cycle));
+            return Err(error.into());
         }
         let waiting = plan.waiting.len();
         let set_aside = plan.waiting.into_iter();
@@ -131,8 +132,7 @@ impl Engine {
         for (event, policy) in resolved {
             let refused = |error: Error| error.in_source(&event.source);
             if let Statement::Event(inner) = &event.statement {
-                let text = format!("Events are not accepted: {}", event.statement);
-                errors.push(refused(Error::new(ErrorKind::Shape, text).at(inner.span)));
+                errors.push(refused(shape::event(inner)));
                 continue;
             }
             match columns::expand(&event.statement, &policy.info.name, &self.state) {
@@ -237,30 +237,6 @@ fn stage(errors: &mut Vec<Error>) -> Result<(), Errors> {
     }
 }
 
-/// Says which tables depend on each other.
-pub(crate) fn recursion_error(cycle: &Recursion) -> Error {
-    let mut tables: Vec<String> =
-        cycle.nodes.iter().map(|node| format!("{}:{}", node.policy, node.table)).collect();
-    tables.sort();
-    let through = if cycle.negated { ", through a negation" } else { "" };
-    Error::new(ErrorKind::Recursion, "Rules are recursive").suggest(Some(match &tables[..] {
-        [table] => format!("{table} depends on itself{through}"),
-        tables => format!("these depend on each other{through}: {}", tables.join(", ")),
-    }))
-}
-
-fn recursive(events: &[Event], cycle: &Recursion) -> Errors {
-    let error = recursion_error(cycle);
-    let rule = events.iter().find_map(|event| match &event.statement {
-        Statement::Rule(rule) if event.insert => Some((rule, &event.source)),
-        _ => None,
-    });
-    Errors::from(match rule {
-        Some((rule, source)) => error.at(rule.span).in_source(source),
-        None => error,
-    })
-}
-
 /// Why a fact cannot be changed: it is of a materialized table that rules define, so that its rows
 /// are not the user's. One that was stored before the rules came may go.
 fn derived_fact(policy: &Policy, statement: &Statement) -> Option<Error> {
@@ -289,8 +265,7 @@ pub(crate) fn check(policy: &Policy, statement: Statement) -> Result<Statement, 
     };
     let mut errors = match policy.info.kind {
         PolicyKind::Database => {
-            let text = format!("Non-atomic formula is not permitted: {rule}");
-            return Err(vec![Error::new(ErrorKind::Shape, text).at(rule.span)]);
+            return Err(vec![shape::not_atomic(&rule)]);
         }
         PolicyKind::Action => shape::action_rule(&rule),
         _ => shape::rule(&rule),

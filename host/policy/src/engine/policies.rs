@@ -6,8 +6,8 @@ use super::apply::{count_widths, release_rule};
 use super::batch::refused_recursion;
 use super::{Engine, Outcome, References};
 use crate::ast::{Rule, Statement};
+use crate::check::recursion;
 use crate::depgraph::{Node, builtin};
-use crate::diagnostics::did_you_mean;
 use crate::error::{Error, ErrorKind};
 use crate::policy::{NewPolicy, PolicyInfo};
 use crate::state::{Policy, StoredRule};
@@ -42,9 +42,8 @@ impl Engine {
     }
 
     fn no_such_policy(&self, name: &str) -> Error {
-        let near = did_you_mean(name, self.state.policies.keys().map(|name| &**name));
         Error::not_found(format!("Policy {name} could not be found"))
-            .suggest(near.map(|near| format!("did you mean '{near}'?")))
+            .suggest(self.state.suggest_policy(name))
     }
 
     pub(super) fn drop_policy(
@@ -118,7 +117,7 @@ impl Engine {
     pub(super) fn rename(&mut self, old: &str, new: &str) -> Result<(), Error> {
         let Some(policy) = self.state.policies.get(old).cloned() else {
             let text = format!("Cannot rename {old} to {new}: {old} does not exist");
-            return Err(Error::not_found(text));
+            return Err(Error::not_found(text).suggest(self.state.suggest_policy(old)));
         };
         if self.state.policies.contains_key(new) {
             let text = format!("Cannot rename {old} to {new}: {new} already exists");
@@ -135,8 +134,8 @@ impl Engine {
         let heads =
             rules.iter().flat_map(|rule| rule.heads.iter().map(|head| Node::of(&new, head)));
         let heads: Vec<Node> = heads.collect();
-        if refused_recursion(&self.state, &graph, heads.iter().cloned(), false).is_some() {
-            return Err(Error::new(ErrorKind::Recursion, "Rules are recursive"));
+        if let Some(found) = refused_recursion(&self.state, &graph, heads.iter().cloned(), false) {
+            return Err(recursion::error(&graph, &found, &[]));
         }
         self.drop_views();
         let Some(policy) = self.state.policies.get(&old).cloned() else {

@@ -232,7 +232,75 @@ fn widths_are_limited() {
     assert!(refused(&format!("p :- {}", wide("q", MAX_LITERALS + 1))).to_string().contains("1000"));
     assert!(refused(&format!("p({})", "1".repeat(MAX_DIGITS + 1))).to_string().contains("digits"));
     assert!(refused("p(99999999999=x)").to_string().contains("column number"));
-    assert_eq!(refused(&"p(".repeat(100_000)).problems.len(), 1);
+    assert!(refused(&"p ".repeat(MAX_STATEMENTS + 1)).to_string().contains("500000 statements"));
+}
+
+#[test]
+fn what_is_deep_or_long_ends_soon() {
+    const LENGTH: usize = 400_000;
+    for part in [
+        "(",
+        ")",
+        "[",
+        "p(",
+        "p[",
+        "execute[",
+        "insert[",
+        "not ",
+        "!",
+        ",",
+        "p,",
+        "p:",
+        ":",
+        ":-",
+        "p:-",
+        "p:-q,",
+        "p;",
+        ".",
+        ". ",
+        "=",
+        "p(x=",
+        "p(1=1,1=1)",
+        "'",
+        "\"",
+        "'a'",
+        "\\",
+        "'\\",
+        "/",
+        "/*",
+        "*/",
+        "/* */",
+        "#",
+        "//",
+        "#\n",
+        "0",
+        "1",
+        "0x",
+        "0x1 ",
+        "00 ",
+        "1e",
+        ".5e",
+        "+",
+        "-",
+        "$",
+        "é",
+        "😀",
+        "\u{301}",
+        "\t",
+        "\n",
+        "p(x)\n",
+        "p(_)",
+        "u'a'",
+        "p(\"a\")",
+    ] {
+        let text = part.repeat(LENGTH / part.len());
+        if let Err(error) = parse(&text) {
+            // However large the text, what is said of it is not.
+            assert!(error.problems.len() <= 10, "{part:?}");
+            assert!(error.to_string().len() < 10_000, "{part:?}");
+            assert!(error.render(&text).len() < 10_000, "{part:?}");
+        }
+    }
 }
 
 fn identifier() -> impl Strategy<Value = Arc<str>> {
@@ -333,6 +401,31 @@ proptest! {
     ) {
         check(&words.concat());
     }
+
+    #[test]
+    fn no_slip_of_the_pen_breaks_the_parser(
+        statements in proptest::collection::vec(
+            prop_oneof![atom().prop_map(Statement::Fact), rule().prop_map(Statement::Rule)],
+            1..4,
+        ),
+        slips in proptest::collection::vec((any::<proptest::sample::Index>(), 0..4, ".{0,2}"), 1..5)
+    ) {
+        let text: String = statements.iter().map(|s| format!("{s}\n")).collect();
+        let mut letters: Vec<char> = text.chars().collect();
+        for (place, kind, new) in slips {
+            if letters.is_empty() {
+                break;
+            }
+            let at = place.index(letters.len());
+            match kind {
+                0 => drop(letters.remove(at)),
+                1 => letters[at..].reverse(),
+                2 => letters.truncate(at),
+                _ => drop(letters.splice(at..at, new.chars())),
+            }
+        }
+        check(&letters.into_iter().collect::<String>());
+    }
 }
 
 /// An error lies within its text and can be shown; what parses can be laid out and still parses.
@@ -346,6 +439,9 @@ fn check(source: &str) {
                 statements.iter().map(meaning).collect::<Vec<_>>(),
                 "{laid_out}"
             );
+            for warning in statements.iter().flat_map(crate::warnings::warnings) {
+                assert!(warning.render(source).contains('^'));
+            }
         }
         Err(error) => {
             assert!(!error.problems.is_empty());

@@ -7,7 +7,8 @@ use hashbrown::HashSet;
 
 use crate::ast::Rule;
 use crate::depgraph::{DependencyGraph, Node, is_computed};
-use crate::engine::batch::{recursion_error, refused_recursion};
+use crate::check::recursion;
+use crate::engine::batch::refused_recursion;
 use crate::error::Error;
 use crate::program::TableKey;
 use crate::state::State;
@@ -17,7 +18,7 @@ pub(super) fn check(state: &State, policy: &Arc<str>, rule: &Rule) -> Result<(),
     let mut graph = below(state, bodies(policy, rule));
     graph.insert(policy, rule);
     match refused_recursion(state, &graph, heads(policy, rule).into_iter(), false) {
-        Some(cycle) => Err(recursion_error(&cycle).at(rule.span)),
+        Some(found) => Err(recursion::error(&graph, &found, &[]).at(rule.span)),
         None => Ok(()),
     }
 }

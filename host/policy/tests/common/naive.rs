@@ -195,9 +195,13 @@ fn is_ready(literal: &Atom, bindings: &Bindings) -> bool {
 }
 
 fn builtin(literal: &Atom) -> Option<&'static Builtin> {
-    let is_prefixed = literal.policy.as_deref().is_none_or(|policy| policy == "builtin");
-    let found = builtins::lookup(&literal.table, literal.args.len());
-    found.filter(|_| is_prefixed && literal.modal.is_none())
+    let lookup = match literal.policy.as_deref() {
+        _ if literal.modal.is_some() => return None,
+        None => builtins::lookup,
+        Some("builtin") => builtins::lookup_prefixed,
+        Some(_) => return None,
+    };
+    lookup(&literal.table, literal.args.len())
 }
 
 /// The bindings with which the terms are the values; none if they cannot be.
