@@ -25,6 +25,7 @@
 //! Not in this build yet: policies of kind `materialized` and `z3`, simulation, explanation, and
 //! derived tables that are kept up to date between queries.
 
+mod aggregates;
 pub mod analysis;
 pub mod ast;
 pub mod builtins;

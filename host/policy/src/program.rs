@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use crate::ast::{Atom, Constant, Modal, Rule, Term};
+use crate::ast::{Aggregate, AggregateFunction, Atom, Constant, Modal, Rule, Term};
 use crate::builtins::Builtin;
 use crate::depgraph;
 use crate::store::word::Word;
@@ -59,6 +59,19 @@ pub(crate) struct Program {
     pub(crate) body: Box<[Literal]>,
     /// The names of the variables, by number.
     pub(crate) variables: Box<[Arc<str>]>,
+    /// What the rule takes together, if it is one with aggregates.
+    pub(crate) grouping: Option<Grouping>,
+}
+
+/// How an aggregating rule makes rows of the solutions of its body.
+///
+/// In [`Program::head`] an aggregate is a variable of its own, which the body does not bind.
+#[derive(Clone, Debug)]
+pub(crate) struct Grouping {
+    /// The aggregates: column of the head, function, and the variable whose values it takes.
+    pub(crate) aggregates: Box<[(u32, AggregateFunction, u32)]>,
+    /// How many variables the body has; they are numbered first.
+    pub(crate) solution: u32,
 }
 
 /// Turns terms into arguments.
@@ -79,17 +92,24 @@ impl<F: FnMut(&Constant) -> Word> Compiler<F> {
             .iter()
             .map(|term| match term {
                 Term::Constant(constant) => Arg::Constant((self.word)(constant)),
-                Term::Variable(name) => Arg::Variable(match self.numbers.get(name) {
-                    Some(number) => *number,
-                    None => {
-                        let number = self.variables.len() as u32;
-                        self.variables.push(name.clone());
-                        self.numbers.insert(name.clone(), number);
-                        number
-                    }
-                }),
+                Term::Variable(name) => Arg::Variable(self.variable(name)),
+                // A variable of its own, the name of which no other one can have.
+                Term::Aggregate(aggregate) => {
+                    self.variables.push(aggregate.to_string().into());
+                    Arg::Variable(self.variables.len() as u32 - 1)
+                }
             })
             .collect()
+    }
+
+    fn variable(&mut self, name: &Arc<str>) -> u32 {
+        if let Some(number) = self.numbers.get(name) {
+            return *number;
+        }
+        let number = self.variables.len() as u32;
+        self.variables.push(name.clone());
+        self.numbers.insert(name.clone(), number);
+        number
     }
 
     fn literal(&mut self, atom: &Atom) -> Literal {
@@ -120,12 +140,31 @@ impl<F: FnMut(&Constant) -> Word> Compiler<F> {
     /// Compiles a body and the arguments that it is wanted for.
     pub(crate) fn parts(mut self, head: &[Term], body: &[Atom]) -> Program {
         let body = body.iter().map(|literal| self.literal(literal)).collect();
+        let solution = self.variables.len() as u32;
+        let aggregates: Box<[_]> = (0..)
+            .zip(head)
+            .filter_map(|(column, term)| match term {
+                Term::Aggregate(Aggregate { function, variable }) => {
+                    Some((column, *function, self.variable(variable)))
+                }
+                Term::Variable(_) | Term::Constant(_) => None,
+            })
+            .collect();
+        let grouping = (!aggregates.is_empty()).then_some(Grouping { aggregates, solution });
         let head = self.args(head);
-        Program { head, body, variables: self.variables.into() }
+        Program { head, body, variables: self.variables.into(), grouping }
     }
 }
 
 impl Program {
+    /// Of a rule with aggregates: the program that gives, behind the columns of the head, the
+    /// values of all variables of its body.
+    pub(crate) fn solutions(&self, grouping: &Grouping) -> Self {
+        let variables = (0..grouping.solution).map(Arg::Variable);
+        let head = self.head.iter().copied().chain(variables).collect();
+        Self { head, body: self.body.clone(), variables: self.variables.clone(), grouping: None }
+    }
+
     /// The constants, each as often as it stands in the rule.
     pub(crate) fn constants(&self) -> impl Iterator<Item = Word> {
         let body = self.body.iter().flat_map(|literal| match literal {

@@ -148,6 +148,7 @@ impl Answers {
                 .map(|term| match term {
                     Term::Constant(constant) => Some(constant.clone()),
                     Term::Variable(name) => self.value(name, instance),
+                    Term::Aggregate(_) => None,
                 })
                 .collect()
         })
@@ -165,7 +166,7 @@ impl Answers {
                 Some(value) => Term::Constant(value),
                 None => term.clone(),
             },
-            Term::Constant(_) => term.clone(),
+            Term::Constant(_) | Term::Aggregate(_) => term.clone(),
         };
         Atom { args: atom.args.iter().map(term).collect(), ..atom.clone() }
     }
@@ -281,6 +282,7 @@ pub(crate) fn rows_of_width(
         head: args,
         body: [body].into(),
         variables: (0..width).map(|column| Arc::from(column.to_string())).collect(),
+        grouping: None,
     };
     let mut evaluation = Evaluation::new(state, limits);
     let rows = evaluation.query(policy, &program)?;

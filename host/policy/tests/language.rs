@@ -66,3 +66,120 @@ fn a_builtin_by_its_prefix_has_its_number_of_arguments() {
     // Taken by the original; there is a warning for it.
     engine.insert("p(x) :- q(x), builtin:plsu(x, 1)", Some("t")).unwrap();
 }
+
+const SERVERS: &str = "
+    server(\"a\", \"t1\", 2) server(\"b\", \"t1\", 2) server(\"c\", \"t2\", 8) exempt(\"t2\")
+    number(t, count(id)) :- server(id, t, r)
+    ram(t, sum(r), max(r), avg(r)) :- server(id, t, r)
+    total(count(id)) :- server(id, t, r)
+    large(t) :- ram(t, s, m, a), builtin:gt(s, 5)";
+
+#[test]
+fn aggregates_take_solutions_together() {
+    let engine = engine(SERVERS);
+    check(&engine, "number(t, n)", &["number(\"t1\", 2)", "number(\"t2\", 1)"]);
+    check(&engine, "number(\"t2\", n)", &["number(\"t2\", 1)"]);
+    check(&engine, "number(t, 2)", &["number(\"t1\", 2)"]);
+    check(&engine, "number(\"t3\", n)", &[]);
+    // Both servers of t1 count, although they have the same memory.
+    check(&engine, "ram(\"t1\", s, m, a)", &["ram(\"t1\", 4, 2, 2.0)"]);
+    check(&engine, "total(n)", &["total(3)"]);
+    check(&engine, "large(t)", &["large(\"t2\")"]);
+    check(
+        &engine,
+        "ans(t) :- exempt(t), not number(t, 2)",
+        &["ans(\"t2\") :- exempt(\"t2\"), not number(\"t2\", 2)"],
+    );
+    let tables = engine.snapshot().rows("t", "number").unwrap();
+    assert_eq!(tables.len(), 2);
+}
+
+#[test]
+fn a_group_without_solutions_or_without_a_result_is_not_there() {
+    let engine = engine(
+        "q(\"a\", 1) q(\"a\", \"x\") q(\"b\", 1)
+         n(count(x)) :- nothing(x)
+         s(k, sum(v)) :- q(k, v)
+         c(k, count(v)) :- q(k, v)
+         both(k, count(v), max(v)) :- q(k, v)",
+    );
+    check(&engine, "n(x)", &[]);
+    check(&engine, "s(k, s)", &["s(\"b\", 1)"]);
+    check(&engine, "c(k, n)", &["c(\"a\", 2)", "c(\"b\", 1)"]);
+    check(&engine, "both(k, n, m)", &["both(\"b\", 1, 1)"]);
+}
+
+#[test]
+fn aggregates_of_aggregates_and_beside_other_rules() {
+    let mut engine = engine(SERVERS);
+    engine
+        .insert(
+            "most(max(n)) :- number(t, n)
+             winner(t) :- most(n), number(t, n)
+             number(\"t9\", 7)
+             number(t, 0) :- exempt(t)",
+            Some("t"),
+        )
+        .unwrap();
+    check(&engine, "most(n)", &["most(7)"]);
+    check(&engine, "winner(t)", &["winner(\"t9\")"]);
+    check(&engine, "number(\"t2\", n)", &["number(\"t2\", 0)", "number(\"t2\", 1)"]);
+    engine.delete("number(\"t9\", 7)", Some("t")).unwrap();
+    check(&engine, "winner(t)", &["winner(\"t1\")"]);
+    engine.delete("number(t, count(id)) :- server(id, t, r)", Some("t")).unwrap();
+    check(&engine, "number(t, n)", &["number(\"t2\", 0)"]);
+}
+
+#[test]
+fn actions_and_recursive_policies_have_aggregates() {
+    let mut engine = engine("server(\"a\", \"t1\") server(\"b\", \"t1\")");
+    let rule = "execute[nova:alert(t, count(id))] :- server(id, t)";
+    let outcome = engine.insert(rule, Some("t")).unwrap();
+    assert_eq!(outcome.changes[0].to_string(), format!("insert[{rule}] for t"));
+    let added: Vec<String> =
+        outcome.executions[0].added[0].iter().map(ToString::to_string).collect();
+    assert_eq!(added, ["\"t1\"", "2"]);
+
+    engine.create_policy(NewPolicy::new("z", PolicyKind::Z3)).unwrap();
+    engine
+        .insert(
+            "edge(1, 2) edge(2, 3) edge(3, 1) edge(4, 1)
+             path(x, y) :- edge(x, y) path(x, z) :- path(x, y), edge(y, z)
+             reach(x, count(y)) :- path(x, y)
+             far(x, n) :- reach(x, n) far(x, n) :- edge(x, y), far(y, n)",
+            Some("z"),
+        )
+        .unwrap();
+    check(&engine, "z:reach(4, n)", &["z:reach(4, 3)"]);
+    check(
+        &engine,
+        "ans(x) :- z:far(x, 3)",
+        &[
+            "ans(1) :- z:far(1, 3)",
+            "ans(2) :- z:far(2, 3)",
+            "ans(3) :- z:far(3, 3)",
+            "ans(4) :- z:far(4, 3)",
+        ],
+    );
+    let errors = engine.insert("path(x, n) :- reach(x, n)", Some("z")).unwrap_err();
+    assert_eq!(errors.iter().next().unwrap().kind(), ErrorKind::Recursion);
+}
+
+#[test]
+fn a_query_for_one_group_computes_that_group_only() {
+    use congress_policy::Limits;
+    use congress_table::{Row, Value};
+    let mut engine =
+        engine("n(t, count(id)) :- q(id, t) limited(t) :- cap(c), n(t, c) cap(1) cap(20)");
+    let rows: Vec<Row> = (0..20_000).map(|i| [Value::Int(i), Value::Int(i / 20)].into()).collect();
+    engine.initialize_tables("t", &[("q".into(), rows)]).unwrap();
+    let limits = |rows| Limits { rows: Some(rows), stop: None };
+    let select = |query: &str, rows| {
+        let answers = engine.snapshot().select_within(query, Some("t"), limits(rows));
+        answers.map(|answers| answers.len()).map_err(|error| error.kind())
+    };
+    assert_eq!(select("n(7, n)", 100), Ok(1));
+    assert_eq!(select("n(7, 21)", 100), Ok(0));
+    assert_eq!(select("limited(t)", 30_000), Ok(1000));
+    assert_eq!(select("n(t, n)", 100), Err(ErrorKind::Limit));
+}

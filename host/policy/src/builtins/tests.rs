@@ -39,7 +39,7 @@ fn value(term: &Term) -> Constant {
             }
         }
         Term::Constant(value) => value.clone(),
-        Term::Variable(name) => panic!("{name} is not bound"),
+        Term::Variable(_) | Term::Aggregate(_) => panic!("{term} is not bound"),
     }
 }
 

@@ -283,7 +283,7 @@ fn check(policy: &Policy, statement: Statement) -> Result<Statement, Vec<Error>>
         return Err(errors);
     }
     // A head variable that the body lacks is a fresh value in an action policy.
-    if policy.info.kind != PolicyKind::Action {
+    if policy.info.kind != PolicyKind::Action || rule.is_aggregate() {
         errors.extend(safety::head_variables(&rule));
     }
     match safety::reorder(&rule) {

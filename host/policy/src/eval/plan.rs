@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::order::{Order, Placed};
 use crate::builtins::Builtin;
-use crate::program::{Arg, Literal, Program, TableKey};
+use crate::program::{Arg, Grouping, Literal, Program, TableKey};
 use crate::state::State;
 
 /// Which of a growing set's rows a step reads. The marks are those of a round of a recursion.
@@ -273,6 +273,22 @@ impl Planner<'_, '_> {
         })
     }
 
+    /// By which of the bound columns a table is asked: not by what a rule's aggregate gives, which
+    /// is known only when the whole group is.
+    fn asked_by(&self, of: &TableUse, columns: &[u32]) -> Box<[u32]> {
+        let table = self.body.state.table(&of.policy, &of.key);
+        let rules = table.into_iter().flat_map(|table| &table.rules).map(|rule| &rule.program);
+        let groupings: Vec<&Grouping> = rules
+            .filter(|program| program.head.len() == of.width)
+            .filter_map(|program| program.grouping.as_ref())
+            .collect();
+        let aggregated = |column: u32| {
+            let mut aggregates = groupings.iter().flat_map(|grouping| &grouping.aggregates);
+            aggregates.any(|(at, ..)| *at == column)
+        };
+        columns.iter().copied().filter(|column| !aggregated(*column)).collect()
+    }
+
     fn bind(&mut self, args: &[Arg]) {
         for variable in variables(args) {
             self.bound[variable as usize] = true;
@@ -363,7 +379,8 @@ impl Planner<'_, '_> {
                 };
                 let by_value = table.by_value;
                 if *negated {
-                    table.asked = (0..args.len() as u32).collect();
+                    let all: Vec<u32> = (0..args.len() as u32).collect();
+                    table.asked = self.asked_by(&table, &all);
                     self.steps.push(Step::Absent(Absent { table, args: args.clone() }));
                     return;
                 }
@@ -375,7 +392,8 @@ impl Planner<'_, '_> {
                     if recursion.asked.is_empty() {
                         // What is asked of the whole table asks for the whole of the others.
                         let whole = matches!(self.body.start, Start::Asked([]));
-                        table.asked = if whole { Box::default() } else { step.columns.clone() };
+                        let columns = self.asked_by(&table, &step.columns);
+                        table.asked = if whole { Box::default() } else { columns };
                         self.asked[number] = Some(table.asked.clone());
                     }
                     table.range = match first_delta {
@@ -383,7 +401,7 @@ impl Planner<'_, '_> {
                         _ => Range::Now,
                     };
                 } else {
-                    table.asked = step.columns.clone();
+                    table.asked = self.asked_by(&table, &step.columns);
                 }
                 step.source = Source::Table(table);
                 self.bind(args);

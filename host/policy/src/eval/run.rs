@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use hashbrown::HashMap;
 
+use super::groups::Groups;
 use super::plan::{Body, Plan, Source, Start, Step, TableUse, plan};
 use super::rows::{Lookup, RowSet};
 use crate::builtins::Context;
@@ -29,9 +30,11 @@ pub(crate) struct Evaluation<'s> {
     pub(super) pending: Vec<Pending<'s>>,
     /// The rows of the query itself.
     answers: RowSet,
+    /// The solutions of rules with aggregates that are under way, the innermost one last.
+    pub(super) solutions: Vec<RowSet>,
     limits: Limits<'s>,
     /// How many rows there are in all.
-    produced: usize,
+    pub(super) produced: usize,
 }
 
 /// A table by its address in the state, a width, and the columns by which it is asked.
@@ -66,8 +69,12 @@ pub(super) struct Marks {
 /// Where the rows of a body go.
 #[derive(Clone, Copy)]
 pub(super) enum Target {
-    Answers { distinct: bool },
+    Answers {
+        distinct: bool,
+    },
     Memo(usize),
+    /// One of [`Evaluation::solutions`].
+    Solutions(usize),
 }
 
 /// A plan, with what its steps read.
@@ -78,6 +85,8 @@ pub(crate) struct Ready<'s> {
     pub(super) own: Option<usize>,
     /// The recursion that it is part of.
     pub(super) component: Option<u32>,
+    /// What becomes of its rows, if they are solutions of a rule with aggregates.
+    pub(super) groups: Option<Groups>,
 }
 
 /// What a step reads.
@@ -109,6 +118,8 @@ pub(super) enum Pending<'s> {
     Call { memo: usize, rule: usize },
     /// A recursion, after a round.
     Round { component: u32 },
+    /// A rule with aggregates, the solutions of which are there.
+    Groups { ready: Arc<Ready<'s>>, memo: usize },
     /// A body, with a level for each step that has bindings left.
     Body { ready: Arc<Ready<'s>>, given: Given<'s>, target: Target, levels: Vec<Level> },
 }
@@ -137,6 +148,7 @@ impl<'s> Evaluation<'s> {
             memo_numbers: HashMap::new(),
             pending: Vec::new(),
             answers: RowSet::new(0, false, state.dictionary.mixer()),
+            solutions: Vec::new(),
             limits,
             produced: 0,
         }
@@ -187,6 +199,7 @@ impl<'s> Evaluation<'s> {
             match pending {
                 Pending::Call { memo, rule } => self.call(memo, rule),
                 Pending::Round { component } => self.round(component),
+                Pending::Groups { ready, memo } => self.groups(&ready, memo),
                 Pending::Body { ready, given, target, levels } => {
                     self.body(ready, given, target, levels);
                 }
@@ -220,7 +233,7 @@ impl<'s> Evaluation<'s> {
             return;
         };
         self.pending.push(Pending::Call { memo, rule: rule + 1 });
-        self.start(ready, Given::default(), Target::Memo(memo));
+        self.start_rule(ready, memo);
     }
 
     /// Takes a body one batch further.
@@ -281,6 +294,7 @@ impl<'s> Evaluation<'s> {
         let (rows, distinct) = match target {
             Target::Answers { distinct } => (&mut self.answers, distinct),
             Target::Memo(memo) => (&mut self.memos[memo].rows, false),
+            Target::Solutions(number) => (&mut self.solutions[number], false),
         };
         let by_value = rows.is_by_value();
         let mut row = Vec::with_capacity(plan.output.len());
@@ -399,7 +413,7 @@ impl<'s> Evaluation<'s> {
             Step::Compute { .. } | Step::Never => Reads::Nothing,
         });
         let reads = reads.collect();
-        Ready { plan, reads, own, component }
+        Ready { plan, reads, own, component, groups: None }
     }
 
     /// `columns` are those by which the rows are looked up; none: all.
@@ -438,15 +452,15 @@ impl<'s> Evaluation<'s> {
         let rules = table.rules.iter().filter(|stored| stored.program.head.len() == width);
         let plans: Arc<[_]> = rules
             .map(|stored| {
-                let (plan, _) = plan(&Body {
+                let body = Body {
                     state: self.state,
                     policy: &policy,
                     program: &stored.program,
                     start: Start::Asked(&columns),
                     recursion: None,
                     prune: true,
-                });
-                Arc::new(self.ready(plan, Some(memo), None))
+                };
+                Arc::new(self.rule_plan(&body, memo, None).0)
             })
             .collect();
         self.memos[memo].plans = Some(plans.clone());
