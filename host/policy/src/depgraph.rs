@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::{Equivalent, HashMap, HashSet};
 
 use crate::ast::{Atom, Modal, Rule};
 use crate::builtins;
@@ -18,6 +18,20 @@ pub(crate) struct Node {
     pub(crate) policy: Arc<str>,
     pub(crate) modal: Option<Modal>,
     pub(crate) table: Arc<str>,
+}
+
+/// A [`Node`] to be looked up by.
+#[derive(Hash)]
+pub(crate) struct NodeRef<'a> {
+    pub(crate) policy: &'a Arc<str>,
+    pub(crate) modal: Option<Modal>,
+    pub(crate) table: &'a Arc<str>,
+}
+
+impl Equivalent<Node> for NodeRef<'_> {
+    fn equivalent(&self, node: &Node) -> bool {
+        (self.policy, self.modal, self.table) == (&node.policy, node.modal, &node.table)
+    }
 }
 
 impl Node {

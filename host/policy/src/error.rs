@@ -42,6 +42,8 @@ pub enum ErrorKind {
     Recursion,
     /// A query that cannot be answered.
     Query,
+    /// A sequence that cannot be simulated.
+    Simulation,
     /// A query that was stopped or grew larger than it may, or too many waiting statements.
     Limit,
     /// A policy, table or datasource that does not exist.

@@ -22,8 +22,61 @@
 //! # }
 //! ```
 //!
-//! Not in this build yet: policies of kind `materialized` and `z3`, simulation, explanation, and
-//! derived tables that are kept up to date between queries.
+//! What would a query answer if …? [`Snapshot::simulate`] tells, and nothing changes:
+//!
+//! ```
+//! # use std::sync::Arc;
+//! # use congress_policy::{Engine, Limits, NewPolicy, Options, PolicyKind, Simulation};
+//! # use time::macros::datetime;
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let clock = Arc::new(|| datetime!(2024-02-03 04:05:06));
+//! # let mut engine = Engine::new(Options { ascii_only_rows: false, clock });
+//! engine.create_policy(NewPolicy::new("zoo", PolicyKind::Nonrecursive))?;
+//! engine.create_policy(NewPolicy::new("action", PolicyKind::Action))?;
+//! engine.insert("lives(\"ape\", 1) lives(\"bat\", 2)", Some("zoo"))?;
+//! engine.insert(
+//!     "action(\"move\")
+//!      lives+(x, c) :- move(x, c)
+//!      lives-(x, old) :- move(x, c), lives(x, old)",
+//!     Some("action"),
+//! )?;
+//! let simulation = Simulation {
+//!     query: "lives(x, c)",
+//!     policy: Some("zoo"),
+//!     sequence: "move(\"ape\", 2)",
+//!     action_policy: Some("action"),
+//!     delta: true,
+//!     trace: false,
+//!     fresh: &|| unreachable!("this action creates nothing"),
+//! };
+//! let result = engine.snapshot().simulate(&simulation, Limits::default())?;
+//! let printed: Vec<String> = result.answers.statements().iter().map(ToString::to_string).collect();
+//! assert_eq!(printed, ["lives+(\"ape\", 2)", "lives-(\"ape\", 1)"]);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Which rules make use of some tables and keep away from others? [`Snapshot::find_subpolicy`]:
+//!
+//! ```
+//! # use std::sync::Arc;
+//! # use congress_policy::{Engine, NewPolicy, Options, PolicyKind, SubpolicyQuery};
+//! # use time::macros::datetime;
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let clock = Arc::new(|| datetime!(2024-02-03 04:05:06));
+//! # let mut engine = Engine::new(Options { ascii_only_rows: false, clock });
+//! # engine.create_policy(NewPolicy::new("zoo", PolicyKind::Nonrecursive))?;
+//! engine.insert("warn(x) :- ill(x)  ill(x) :- vet:notes(x)  warn(x) :- diary(x)", Some("zoo"))?;
+//! let query = SubpolicyQuery { required: &["vet:notes"], prohibited: &["diary"], output: &["warn"] };
+//! let rules = engine.snapshot().find_subpolicy(query, Some("zoo"))?;
+//! let printed: Vec<String> = rules.iter().map(ToString::to_string).collect();
+//! assert_eq!(printed, ["warn(x) :- ill(x)", "ill(x) :- vet:notes(x)"]);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Not in this build yet: policies of kind `materialized` and `z3`, and derived tables that are
+//! kept up to date between queries.
 
 mod aggregates;
 pub mod analysis;
@@ -43,9 +96,11 @@ mod policy;
 pub mod print;
 mod program;
 mod schema;
+mod simulate;
 mod snapshot;
 mod state;
 mod store;
+mod subpolicy;
 mod syntax_error;
 mod topdown;
 pub mod warnings;
@@ -56,5 +111,7 @@ pub use engine::{
 pub use error::{Error, ErrorKind, Errors, Place};
 pub use introspect::TableFilter;
 pub use policy::{NewPolicy, PolicyInfo, PolicyKind};
+pub use simulate::{MAX_SEQUENCE, Simulation, SimulationAnswers, SimulationResult};
 pub use snapshot::{Answers, Latest, Limits, Snapshot};
 pub use state::Clock;
+pub use subpolicy::SubpolicyQuery;

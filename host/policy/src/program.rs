@@ -63,15 +63,27 @@ pub(crate) struct Program {
     pub(crate) grouping: Option<Grouping>,
 }
 
-/// How an aggregating rule makes rows of the solutions of its body.
+/// How a rule with aggregates makes rows of the solutions of its body.
 ///
 /// In [`Program::head`] an aggregate is a variable of its own, which the body does not bind.
 #[derive(Clone, Debug)]
 pub(crate) struct Grouping {
     /// The aggregates: column of the head, function, and the variable whose values it takes.
     pub(crate) aggregates: Box<[(u32, AggregateFunction, u32)]>,
-    /// How many variables the body has; they are numbered first.
-    pub(crate) solution: u32,
+    /// The other columns of the head: those by which solutions are grouped.
+    pub(crate) columns: Box<[u32]>,
+    /// The rule for the groups that there are: its head has the grouping columns only.
+    pub(crate) groups: Box<Program>,
+    /// The rule for the solutions: its head has the grouping columns, and then the values of all
+    /// variables of the body.
+    pub(crate) solutions: Box<Program>,
+}
+
+impl Grouping {
+    /// Whether a column of the head is an aggregate.
+    pub(crate) fn is_aggregate(&self, column: u32) -> bool {
+        self.aggregates.iter().any(|(at, ..)| *at == column)
+    }
 }
 
 /// Turns terms into arguments.
@@ -150,21 +162,24 @@ impl<F: FnMut(&Constant) -> Word> Compiler<F> {
                 Term::Variable(_) | Term::Constant(_) => None,
             })
             .collect();
-        let grouping = (!aggregates.is_empty()).then_some(Grouping { aggregates, solution });
         let head = self.args(head);
-        Program { head, body, variables: self.variables.into(), grouping }
+        let program = Program { head, body, variables: self.variables.into(), grouping: None };
+        if aggregates.is_empty() {
+            return program;
+        }
+        let is_plain = |column: &u32| aggregates.iter().all(|(at, ..)| at != column);
+        let columns: Box<[u32]> = (0..program.head.len() as u32).filter(is_plain).collect();
+        let plain: Box<[Arg]> =
+            columns.iter().map(|&column| program.head[column as usize]).collect();
+        let all = plain.iter().copied().chain((0..solution).map(Arg::Variable)).collect();
+        let groups = Box::new(Program { head: plain, ..program.clone() });
+        let solutions = Box::new(Program { head: all, ..program.clone() });
+        let grouping = Some(Grouping { aggregates, columns, groups, solutions });
+        Program { grouping, ..program }
     }
 }
 
 impl Program {
-    /// Of a rule with aggregates: the program that gives, behind the columns of the head, the
-    /// values of all variables of its body.
-    pub(crate) fn solutions(&self, grouping: &Grouping) -> Self {
-        let variables = (0..grouping.solution).map(Arg::Variable);
-        let head = self.head.iter().copied().chain(variables).collect();
-        Self { head, body: self.body.clone(), variables: self.variables.clone(), grouping: None }
-    }
-
     /// The constants, each as often as it stands in the rule.
     pub(crate) fn constants(&self) -> impl Iterator<Item = Word> {
         let body = self.body.iter().flat_map(|literal| match literal {

@@ -5,6 +5,8 @@ use std::fmt;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use hashbrown::HashSet;
+
 use crate::ast::{Atom, Constant, Rule, Statement, Term};
 use crate::check::{columns, safety, shape};
 use crate::error::{Error, Errors};
@@ -77,6 +79,7 @@ impl fmt::Debug for Answers {
 }
 
 /// A query that has been checked.
+#[derive(Clone)]
 pub(crate) struct Query {
     /// A fact or a rule.
     pub(crate) statement: Statement,
@@ -152,6 +155,27 @@ impl Answers {
                 })
                 .collect()
         })
+    }
+
+    /// The instances that other answers to the same query do not have.
+    pub(crate) fn without(&self, other: &Self) -> Self {
+        let known: HashSet<_> = (0..other.len).map(|instance| other.printed(instance)).collect();
+        let kept: Vec<usize> =
+            (0..self.len).filter(|&instance| !known.contains(&self.printed(instance))).collect();
+        let words = kept.iter().flat_map(|&instance| self.row(instance)).copied().collect();
+        Self { words, len: kept.len(), ..self.clone() }
+    }
+
+    fn row(&self, instance: usize) -> &[Word] {
+        let width = self.variables.len();
+        self.words.get(instance * width..(instance + 1) * width).unwrap_or_default()
+    }
+
+    /// The values of an instance as text, which tells them apart as unification does but has one
+    /// NaN. Words mean different things in different states.
+    fn printed(&self, instance: usize) -> Vec<Option<String>> {
+        let value = |word: &Word| self.local.value(&self.state.dictionary, *word);
+        self.row(instance).iter().map(|word| Some(value(word)?.to_string())).collect()
     }
 
     fn value(&self, variable: &Arc<str>, instance: usize) -> Option<Constant> {
@@ -236,7 +260,7 @@ impl Snapshot {
         })
     }
 
-    fn evaluate(&self, query: Query, limits: Limits<'_>) -> Result<Answers, Error> {
+    pub(crate) fn evaluate(&self, query: Query, limits: Limits<'_>) -> Result<Answers, Error> {
         let mut evaluation = Evaluation::new(&self.state, limits);
         let compiler = Compiler::new(|constant: &_| evaluation.values.word(constant));
         let mut program = compiler.parts(&[], query.body());
@@ -275,18 +299,23 @@ pub(crate) fn rows_of_width(
     width: usize,
     limits: Limits<'_>,
 ) -> Result<Vec<Vec<Constant>>, Error> {
-    let args: Box<[Arg]> = (0..width as u32).map(Arg::Variable).collect();
-    let body =
-        Literal::Table { policy: None, key: key.clone(), args: args.clone(), negated: false };
-    let program = Program {
-        head: args,
-        body: [body].into(),
-        variables: (0..width).map(|column| Arc::from(column.to_string())).collect(),
-        grouping: None,
-    };
+    let program = program_of_width(key, width);
     let mut evaluation = Evaluation::new(state, limits);
     let rows = evaluation.query(policy, &program)?;
     let words: Vec<Vec<_>> = (0..rows.len()).map(|id| rows.row(id).to_vec()).collect();
     let value = |word| evaluation.values.value(word);
     Ok(words.into_iter().filter_map(|row| row.into_iter().map(value).collect()).collect())
+}
+
+/// A query for all rows of a table that have a width.
+pub(crate) fn program_of_width(key: &TableKey, width: usize) -> Program {
+    let args: Box<[Arg]> = (0..width as u32).map(Arg::Variable).collect();
+    let body =
+        Literal::Table { policy: None, key: key.clone(), args: args.clone(), negated: false };
+    Program {
+        head: args,
+        body: [body].into(),
+        variables: (0..width).map(|column| Arc::from(column.to_string())).collect(),
+        grouping: None,
+    }
 }

@@ -13,6 +13,7 @@ use crate::builtins::Context;
 use crate::depgraph::Node;
 use crate::diagnostics::{listed, suggest};
 use crate::error::{Error, ErrorKind};
+use crate::eval::PlanCache;
 use crate::policy::{PolicyInfo, PolicyKind};
 use crate::program::{Program, TableKey};
 use crate::schema::Schema;
@@ -28,8 +29,12 @@ pub type Clock = Arc<dyn Fn() -> time::PrimitiveDateTime + Send + Sync>;
 pub(crate) struct State {
     pub(crate) dictionary: Dictionary,
     pub(crate) policies: BTreeMap<Arc<str>, Arc<Policy>>,
+    /// Changes whenever a policy comes, goes or gets another name.
+    pub(crate) policies_version: u64,
     /// The tables that depend on themselves, by the recursion that they are part of.
     pub(crate) components: Arc<HashMap<Node, u32>>,
+    /// Whether rules of policies of every kind may depend on themselves.
+    pub(crate) recursion_allowed: bool,
     pub(crate) clock: Clock,
 }
 
@@ -59,6 +64,8 @@ pub(crate) struct StoredRule {
     pub(crate) number: u64,
     pub(crate) rule: Rule,
     pub(crate) program: Program,
+    /// Plans for keeping views up to date.
+    pub(crate) plans: PlanCache,
 }
 
 impl State {
@@ -221,7 +228,7 @@ impl Table {
 
     /// Whether nothing is left of it.
     pub(crate) fn is_empty(&self) -> bool {
-        self.rules.is_empty() && !self.initialized && self.rows() == 0
+        self.rules.is_empty() && self.views.is_none() && !self.initialized && self.rows() == 0
     }
 }
 

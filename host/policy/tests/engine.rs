@@ -248,27 +248,73 @@ fn actions_are_requested_for_rows_that_come() {
 }
 
 #[test]
-fn a_watch_tells_rows_before_and_after() {
+fn a_watch_tells_the_rows_that_came_and_went() {
     let mut engine = engine(&["t", "u"]);
     engine.insert("p(x) :- u:q(x), not r(x)", Some("t")).unwrap();
     engine.watch("w", Some("t"), "p", None).unwrap();
-    assert_eq!(engine.insert("q(1) q(2)", Some("u")).unwrap().fired[0].new.len(), 2);
+    assert_eq!(engine.insert("q(1) q(2)", Some("u")).unwrap().fired[0].added.len(), 2);
     let outcome = engine.insert("r(1)", Some("t")).unwrap();
-    assert_eq!((outcome.fired[0].old.len(), outcome.fired[0].new.len()), (2, 1));
+    assert_eq!((outcome.fired[0].removed.len(), outcome.fired[0].added.len()), (1, 0));
     assert!(engine.insert("other(1)", Some("t")).unwrap().fired.is_empty());
-    assert_eq!(engine.delete_policy("u", References::Dangle).unwrap().fired[0].new.len(), 0);
+    assert_eq!(engine.delete_policy("u", References::Dangle).unwrap().fired[0].removed.len(), 1);
     assert!(engine.unwatch("w"));
 }
 
 #[test]
-fn kinds_not_built_are_refused_by_name() {
-    let mut engine = engine(&[]);
-    for kind in [PolicyKind::Materialized, PolicyKind::Z3] {
-        let error = engine.create_policy(NewPolicy::new("m", kind)).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Unsupported);
-        assert!(error.message().contains(kind.as_str()));
+fn recursion_is_for_kind_z3_unless_allowed() {
+    let rules = "tc(x, y) :- e(x, y) tc(x, y) :- tc(x, z), e(z, y)";
+    for kind in [PolicyKind::Nonrecursive, PolicyKind::Materialized, PolicyKind::Z3] {
+        let mut engine = engine(&[]);
+        engine.create_policy(NewPolicy::new("t", kind)).unwrap();
+        engine.insert("e(1, 2) e(2, 3) e(3, 1) e(3, 4)", Some("t")).unwrap();
+        let refused = engine.insert(rules, Some("t"));
+        if kind != PolicyKind::Z3 {
+            let errors = refused.unwrap_err();
+            assert_eq!(errors.iter().next().unwrap().message(), "Rules are recursive");
+            engine.allow_recursion(true);
+            engine.insert(rules, Some("t")).unwrap();
+        }
+        let count = |query: &str| engine.snapshot().select(query, Some("t")).unwrap().len();
+        assert_eq!(
+            ["tc(x, y)", "tc(4, y)", "tc(1, y)", "tc(x, 4)", "tc(2, 2)"].map(count),
+            [12, 0, 4, 3, 1]
+        );
+        let negated = engine.insert("odd(x) :- e(x, y), not odd(y)", Some("t")).unwrap_err();
+        assert_eq!(negated.iter().next().unwrap().message(), "Rules are recursive");
     }
-    assert!(engine.policies().is_empty());
+}
+
+#[test]
+fn a_recursion_over_two_policies_needs_both_to_be_z3() {
+    let mut engine = engine(&["n"]);
+    for name in ["a", "b"] {
+        engine.create_policy(NewPolicy::new(name, PolicyKind::Z3)).unwrap();
+    }
+    engine.insert("p(x) :- b:q(x) p(0)", Some("a")).unwrap();
+    engine.insert("q(y) :- a:p(x), lt(x, 3), plus(x, 1, y)", Some("b")).unwrap();
+    let rows = engine.snapshot().rows("a", "p").unwrap();
+    assert_eq!(rows.len(), 4);
+    engine.insert("r(x) :- a:s(x)", Some("n")).unwrap();
+    engine.insert("s(x) :- n:r(x)", Some("a")).unwrap_err();
+}
+
+#[test]
+fn a_materialized_policy_lists_what_follows_and_guards_it() {
+    let mut engine = engine(&[]);
+    engine.create_policy(NewPolicy::new("m", PolicyKind::Materialized)).unwrap();
+    engine.insert("p(x) :- q(x), not r(x) q(1) q(2) r(2.0)", Some("m")).unwrap();
+    let content = |engine: &Engine| {
+        let content = engine.snapshot().content(Some("m")).unwrap();
+        let mut content: Vec<String> = content.iter().map(ToString::to_string).collect();
+        content.sort();
+        content
+    };
+    // Numbers match by value.
+    assert_eq!(content(&engine), ["p(1)", "q(1)", "q(2)", "r(2.0)"]);
+    engine.insert("p(7)", Some("m")).unwrap_err();
+    engine.delete("p(1)", Some("m")).unwrap();
+    engine.delete("r(2)", Some("m")).unwrap();
+    assert_eq!(content(&engine), ["p(1)", "p(2)", "q(1)", "q(2)"]);
 }
 
 #[test]

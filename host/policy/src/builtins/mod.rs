@@ -105,6 +105,11 @@ impl Builtin {
         Self { name, parameters, inputs, outputs, function: Function::Several(f) }
     }
 
+    /// Whether the same inputs give other outputs as time goes by.
+    pub fn is_volatile(&self) -> bool {
+        self.name == "now"
+    }
+
     /// How many arguments its literal has.
     pub fn arity(&self) -> usize {
         self.inputs + self.outputs

@@ -1,6 +1,6 @@
 //! Shape: heads, facts, modals, names of builtins.
 
-use crate::ast::{Atom, Event, Modal, Rule, Statement, Term};
+use crate::ast::{Atom, Event, Modal, Rule, Statement};
 use crate::builtins;
 use crate::check::safety;
 use crate::error::{Error, ErrorKind};

@@ -9,6 +9,7 @@ use crate::depgraph::Node;
 use crate::program::{Compiler, TableKey};
 use crate::state::{Policy, State, StoredRule, Table};
 use crate::store::dictionary::{Counts, Interner};
+use crate::store::word::Word;
 
 /// The policy, to be changed.
 pub(super) fn policy_mut<'s>(state: &'s mut State, name: &str) -> Option<&'s mut Policy> {
@@ -32,11 +33,14 @@ impl Engine {
         let state = Arc::make_mut(&mut self.state);
         let statement = match (statement, insert) {
             (Statement::Fact(atom), true) => {
-                insert_fact(state, &mut self.counts, policy, &atom)?;
+                let row = insert_fact(state, &mut self.counts, policy, &atom)?;
+                self.record(&Node::of(policy, &atom), &row, true);
                 Statement::Fact(atom)
             }
             (Statement::Fact(atom), false) => {
-                Statement::Fact(delete_fact(state, &mut self.counts, policy, &atom)?)
+                let row = delete_fact(state, &mut self.counts, policy, &atom)?;
+                self.record(&Node::of(policy, &atom), &row, false);
+                Statement::Fact(atom)
             }
             (Statement::Rule(rule), true) => {
                 let number = self.next_rule;
@@ -56,6 +60,7 @@ impl Engine {
         count_widths(state, policy, &statement, insert);
         if matches!(statement, Statement::Rule(_)) {
             self.subscriptions_version += 1;
+            self.views.outdate();
         }
         Some(statement)
     }
@@ -78,7 +83,7 @@ impl Engine {
 }
 
 /// Counts a statement's literals in or out of the widths that policies learn.
-pub(super) fn count_widths(
+pub(crate) fn count_widths(
     state: &mut State,
     policy: &Arc<str>,
     statement: &Statement,
@@ -100,12 +105,12 @@ pub(super) fn count_widths(
     }
 }
 
-fn insert_fact(
+pub(crate) fn insert_fact(
     state: &mut State,
     counts: &mut Counts,
     policy: &Arc<str>,
     atom: &Atom,
-) -> Option<()> {
+) -> Option<Vec<Word>> {
     let mut interner = Interner { dictionary: &mut state.dictionary, counts };
     let mut row = Vec::with_capacity(atom.args.len());
     for term in &atom.args {
@@ -116,18 +121,18 @@ fn insert_fact(
     let owner = state.policies.get_mut(policy).map(Arc::make_mut)?;
     let table = table_mut(owner, &TableKey::of_head(atom));
     if table.relation_mut(row.len()).insert(interner.dictionary, &row) {
-        return Some(());
+        return Some(row);
     }
     row.into_iter().for_each(|word| interner.release(word));
     None
 }
 
-fn delete_fact(
+pub(crate) fn delete_fact(
     state: &mut State,
     counts: &mut Counts,
     policy: &Arc<str>,
     atom: &Atom,
-) -> Option<Atom> {
+) -> Option<Box<[Word]>> {
     let row = state.words(atom)?;
     let owner = state.policies.get_mut(policy).map(Arc::make_mut)?;
     let key = TableKey::of_head(atom);
@@ -138,10 +143,10 @@ fn delete_fact(
     }
     let mut interner = Interner { dictionary: &mut state.dictionary, counts };
     stored.iter().for_each(|word| interner.release(*word));
-    Some(atom.clone())
+    Some(stored)
 }
 
-fn insert_rule(
+pub(crate) fn insert_rule(
     state: &mut State,
     counts: &mut Counts,
     policy: &Arc<str>,
@@ -154,13 +159,14 @@ fn insert_rule(
     }
     let mut interner = Interner { dictionary: &mut state.dictionary, counts };
     let program = Compiler::new(|constant: &_| interner.intern(constant)).rule(rule);
-    let stored = Arc::new(StoredRule { number, rule: rule.clone(), program });
+    let stored =
+        Arc::new(StoredRule { number, rule: rule.clone(), program, plans: Default::default() });
     let key = TableKey::of_head(rule.heads.first()?);
     table_mut(Arc::make_mut(owner), &key).rules.push(stored);
     Some(())
 }
 
-fn delete_rule(
+pub(crate) fn delete_rule(
     state: &mut State,
     counts: &mut Counts,
     policy: &Arc<str>,

@@ -11,7 +11,7 @@ use crate::depgraph::{DependencyGraph, Node, Recursion};
 use crate::error::{Error, ErrorKind, Errors};
 use crate::policy::PolicyKind;
 use crate::program::TableKey;
-use crate::state::Policy;
+use crate::state::{Policy, State};
 
 /// The most statements that wait for a schema, those found wrong when it came included.
 const MAX_WAITING: usize = 100_000;
@@ -56,36 +56,12 @@ impl Engine {
         if rules.iter().any(|(_, _, insert)| *insert) {
             let mut graph = self.graph.clone();
             count_edges(&mut graph, &rules);
-            if let Some(found) = self.refused_recursion(&graph, heads(&rules), false) {
+            if let Some(found) = refused_recursion(&self.state, &graph, heads(&rules), false) {
                 return Err(recursion::error(&graph, &found, events).into());
             }
         }
         let applied = |Planned { statement, insert, policy }| Applied { statement, insert, policy };
         Ok(plan.changes.into_iter().map(applied).collect())
-    }
-
-    /// The first recursion that the heads are part of and that may not be. Recursion is for
-    /// policies of kind z3, and for all where an option says so; never through a negation.
-    pub(super) fn refused_recursion(
-        &self,
-        graph: &DependencyGraph,
-        heads: impl Iterator<Item = Node>,
-        anywhere: bool,
-    ) -> Option<Recursion> {
-        let heads: Vec<Node> = heads.collect();
-        if !graph.any_cycle(heads.iter().cloned()) {
-            return None;
-        }
-        let recursive = |node: &Node| {
-            let policy = self.state.policies.get(&node.policy);
-            policy.is_none_or(|policy| policy.info.kind == PolicyKind::Z3)
-        };
-        let mut recursions = graph.recursions(heads).into_iter();
-        recursions.find(|recursion| {
-            let allowed =
-                anywhere || self.recursion_allowed || recursion.nodes.iter().all(recursive);
-            recursion.negated || !allowed
-        })
     }
 
     pub(super) fn update_batch(
@@ -100,7 +76,7 @@ impl Engine {
         }
         let mut rules = self.effective_rules(&plan.changes);
         count_edges(&mut self.graph, &rules);
-        if let Some(found) = self.refused_recursion(&self.graph, heads(&rules), recursive) {
+        if let Some(found) = refused_recursion(&self.state, &self.graph, heads(&rules), recursive) {
             let error = recursion::error(&self.graph, &found, events);
             rules.iter_mut().for_each(|(_, _, insert)| *insert = !*insert);
             rules.reverse();
@@ -111,23 +87,15 @@ impl Engine {
         let set_aside = plan.waiting.into_iter();
         self.waiting.extend(set_aside.map(|event| Waiting { event, errors: Vec::new() }));
 
-        let before = self.watched_state();
+        let before = self.begin();
         self.find_recursions(heads(&rules).collect());
-        let mut changed = Vec::new();
         let mut changes = Vec::with_capacity(plan.changes.len());
         for Planned { statement, insert, policy } in plan.changes {
-            let head = match &statement {
-                Statement::Fact(atom) => Some(atom),
-                Statement::Rule(rule) => rule.heads.first(),
-                Statement::Event(_) => None,
-            };
-            let node = head.map(|head| Node::of(&policy, head));
             if let Some(statement) = self.apply(&policy, statement, insert) {
-                changed.extend(node);
                 changes.push(Applied { statement, insert, policy });
             }
         }
-        let (fired, executions) = self.fire(before, changed);
+        let (fired, executions) = self.finish(before);
         Ok(Outcome { changes, waiting, fired, executions })
     }
 
@@ -231,6 +199,29 @@ impl Engine {
     }
 }
 
+/// The first recursion that the heads are part of and that may not be. Recursion is for policies of
+/// kind z3, and for all where an option says so; never through a negation.
+pub(crate) fn refused_recursion(
+    state: &State,
+    graph: &DependencyGraph,
+    heads: impl Iterator<Item = Node>,
+    anywhere: bool,
+) -> Option<Recursion> {
+    let heads: Vec<Node> = heads.collect();
+    if !graph.any_cycle(heads.iter().cloned()) {
+        return None;
+    }
+    let recursive = |node: &Node| {
+        let policy = state.policies.get(&node.policy);
+        policy.is_none_or(|policy| policy.info.kind == PolicyKind::Z3)
+    };
+    let mut recursions = graph.recursions(heads).into_iter();
+    recursions.find(|recursion| {
+        let allowed = anywhere || state.recursion_allowed || recursion.nodes.iter().all(recursive);
+        recursion.negated || !allowed
+    })
+}
+
 /// A text that is the same for equal rules.
 fn sorted_text(rule: &Rule) -> String {
     let mut body: Vec<String> = rule.body.iter().map(ToString::to_string).collect();
@@ -262,7 +253,7 @@ fn derived_fact(policy: &Policy, statement: &Statement) -> Option<Error> {
 }
 
 /// The checks of one statement by the kind of its policy; gives it in its stored form.
-fn check(policy: &Policy, statement: Statement) -> Result<Statement, Vec<Error>> {
+pub(crate) fn check(policy: &Policy, statement: Statement) -> Result<Statement, Vec<Error>> {
     let rule = match statement {
         Statement::Fact(atom) => {
             let mut errors = shape::fact(&atom);

@@ -33,23 +33,22 @@ impl Engine {
         tables: &[(Arc<str>, Vec<Row>)],
     ) -> Result<Outcome, Errors> {
         let name = self.fed(policy)?.info.name.clone();
-        let before = self.watched_state();
-        let changed: Vec<Node> = tables.iter().map(|(table, _)| plain(&name, table)).collect();
+        let before = self.begin();
         for (table, rows) in tables {
             self.clear(&name, table);
             self.change_rows(&name, table, &[], rows);
         }
-        let (fired, executions) = self.fire(before, changed);
+        let (fired, executions) = self.finish(before);
         Ok(Outcome { fired, executions, ..Outcome::default() })
     }
 
     /// Takes out all rows and rules of a table; its indexes are built again when rows come.
-    fn clear(&mut self, policy: &Arc<str>, table: &Arc<str>) {
+    fn clear(&mut self, policy: &Arc<str>, name: &Arc<str>) {
         let state = Arc::make_mut(&mut self.state);
         let Some(owner) = policy_mut(state, policy) else {
             return;
         };
-        let table = table_mut(owner, &TableKey::plain(table));
+        let table = table_mut(owner, &TableKey::plain(name));
         let rules = std::mem::take(&mut table.rules);
         let old = table.facts.clone();
         for relation in &mut table.facts {
@@ -58,12 +57,17 @@ impl Engine {
         for stored in &rules {
             self.graph.remove(policy, &stored.rule);
             self.subscriptions_version += 1;
+            self.views.outdate();
             count_widths(state, policy, &Statement::Rule(stored.rule.clone()), false);
             release_rule(state, &mut self.counts, stored);
         }
         let mut interner = Interner { dictionary: &mut state.dictionary, counts: &mut self.counts };
-        for relation in old {
-            relation.iter().flatten().for_each(|word| interner.release(*word));
+        let node = plain(policy, name);
+        for row in old.iter().flat_map(|relation| relation.iter()) {
+            row.iter().for_each(|word| interner.release(*word));
+            if let Some(journal) = &mut self.journal {
+                journal.record(&node, row, false);
+            }
         }
         let heads = rules.iter().flat_map(|stored| &stored.rule.heads);
         self.find_recursions(heads.map(|head| Node::of(policy, head)).collect());
@@ -80,12 +84,11 @@ impl Engine {
             return Err(Errors(errors));
         }
         let name = owner.info.name.clone();
-        let before = self.watched_state();
-        let changed = change.tables.iter().map(|(table, _)| plain(&name, table)).collect();
+        let before = self.begin();
         for (table, delta) in &change.tables {
             self.change_rows(&name, table, &delta.removed, &delta.added);
         }
-        let (fired, executions) = self.fire(before, changed);
+        let (fired, executions) = self.finish(before);
         Ok(Outcome { fired, executions, ..Outcome::default() })
     }
 
@@ -96,6 +99,7 @@ impl Engine {
         let Some(owner) = state.policies.get_mut(policy) else {
             return;
         };
+        let node = plain(policy, table);
         let table = table_mut(Arc::make_mut(owner), &TableKey::plain(table));
         table.initialized = true;
         let mut words: Vec<Word> = Vec::new();
@@ -106,10 +110,16 @@ impl Engine {
                 let relation = table.relation_mut(row.len());
                 if insert {
                     if relation.insert(interner.dictionary, &words) {
+                        if let Some(journal) = &mut self.journal {
+                            journal.record(&node, &words, true);
+                        }
                         continue;
                     }
                 } else if let Some(stored) = relation.remove(interner.dictionary, &words) {
                     stored.iter().for_each(|word| interner.release(*word));
+                    if let Some(journal) = &mut self.journal {
+                        journal.record(&node, &stored, false);
+                    }
                 }
                 words.iter().for_each(|word| interner.release(*word));
             }

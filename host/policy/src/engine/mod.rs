@@ -1,11 +1,12 @@
 //! The engine: policies, and the batches that change them.
 
-mod apply;
-mod batch;
+pub(crate) mod apply;
+pub(crate) mod batch;
 mod datasources;
 mod feeds;
 mod policies;
 mod types;
+mod views;
 mod waiting;
 mod watch;
 
@@ -39,7 +40,9 @@ pub struct Engine {
     /// `execute[…]` heads, and how many rules have them.
     executed: BTreeMap<Node, usize>,
     next_rule: u64,
-    recursion_allowed: bool,
+    views: views::Views,
+    /// What a change has done to stored rows so far, if anybody wants to know.
+    journal: Option<views::deltas::Journal>,
     subscriptions_version: u64,
     /// Where readers find the latest state; none until somebody asks for it.
     latest: Option<Latest>,
@@ -51,7 +54,9 @@ impl Engine {
         let state = State {
             dictionary: Dictionary::new(),
             policies: BTreeMap::new(),
+            policies_version: 0,
             components: Arc::default(),
+            recursion_allowed: false,
             clock: options.clock.clone(),
         };
         Self {
@@ -63,7 +68,8 @@ impl Engine {
             watches: BTreeMap::new(),
             executed: BTreeMap::new(),
             next_rule: 0,
-            recursion_allowed: false,
+            views: views::Views::default(),
+            journal: None,
             subscriptions_version: 0,
             latest: None,
         }
@@ -216,7 +222,8 @@ impl Engine {
     /// Whether rules of policies of every kind may depend on themselves from now on. At first
     /// only those of kind z3 may. Never through a negation.
     pub fn allow_recursion(&mut self, allowed: bool) {
-        self.recursion_allowed = allowed;
+        Arc::make_mut(&mut self.state).recursion_allowed = allowed;
+        self.publish(());
     }
 
     /// Inserts all statements of a text as one batch.
@@ -293,7 +300,9 @@ impl Engine {
     /// under this name. `table` may name another policy; `execute[…]` tables are watched with
     /// `modal`, their service before the action.
     ///
-    /// Each change that may concern the table costs evaluating it before and after.
+    /// While it is watched, the table's rows and those of the tables that it depends on are kept and
+    /// follow each change at a cost that depends on the change; reading them costs no evaluation.
+    /// Only tables whose rules ask for the time are evaluated before and after instead.
     ///
     /// # Errors
     ///
@@ -305,11 +314,16 @@ impl Engine {
         table: &str,
         modal: Option<crate::ast::Modal>,
     ) -> Result<(), Error> {
-        self.add_watch(name, policy, table, modal)
+        let result = self.add_watch(name, policy, table, modal);
+        self.publish(result)
     }
 
     /// Ends a watch. False if there is none of that name.
     pub fn unwatch(&mut self, name: &str) -> bool {
-        self.watches.remove(name).is_some()
+        let was = self.watches.remove(name).is_some();
+        if was {
+            self.refresh_views();
+        }
+        self.publish(was)
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::apply::{count_widths, release_rule};
+use super::batch::refused_recursion;
 use super::{Engine, Outcome, References};
 use crate::ast::{Rule, Statement};
 use crate::check::recursion;
@@ -35,6 +36,7 @@ impl Engine {
             Policy { info: info.clone(), schema: Default::default(), tables: Default::default() };
         let state = Arc::make_mut(&mut self.state);
         state.policies.insert(info.name.clone(), Arc::new(policy));
+        state.policies_version += 1;
         self.subscriptions_version += 1;
         Ok(info)
     }
@@ -57,11 +59,7 @@ impl Engine {
         }
         self.forget_waiting(&name);
 
-        let before = self.watched_state();
-        let keys = policy.tables.keys();
-        let changed: Vec<Node> = keys
-            .map(|key| Node { policy: name.clone(), modal: key.modal, table: key.name.clone() })
-            .collect();
+        let before = self.begin();
         let rules: Vec<Arc<StoredRule>> = policy.rules().into_iter().cloned().collect();
         for stored in &rules {
             self.graph.remove(&name, &stored.rule);
@@ -69,18 +67,29 @@ impl Engine {
         }
         let state = Arc::make_mut(&mut self.state);
         state.policies.remove(&name);
+        state.policies_version += 1;
         for stored in &rules {
             count_widths(state, &name, &Statement::Rule(stored.rule.clone()), false);
             release_rule(state, &mut self.counts, stored);
         }
         let mut interner = Interner { dictionary: &mut state.dictionary, counts: &mut self.counts };
-        for relation in policy.tables.values().flat_map(|table| &table.facts) {
-            relation.iter().flatten().for_each(|word| interner.release(*word));
+        for (key, table) in &policy.tables {
+            let node = Node { policy: name.clone(), modal: key.modal, table: key.name.clone() };
+            for row in table.facts.iter().flat_map(|relation| relation.iter()) {
+                row.iter().for_each(|word| interner.release(*word));
+                if let Some(journal) = &mut self.journal {
+                    journal.record(&node, row, false);
+                }
+            }
+            for relation in table.views.iter().flatten() {
+                relation.iter().flatten().for_each(|word| interner.release(*word));
+            }
         }
         self.subscriptions_version += 1;
         let heads = rules.iter().flat_map(|stored| &stored.rule.heads);
         self.find_recursions(heads.map(|head| Node::of(&name, head)).collect());
-        let (fired, executions) = self.fire(before, changed);
+        self.views.outdate();
+        let (fired, executions) = self.finish(before);
         Ok(Outcome { fired, executions, ..Outcome::default() })
     }
 
@@ -125,9 +134,13 @@ impl Engine {
         let heads =
             rules.iter().flat_map(|rule| rule.heads.iter().map(|head| Node::of(&new, head)));
         let heads: Vec<Node> = heads.collect();
-        if let Some(found) = self.refused_recursion(&graph, heads.iter().cloned(), false) {
+        if let Some(found) = refused_recursion(&self.state, &graph, heads.iter().cloned(), false) {
             return Err(recursion::error(&graph, &found, &[]));
         }
+        self.drop_views();
+        let Some(policy) = self.state.policies.get(&old).cloned() else {
+            return Ok(());
+        };
         self.graph = graph;
         for rule in &rules {
             self.count_execution(&old, rule, false);
@@ -138,9 +151,11 @@ impl Engine {
         let mut policy = Arc::unwrap_or_clone(policy);
         policy.info.name = new.clone();
         state.policies.insert(new.clone(), Arc::new(policy));
+        state.policies_version += 1;
         self.subscriptions_version += 1;
         let old = rules.iter().flat_map(|rule| &rule.heads).map(|head| Node::of(&old, head));
         self.find_recursions(old.chain(heads).collect());
+        self.refresh_views();
         Ok(())
     }
 }

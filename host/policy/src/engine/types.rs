@@ -86,10 +86,10 @@ pub struct Outcome {
 pub struct Fired {
     /// The name that the watch was given.
     pub watch: Arc<str>,
-    /// All rows before.
-    pub old: Vec<Vec<Constant>>,
-    /// All rows after.
-    pub new: Vec<Vec<Constant>>,
+    /// Rows that came.
+    pub added: Vec<Vec<Constant>>,
+    /// Rows that went.
+    pub removed: Vec<Vec<Constant>>,
 }
 
 /// An `execute[…]` table changed: the rows that came are actions to be executed.

@@ -1,20 +1,24 @@
 //! Watched tables: which rows came and went with a change.
 //!
-//! A watched table is evaluated over the state before and the state after; both exist anyway, for
-//! states are immutable. Tables that do not depend on what changed are left alone.
+//! A watched table has a view ([`super::views`]), which says what changed. One whose rows change
+//! with the time has none: it is evaluated over the state before and the state after, whenever
+//! something changed that it depends on.
 
 use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
 use num_bigint::BigInt;
 
-use super::{Engine, Execution, Fired};
+use super::views::deltas::{Deltas, Journal};
+use super::{Engine, Execution, Fired, views};
 use crate::ast::{Constant, Modal};
 use crate::depgraph::Node;
 use crate::error::Error;
 use crate::program::TableKey;
 use crate::snapshot::rows_of;
 use crate::state::State;
+use crate::store::dictionary::Interner;
+use crate::store::word::Word;
 
 impl Engine {
     pub(super) fn add_watch(
@@ -37,66 +41,122 @@ impl Engine {
             (_, None) => return Ok(()),
         };
         self.watches.insert(name.into(), node);
+        self.refresh_views();
         Ok(())
     }
 
-    /// What to compare with later, if anything is watched now.
-    pub(super) fn watched_state(&self) -> Option<Before> {
-        if self.watches.is_empty() && self.executed.is_empty() {
+    /// Builds or drops views after what is watched has changed.
+    pub(super) fn refresh_views(&mut self) {
+        self.views.outdate();
+        let before = self.state.clone();
+        self.counts.defer();
+        self.follow(&before, Deltas::default());
+        drop(before);
+        let state = Arc::make_mut(&mut self.state);
+        Interner { dictionary: &mut state.dictionary, counts: &mut self.counts }.release_deferred();
+    }
+
+    /// Makes the engine ready for a change: what is watched is compared with this later. Nothing,
+    /// if nothing is watched.
+    pub(super) fn begin(&mut self) -> Option<Before> {
+        if self.watches.is_empty() && self.executed.is_empty() && !self.views.any() {
             return None;
         }
+        self.counts.defer();
+        self.journal = Some(Journal::new(self.state.dictionary.mixer()));
         let executed = self.executed.keys().cloned().collect();
         Some(Before { state: self.state.clone(), executed })
     }
 
-    /// Compares the watched tables that depend on what changed.
-    pub(super) fn fire(
-        &self,
-        before: Option<Before>,
-        changed: Vec<Node>,
-    ) -> (Vec<Fired>, Vec<Execution>) {
-        if changed.is_empty() || (before.is_none() && self.executed.is_empty()) {
-            return Default::default();
+    /// Takes down that a stored row came or went.
+    pub(super) fn record(&mut self, node: &Node, row: &[Word], came: bool) {
+        if let Some(journal) = &mut self.journal {
+            journal.record(node, row, came);
         }
-        let changed: HashSet<Node> = changed.into_iter().collect();
-        let concerned = |node: &Node| {
-            let below = self.graph.below([node.clone()]);
-            below.iter().any(|node| changed.contains(node))
+    }
+
+    /// Brings the views up to date after a change, and tells what it did to watched tables.
+    pub(super) fn finish(&mut self, before: Option<Before>) -> (Vec<Fired>, Vec<Execution>) {
+        let before = match before {
+            Some(before) => before,
+            // The first `execute[…]` rules have come just now.
+            None if !self.executed.is_empty() => {
+                self.counts.defer();
+                Before { state: self.state.clone(), executed: HashSet::new() }
+            }
+            None => return Default::default(),
         };
+        let stored = self.journal.take().map(Journal::net).unwrap_or_default();
+        let deltas = self.follow(&before.state, stored);
+        let changed: HashSet<&Node> = deltas.keys().collect();
+
         let mut fired = Vec::new();
-        for (name, node) in self.watches.iter().filter(|(_, node)| concerned(node)) {
-            let old = before.as_ref().map(|before| Rows::of(&before.state, node));
-            let (old, new) = (old.unwrap_or_default(), Rows::of(&self.state, node));
-            if old != new {
-                fired.push(Fired { watch: name.clone(), old: old.all(), new: new.all() });
+        for (name, node) in &self.watches {
+            let (added, removed) = self.change_of(&before.state, node, &deltas, &changed);
+            if !added.is_empty() || !removed.is_empty() {
+                fired.push(Fired { watch: name.clone(), added, removed });
             }
         }
-        let none = HashSet::new();
-        let executed = before.as_ref().map_or(&none, |before| &before.executed);
-        let nodes: HashSet<&Node> = executed.iter().chain(self.executed.keys()).collect();
+        let nodes: HashSet<&Node> = before.executed.iter().chain(self.executed.keys()).collect();
         let mut executions = Vec::new();
-        for node in nodes.into_iter().filter(|node| concerned(node)) {
-            let old = before.as_ref().filter(|before| before.executed.contains(node));
-            let old = old.map(|before| Rows::of(&before.state, node)).unwrap_or_default();
-            let new = match self.executed.contains_key(node) {
-                true => Rows::of(&self.state, node),
-                false => Rows::default(),
-            };
-            if old != new {
-                let (service, action) = match node.table.split_once(':') {
-                    Some((service, action)) => (service.into(), action.into()),
-                    None => (node.policy.clone(), node.table.clone()),
-                };
-                executions.push(Execution {
-                    policy: node.policy.clone(),
-                    service,
-                    action,
-                    added: new.without(&old),
-                    removed: old.without(&new),
-                });
+        for node in nodes {
+            let (added, removed) = self.change_of(&before.state, node, &deltas, &changed);
+            if added.is_empty() && removed.is_empty() {
+                continue;
             }
+            let (service, action) = match node.table.split_once(':') {
+                Some((service, action)) => (service.into(), action.into()),
+                None => (node.policy.clone(), node.table.clone()),
+            };
+            let policy = node.policy.clone();
+            executions.push(Execution { policy, service, action, added, removed });
         }
+        drop(changed);
+        let state = Arc::make_mut(&mut self.state);
+        Interner { dictionary: &mut state.dictionary, counts: &mut self.counts }.release_deferred();
         (fired, executions)
+    }
+
+    /// The rows that came into a table and went from it.
+    fn change_of(
+        &self,
+        before: &Arc<State>,
+        node: &Node,
+        deltas: &Deltas,
+        changed: &HashSet<&Node>,
+    ) -> (Vec<Vec<Constant>>, Vec<Vec<Constant>>) {
+        if self.views.is_volatile(node) {
+            let below = self.graph.below([node.clone()]);
+            if !below.iter().any(|node| changed.contains(node))
+                && self.rules_are_those(before, node)
+            {
+                return Default::default();
+            }
+            let (old, new) = (Rows::of(before, node), Rows::of(&self.state, node));
+            return (new.without(&old), old.without(&new));
+        }
+        let Some(deltas) = deltas.get(node) else {
+            return Default::default();
+        };
+        // Words of rows that went mean what they meant, for releases are deferred.
+        let value = |word: &Word| self.state.dictionary.value(*word);
+        let rows = |rows: &views::deltas::Rows| -> Vec<Vec<Constant>> {
+            rows.iter().filter_map(|row| row.iter().map(value).collect()).collect()
+        };
+        let added = deltas.iter().flat_map(|delta| rows(&delta.added)).collect();
+        let removed = deltas.iter().flat_map(|delta| rows(&delta.removed)).collect();
+        (added, removed)
+    }
+
+    /// Whether a table and all below have the same rules as before.
+    fn rules_are_those(&self, before: &State, node: &Node) -> bool {
+        let numbers = |state: &State, node: &Node| -> Vec<u64> {
+            let key = TableKey { modal: node.modal, name: node.table.clone() };
+            let table = state.table(&node.policy, &key);
+            table.into_iter().flat_map(|table| &table.rules).map(|rule| rule.number).collect()
+        };
+        let below = self.graph.below([node.clone()]);
+        below.iter().all(|node| numbers(before, node) == numbers(&self.state, node))
     }
 }
 
@@ -119,12 +179,6 @@ enum Cell {
 #[derive(Default)]
 struct Rows(HashMap<Vec<Cell>, Vec<Constant>>);
 
-impl PartialEq for Rows {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.len() == other.0.len() && self.0.keys().all(|row| other.0.contains_key(row))
-    }
-}
-
 impl Rows {
     fn of(state: &Arc<State>, node: &Node) -> Self {
         let key = TableKey { modal: node.modal, name: node.table.clone() };
@@ -135,10 +189,6 @@ impl Rows {
             Constant::Text(text) => Cell::Text(text.clone()),
         };
         Self(rows.into_iter().map(|row| (row.iter().map(cell).collect(), row)).collect())
-    }
-
-    fn all(self) -> Vec<Vec<Constant>> {
-        self.0.into_values().collect()
     }
 
     fn without(&self, other: &Self) -> Vec<Vec<Constant>> {

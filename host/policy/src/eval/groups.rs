@@ -8,22 +8,24 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use super::plan::{Body, plan};
+use super::plan::{Body, Plan, Start, plan};
 use super::rows::RowSet;
-use super::run::{Evaluation, Given, Pending, Ready, Target, value};
+use super::run::{Evaluation, Given, Pending, Ready, Target};
 use crate::aggregates::Accumulator;
-use crate::program::{Arg, Grouping};
+use crate::error::Error;
+use crate::program::{Grouping, Program};
 use crate::store::word::{Kind, Word};
 
-/// How the solutions of a plan become rows.
+/// How the solutions that a plan gives become rows.
+#[derive(Clone)]
 pub(super) struct Groups {
-    /// The rule's head, in which an aggregate is a variable that no solution binds.
-    head: Box<[Arg]>,
     grouping: Grouping,
+    /// Of the rule's head.
+    width: usize,
 }
 
 impl<'s> Evaluation<'s> {
-    /// A plan for a rule that fills a memo.
+    /// A plan for a rule that fills a memo, which is asked by some columns.
     pub(super) fn rule_plan(
         &mut self,
         body: &Body<'_>,
@@ -32,14 +34,17 @@ impl<'s> Evaluation<'s> {
     ) -> (Ready<'s>, Vec<Option<Box<[u32]>>>) {
         let Some(grouping) = &body.program.grouping else {
             let (plan, asked) = plan(body);
-            return (self.ready(plan, Some(memo), component), asked);
+            return (self.ready(Arc::new(plan), Some(memo), component), asked);
         };
-        let program = body.program.solutions(grouping);
-        let (mut plan, asked) = plan(&Body { program: &program, ..*body });
-        let head = body.program.head.clone();
-        plan.output = plan.output.iter().skip(head.len()).copied().collect();
-        let mut ready = self.ready(plan, Some(memo), component);
-        ready.groups = Some(Groups { head, grouping: grouping.clone() });
+        // The same columns, in the head that has no aggregates.
+        let place = |column: &u32| grouping.columns.iter().position(|other| other == column);
+        let columns = self.memos[memo].columns.iter().filter_map(place);
+        let columns: Vec<u32> = columns.map(|at| at as u32).collect();
+        let start = Start::Asked(&columns);
+        let (plan, asked) = plan(&Body { program: &grouping.solutions, start, ..*body });
+        let mut ready = self.ready(Arc::new(plan), Some(memo), component);
+        let width = body.program.head.len();
+        ready.groups = Some(Groups { grouping: grouping.clone(), width });
         (ready, asked)
     }
 
@@ -56,32 +61,57 @@ impl<'s> Evaluation<'s> {
         self.start(ready, Given::default(), target);
     }
 
-    /// Takes the solutions that were collected last together.
+    /// Takes the solutions that were collected last together, for a memo.
     pub(super) fn groups(&mut self, ready: &Ready<'s>, memo: usize) {
-        let (Some(solutions), Some(Groups { head, grouping })) =
+        let (Some(solutions), Some(Groups { grouping, width })) =
             (self.solutions.pop(), &ready.groups)
         else {
             return;
         };
-        let is_aggregate = |column: u32| grouping.aggregates.iter().any(|(at, ..)| *at == column);
-        let plain: Vec<Arg> = (0..)
-            .zip(head)
-            .filter(|(column, _)| !is_aggregate(*column))
-            .map(|(_, arg)| *arg)
-            .collect();
+        let mut canonical = Vec::with_capacity(*width);
+        for row in self.grouped(&solutions, grouping, *width) {
+            canonical.clear();
+            canonical.extend(row.iter().map(|word| self.values.canonical(*word)));
+            let rows = &mut self.memos[memo].rows;
+            let key = if rows.is_by_value() { &canonical } else { &row };
+            self.produced += usize::from(rows.insert(&row, key));
+        }
+    }
+
+    /// The rows of a rule with aggregates, from a plan for its solutions.
+    ///
+    /// # Errors
+    ///
+    /// A limit is reached.
+    pub(crate) fn rows_of_groups(
+        &mut self,
+        plan: Arc<Plan>,
+        given: Given<'s>,
+        program: &Program,
+        grouping: &Grouping,
+    ) -> Result<RowSet, Error> {
+        let solutions = self.rows_of(plan, given)?;
+        let width = program.head.len();
+        let mut rows = RowSet::new(width, false, self.state.dictionary.mixer());
+        for row in self.grouped(&solutions, grouping, width) {
+            rows.insert(&row, &row);
+        }
+        Ok(rows)
+    }
+
+    /// One row for each group of solutions of which every aggregate makes something.
+    fn grouped(&mut self, solutions: &RowSet, grouping: &Grouping, width: usize) -> Vec<Vec<Word>> {
+        let plain = grouping.columns.len();
         let mut groups: HashMap<Vec<Word>, Box<[Accumulator]>> = HashMap::new();
-        let mut key = Vec::with_capacity(plain.len());
-        for id in 0..solutions.len() {
-            let solution = solutions.row(id);
-            key.clear();
-            key.extend(plain.iter().map(|arg| value(*arg, solution)));
+        for solution in solutions.iter() {
+            let (key, variables) = solution.split_at(plain);
             let new = || {
                 let functions = grouping.aggregates.iter();
                 functions.map(|(_, function, _)| Accumulator::new(*function)).collect()
             };
-            let group = groups.entry_ref(&key[..]).or_insert_with(new);
+            let group = groups.entry_ref(key).or_insert_with(new);
             for (accumulator, (_, _, variable)) in group.iter_mut().zip(&grouping.aggregates) {
-                let word = value(Arg::Variable(*variable), solution);
+                let word = variables[*variable as usize];
                 match word.kind() {
                     Kind::Int(small) => accumulator.add_int(small),
                     _ => {
@@ -92,26 +122,20 @@ impl<'s> Evaluation<'s> {
                 }
             }
         }
-        let (mut row, mut canonical) = (Vec::with_capacity(head.len()), Vec::new());
+        let mut rows = Vec::with_capacity(groups.len());
         for (key, group) in groups {
             let results: Option<Vec<_>> = group.into_iter().map(Accumulator::finish).collect();
-            // A group that one of the aggregates makes nothing of is not there.
             let Some(results) = results else {
                 continue;
             };
-            let (mut plain, mut results) = (key.iter().copied(), results.iter());
-            row.clear();
-            for column in 0..head.len() as u32 {
-                row.extend(match is_aggregate(column) {
+            let (mut key, mut results) = (key.into_iter(), results.iter());
+            let columns =
+                (0..width as u32).filter_map(|column| match grouping.is_aggregate(column) {
                     true => results.next().map(|result| self.values.word(result)),
-                    false => plain.next(),
+                    false => key.next(),
                 });
-            }
-            canonical.clear();
-            canonical.extend(row.iter().map(|word| self.values.canonical(*word)));
-            let rows = &mut self.memos[memo].rows;
-            let key = if rows.is_by_value() { &canonical } else { &row };
-            self.produced += usize::from(rows.insert(&row, key));
+            rows.push(columns.collect());
         }
+        rows
     }
 }

@@ -10,6 +10,7 @@
 //! kept in a list, not on the stack, so depth of rules and number of rows are bounded by memory
 //! alone. Batches are bounded, so a join is never laid out as a whole between two steps.
 
+mod cache;
 mod groups;
 mod order;
 pub(crate) mod plan;
@@ -18,4 +19,5 @@ pub(crate) mod rows;
 mod run;
 mod steps;
 
-pub(crate) use run::Evaluation;
+pub(crate) use cache::{Origin, PlanCache};
+pub(crate) use run::{Evaluation, Given};

@@ -252,7 +252,8 @@ impl Order<'_> {
                 each += len.min(1.0);
                 continue;
             }
-            match relation.existing_index(&IndexKey { columns: columns.into(), by_value }) {
+            let key = IndexKey { columns: columns.into(), by_value };
+            match relation.existing_index(&self.state.dictionary, &key) {
                 Some(index) => each += len / index.distinct().max(1) as f64,
                 None => {
                     let mut share = 1.0;

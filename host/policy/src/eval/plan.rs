@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::order::{Order, Placed};
 use crate::builtins::Builtin;
-use crate::program::{Arg, Grouping, Literal, Program, TableKey};
+use crate::program::{Arg, Literal, Program, TableKey};
 use crate::state::State;
 
 /// Which of a growing set's rows a step reads. The marks are those of a round of a recursion.
@@ -118,8 +118,8 @@ pub(crate) enum Start<'a> {
     Delta { literal: usize, asked: &'a [u32] },
     /// Rows of one literal that are handed in.
     Given(usize),
-    /// Rows of the head that are handed in.
-    GivenHead,
+    /// Rows of the head's first columns, so many of them, that are handed in.
+    GivenHead(usize),
 }
 
 /// What the planner must know of the recursion that a rule is part of.
@@ -169,12 +169,9 @@ pub(crate) fn plan(body: &Body<'_>) -> (Plan, Vec<Option<Box<[u32]>>>) {
                 if let Some(table) = &mut table {
                     table.range = Range::Delta;
                 }
-                match table {
-                    Some(table) => {
-                        let by_value = table.by_value;
-                        planner.source(Source::Table(table), args, by_value, true);
-                    }
-                    None => planner.steps.push(Step::Never),
+                if let Some(table) = table {
+                    let by_value = table.by_value;
+                    planner.source(Source::Table(table), args, by_value, true);
                 }
             }
             if !asked.is_empty() {
@@ -190,7 +187,10 @@ pub(crate) fn plan(body: &Body<'_>) -> (Plan, Vec<Option<Box<[u32]>>>) {
                 planner.source(Source::Given, args, by_value, true);
             }
         }
-        Start::GivenHead => planner.source(Source::Given, &program.head, false, true),
+        Start::GivenHead(columns) => {
+            let args = program.head.get(..columns).unwrap_or_default();
+            planner.source(Source::Given, args, false, true);
+        }
     }
     let first_delta = match *start {
         Start::Delta { literal, .. } => Some(literal),
@@ -253,21 +253,21 @@ impl Planner<'_, '_> {
         }
     }
 
-    /// The table that a literal means, if it is there.
+    /// The table that a literal means. It need not be there: a plan outlives the state that it
+    /// was made for.
     fn table(&self, literal: usize) -> Option<TableUse> {
         let Literal::Table { policy, key, args, .. } = &self.body.program.body[literal] else {
             return None;
         };
-        let owner = policy.as_ref().unwrap_or(self.body.policy);
-        let owner = self.body.state.policies.get(owner)?;
-        owner.tables.get(key)?;
+        let name = policy.as_ref().unwrap_or(self.body.policy);
+        let owner = self.body.state.policies.get(name);
         let recursion = self.body.recursion.as_ref();
         let settled = recursion.and_then(|recursion| recursion.asked.get(literal)?.clone());
         Some(TableUse {
-            policy: owner.info.name.clone(),
+            policy: name.clone(),
             key: key.clone(),
             width: args.len(),
-            by_value: owner.matches_by_value(),
+            by_value: owner.is_some_and(|owner| owner.matches_by_value()),
             asked: settled.unwrap_or_default(),
             range: Range::All,
         })
@@ -278,15 +278,10 @@ impl Planner<'_, '_> {
     fn asked_by(&self, of: &TableUse, columns: &[u32]) -> Box<[u32]> {
         let table = self.body.state.table(&of.policy, &of.key);
         let rules = table.into_iter().flat_map(|table| &table.rules).map(|rule| &rule.program);
-        let groupings: Vec<&Grouping> = rules
-            .filter(|program| program.head.len() == of.width)
-            .filter_map(|program| program.grouping.as_ref())
-            .collect();
-        let aggregated = |column: u32| {
-            let mut aggregates = groupings.iter().flat_map(|grouping| &grouping.aggregates);
-            aggregates.any(|(at, ..)| *at == column)
-        };
-        columns.iter().copied().filter(|column| !aggregated(*column)).collect()
+        let rules = rules.filter(|program| program.head.len() == of.width);
+        let groupings: Vec<_> = rules.filter_map(|program| program.grouping.as_ref()).collect();
+        let is_plain = |column: &u32| !groupings.iter().any(|it| it.is_aggregate(*column));
+        columns.iter().copied().filter(is_plain).collect()
     }
 
     fn bind(&mut self, args: &[Arg]) {
@@ -370,11 +365,6 @@ impl Planner<'_, '_> {
             }
             Literal::Table { args, negated, .. } => {
                 let Some(mut table) = self.table(number) else {
-                    // No such policy or table: no rows.
-                    self.bind(args);
-                    if !*negated {
-                        self.steps.push(Step::Never);
-                    }
                     return;
                 };
                 let by_value = table.by_value;

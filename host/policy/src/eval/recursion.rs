@@ -75,7 +75,7 @@ impl<'s> Evaluation<'s> {
         let stored: Vec<_> = table.stored(width).collect();
         for relation in stored {
             let ready = stored_rows(number, width, &columns, by_value);
-            let mut ready = self.ready(ready, Some(number), component);
+            let mut ready = self.ready(Arc::new(ready), Some(number), component);
             if let Some(reads) = ready.reads.get_mut(1) {
                 *reads = super::run::Reads::Table { stored: [Some(relation), None], memo: None };
             }
@@ -108,7 +108,7 @@ impl<'s> Evaluation<'s> {
             for (literal, _) in literals.iter().enumerate().filter(|(_, recursive)| **recursive) {
                 body.start = Start::Delta { literal, asked: &columns };
                 let (delta, _) = plan(&body);
-                let ready = self.ready(delta, Some(number), component);
+                let ready = self.ready(Arc::new(delta), Some(number), component);
                 plans.push(Arc::new(ready));
             }
         }

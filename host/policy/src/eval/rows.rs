@@ -69,6 +69,16 @@ impl RowSet {
         &self.rows[start..start + self.width]
     }
 
+    /// All rows.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &[Word]> {
+        (0..self.len).map(|id| self.row(id))
+    }
+
+    /// How many cells a row has.
+    pub(crate) fn width(&self) -> usize {
+        self.width
+    }
+
     /// All cells, row after row.
     pub(crate) fn into_words(self) -> Vec<Word> {
         self.rows
@@ -161,7 +171,8 @@ impl RowSet {
         self.find(key) != NONE
     }
 
-    fn find(&self, key: &[Word]) -> u32 {
+    /// The number of a row, or [`NONE`]. `key` as for [`RowSet::insert`].
+    pub(crate) fn find(&self, key: &[Word]) -> u32 {
         if key.contains(&Word::NAN) {
             return NONE;
         }

@@ -79,10 +79,8 @@ pub(super) enum Target {
 
 /// A plan, with what its steps read.
 pub(crate) struct Ready<'s> {
-    pub(super) plan: Plan,
+    pub(super) plan: Arc<Plan>,
     pub(super) reads: Box<[Reads<'s>]>,
-    /// The memo that it fills.
-    pub(super) own: Option<usize>,
     /// The recursion that it is part of.
     pub(super) component: Option<u32>,
     /// What becomes of its rows, if they are solutions of a rule with aggregates.
@@ -106,6 +104,11 @@ pub(crate) struct Given<'s> {
 }
 
 impl<'s> Given<'s> {
+    /// All of them.
+    pub(crate) fn rows(self) -> impl Iterator<Item = &'s [Word]> {
+        (0..self.len as u32).filter_map(move |at| self.row(at))
+    }
+
     pub(super) fn row(&self, at: u32) -> Option<&'s [Word]> {
         let start = at as usize * self.width;
         self.words.get(start..start + self.width)
@@ -140,9 +143,14 @@ pub(super) struct Level {
 impl<'s> Evaluation<'s> {
     /// Over a state.
     pub(crate) fn new(state: &'s State, limits: Limits<'s>) -> Self {
+        Self::at(state, limits, state.context())
+    }
+
+    /// Over a state, at a given time.
+    pub(crate) fn at(state: &'s State, limits: Limits<'s>, context: Context) -> Self {
         Self {
             state,
-            context: state.context(),
+            context,
             values: Scratch::new(&state.dictionary),
             memos: Vec::new(),
             memo_numbers: HashMap::new(),
@@ -163,13 +171,21 @@ impl<'s> Evaluation<'s> {
         let body = Body {
             state: self.state,
             policy,
-            program,
+            program: program.grouping.as_ref().map_or(program, |grouping| &grouping.solutions),
             start: Start::Nothing,
             recursion: None,
             prune: true,
         };
-        let (plan, _) = plan(&body);
-        self.rows_of(plan, Given::default())
+        let plan = Arc::new(plan(&body).0);
+        match &program.grouping {
+            Some(grouping) => self.rows_of_groups(plan, Given::default(), program, grouping),
+            None => self.rows_of(plan, Given::default()),
+        }
+    }
+
+    /// How many rows its queries have produced so far, those on the way to answers included.
+    pub(crate) fn produced(&self) -> usize {
+        self.produced
     }
 
     /// The rows of a plan that starts from nothing or from rows handed in.
@@ -177,7 +193,7 @@ impl<'s> Evaluation<'s> {
     /// # Errors
     ///
     /// A limit is reached.
-    pub(crate) fn rows_of(&mut self, plan: Plan, given: Given<'s>) -> Result<RowSet, Error> {
+    pub(crate) fn rows_of(&mut self, plan: Arc<Plan>, given: Given<'s>) -> Result<RowSet, Error> {
         self.answers = RowSet::new(plan.output.len(), false, self.state.dictionary.mixer());
         let ready = Arc::new(self.ready(plan, None, None));
         let distinct = ready.is_distinct();
@@ -396,7 +412,7 @@ impl<'s> Evaluation<'s> {
     /// Looks up what the steps of a plan read.
     pub(super) fn ready(
         &mut self,
-        plan: Plan,
+        plan: Arc<Plan>,
         own: Option<usize>,
         component: Option<u32>,
     ) -> Ready<'s> {
@@ -413,7 +429,7 @@ impl<'s> Evaluation<'s> {
             Step::Compute { .. } | Step::Never => Reads::Nothing,
         });
         let reads = reads.collect();
-        Ready { plan, reads, own, component, groups: None }
+        Ready { plan, reads, component, groups: None }
     }
 
     /// `columns` are those by which the rows are looked up; none: all.

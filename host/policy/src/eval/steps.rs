@@ -197,7 +197,7 @@ impl<'s> Evaluation<'s> {
             return Access::Scan;
         }
         let key = IndexKey { columns: step.columns.clone(), by_value: step.by_value };
-        if let Some(index) = relation.existing_index(&key) {
+        if let Some(index) = relation.existing_index(&self.state.dictionary, &key) {
             return Access::Index(index);
         }
         // A few passes cost less than an index.

@@ -79,7 +79,8 @@ impl Dictionary {
     #[inline]
     pub(crate) fn canonical(&self, word: Word) -> Word {
         match word.kind() {
-            Kind::Number(id) => match self.number(id) {
+            // A word of a later version may be asked about, and is its own.
+            Kind::Number(id) if (id as usize) < self.numbers.len() => match self.number(id) {
                 Number::Float(_, canonical) => *canonical,
                 _ => word,
             },
@@ -191,10 +192,28 @@ pub(crate) fn integral(float: f64) -> Option<BigInt> {
 /// How often entries are used, and which numbers are free.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
+    /// Nothing is counted, so nothing goes: for a version that only its maker sees, and briefly.
+    uncounted: bool,
     texts: Vec<u32>,
     free_texts: Vec<u32>,
     numbers: Vec<u32>,
     free_numbers: Vec<u32>,
+    /// Uses that have ended, if they are to be counted out later.
+    deferred: Option<Vec<Word>>,
+}
+
+impl Counts {
+    /// From now on entries stay, and their numbers mean what they mean, until
+    /// [`Interner::release_deferred`].
+    pub(crate) fn defer(&mut self) {
+        self.deferred.get_or_insert_default();
+    }
+
+    /// For adding entries to a copy of a dictionary whose counts somebody else keeps. They come
+    /// after all others and stay as long as the copy does.
+    pub(crate) fn none() -> Self {
+        Self { uncounted: true, ..Self::default() }
+    }
 }
 
 /// The writer's view: adds entries, and counts their uses.
@@ -218,9 +237,10 @@ impl Interner<'_> {
         let dictionary = &mut *self.dictionary;
         let hash = dictionary.text_hash(text);
         if let Some(id) = dictionary.text_slots.find(hash, |id| **dictionary.text(id) == **text) {
-            self.counts.texts[id as usize] = self.counts.texts[id as usize].saturating_add(1);
+            self.retain(Word::text(id));
             return Word::text(id);
         }
+        let dictionary = &mut *self.dictionary;
         let entry = Some(text.clone());
         let id = match self.counts.free_texts.pop() {
             Some(id) => {
@@ -229,7 +249,9 @@ impl Interner<'_> {
                 id
             }
             None => {
-                self.counts.texts.push(1);
+                if !self.counts.uncounted {
+                    self.counts.texts.push(1);
+                }
                 dictionary.texts.push(&[entry]) as u32
             }
         };
@@ -273,7 +295,9 @@ impl Interner<'_> {
                 id
             }
             None => {
-                self.counts.numbers.push(1);
+                if !self.counts.uncounted {
+                    self.counts.numbers.push(1);
+                }
                 self.dictionary.numbers.push(&[number]) as u32
             }
         };
@@ -283,6 +307,9 @@ impl Interner<'_> {
 
     /// Counts one more use.
     pub(crate) fn retain(&mut self, word: Word) {
+        if self.counts.uncounted {
+            return;
+        }
         let count = match word.kind() {
             Kind::Text(id) => &mut self.counts.texts[id as usize],
             Kind::Number(id) => &mut self.counts.numbers[id as usize],
@@ -292,8 +319,22 @@ impl Interner<'_> {
         *count = count.saturating_add(1);
     }
 
+    /// Counts out the uses that have ended since [`Counts::defer`].
+    pub(crate) fn release_deferred(&mut self) {
+        for word in self.counts.deferred.take().unwrap_or_default() {
+            self.release(word);
+        }
+    }
+
     /// Counts one use less; the last one takes the entry out.
     pub(crate) fn release(&mut self, word: Word) {
+        if self.counts.uncounted {
+            return;
+        }
+        if let Some(deferred) = &mut self.counts.deferred {
+            deferred.push(word);
+            return;
+        }
         let (count, free) = match word.kind() {
             Kind::Text(id) => (&mut self.counts.texts[id as usize], id),
             Kind::Number(id) => (&mut self.counts.numbers[id as usize], id),
@@ -367,6 +408,33 @@ mod tests {
         assert_eq!(old, new);
         assert_eq!(snapshot.value(old), Some(text("old")));
         assert_eq!(dictionary.value(new), Some(text("new")));
+    }
+
+    #[test]
+    fn a_copy_without_counts_adds_at_its_end_and_leaves_the_original_alone() {
+        let (mut dictionary, mut counts) = (Dictionary::new(), Counts::default());
+        let mut interner = Interner { dictionary: &mut dictionary, counts: &mut counts };
+        let kept = interner.intern(&text("kept"));
+        let gone = interner.intern(&text("gone"));
+        let half = interner.intern(&Constant::Float(0.5));
+        interner.release(gone);
+        let mut copy = interner.dictionary.clone();
+        let mut none = Counts::none();
+        let mut adding = Interner { dictionary: &mut copy, counts: &mut none };
+        assert_eq!(
+            (adding.intern(&text("kept")), adding.intern(&Constant::Float(0.5))),
+            (kept, half)
+        );
+        let new = [text("new"), Constant::Float(1.5), Constant::Float(2f64.powi(80))];
+        let words: Vec<Word> = new.iter().map(|value| adding.intern(value)).collect();
+        adding.release(kept);
+        assert_ne!(words[0], gone);
+        for (word, value) in words.iter().zip(&new) {
+            assert_eq!(copy.value(*word).as_ref(), Some(value));
+        }
+        assert_eq!(copy.value(kept), Some(text("kept")));
+        assert_eq!(dictionary.sizes(), (2, 1));
+        assert_eq!(dictionary.find(&text("new")), None);
     }
 
     #[test]

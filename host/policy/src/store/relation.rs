@@ -32,6 +32,15 @@ pub(crate) struct Relation {
     vacant: u32,
     indexes: RwLock<Vec<Arc<Index>>>,
     wanted: Arc<Wanted>,
+    base: Option<Base>,
+}
+
+/// What a copy was made from that only its maker sees: its indexes come from there.
+#[derive(Clone, Debug)]
+struct Base {
+    relation: Arc<Relation>,
+    /// The rows that have changed since, by number.
+    touched: Vec<u32>,
 }
 
 /// The indexes that readers of any version have asked for. Without it, a reader of an old version
@@ -56,6 +65,7 @@ impl Clone for Relation {
                 self.indexes.read().unwrap_or_else(PoisonError::into_inner).clone(),
             ),
             wanted: self.wanted.clone(),
+            base: self.base.clone(),
         }
     }
 }
@@ -71,6 +81,7 @@ impl Relation {
             vacant: NONE,
             indexes: RwLock::default(),
             wanted: Arc::default(),
+            base: None,
         }
     }
 
@@ -82,6 +93,26 @@ impl Relation {
     /// Whether rows are told apart by type and value.
     pub(crate) fn is_exact(&self) -> bool {
         self.exact
+    }
+
+    /// A copy for changes that only few see, and briefly. It has no indexes to keep up; one that
+    /// is asked for is made from that of the original, which is built there if need be.
+    pub(crate) fn overlaid(original: Arc<Self>) -> Self {
+        Self {
+            width: original.width,
+            exact: original.exact,
+            rows: original.rows.clone(),
+            unique: original.unique.clone(),
+            vacant: original.vacant,
+            indexes: RwLock::default(),
+            wanted: original.wanted.clone(),
+            base: Some(Base { relation: original, touched: Vec::new() }),
+        }
+    }
+
+    /// Whether it is such a copy.
+    pub(crate) fn is_overlaid(&self) -> bool {
+        self.base.is_some()
     }
 
     /// An empty set in its place, which will have the same indexes.
@@ -163,6 +194,7 @@ impl Relation {
             slot.copy_from_slice(content);
             id
         };
+        self.touch(id);
         self.unique.insert(hash, id);
         for index in self.indexes.get_mut().unwrap_or_else(PoisonError::into_inner) {
             Arc::make_mut(index).insert(dictionary, &self.rows, id);
@@ -183,13 +215,20 @@ impl Relation {
         let stored = slot[..self.width].into();
         slot[0] = Word::vacant(self.vacant);
         self.vacant = id;
+        self.touch(id);
         Some(stored)
+    }
+
+    fn touch(&mut self, id: u32) {
+        if let Some(base) = &mut self.base {
+            base.touched.push(id);
+        }
     }
 
     /// Builds what readers of other versions have asked for.
     fn build_wanted(&mut self, dictionary: &Dictionary) {
         let built = self.indexes.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if built.len() >= self.wanted.count.load(Ordering::Acquire) {
+        if self.base.is_some() || built.len() >= self.wanted.count.load(Ordering::Acquire) {
             return;
         }
         let keys = self.wanted.keys.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -207,15 +246,61 @@ impl Relation {
     }
 
     /// An index that exists already.
-    pub(crate) fn existing_index(&self, key: &IndexKey) -> Option<Arc<Index>> {
+    pub(crate) fn existing_index(
+        &self,
+        dictionary: &Dictionary,
+        key: &IndexKey,
+    ) -> Option<Arc<Index>> {
+        if let Some(index) = self.own_index(key) {
+            return Some(index);
+        }
+        let base = self.base.as_ref()?;
+        let index = base.relation.existing_index(dictionary, key)?;
+        Some(self.keep(self.adapted(dictionary, base, &index)))
+    }
+
+    fn own_index(&self, key: &IndexKey) -> Option<Arc<Index>> {
         let built = self.indexes.read().unwrap_or_else(PoisonError::into_inner);
         built.iter().find(|index| index.key() == key).cloned()
     }
 
+    /// An index of the original, with what has changed since. Costs the changes.
+    fn adapted(&self, dictionary: &Dictionary, base: &Base, index: &Index) -> Index {
+        let mut touched = base.touched.clone();
+        touched.sort_unstable();
+        touched.dedup();
+        let mut index = index.clone();
+        let original = &*base.relation;
+        for &id in touched.iter().filter(|&&id| id < original.end()) {
+            if original.row(id).is_some() {
+                index.remove(dictionary, &original.rows, id);
+            }
+        }
+        for id in touched {
+            if self.row(id).is_some() {
+                index.insert(dictionary, &self.rows, id);
+            }
+        }
+        index
+    }
+
+    fn keep(&self, index: Index) -> Arc<Index> {
+        let index = Arc::new(index);
+        let mut built = self.indexes.write().unwrap_or_else(PoisonError::into_inner);
+        if !built.iter().any(|other| other.key() == index.key()) {
+            built.push(index.clone());
+        }
+        index
+    }
+
     /// An index, built now if need be. `None` if there are [`MAX_INDEXES`] others.
     pub(crate) fn index(&self, dictionary: &Dictionary, key: &IndexKey) -> Option<Arc<Index>> {
-        if let Some(index) = self.existing_index(key) {
+        if let Some(index) = self.own_index(key) {
             return Some(index);
+        }
+        if let Some(base) = &self.base {
+            let index = base.relation.index(dictionary, key)?;
+            return Some(self.keep(self.adapted(dictionary, base, &index)));
         }
         {
             let mut keys = self.wanted.keys.lock().unwrap_or_else(PoisonError::into_inner);
@@ -228,12 +313,7 @@ impl Relation {
             }
         }
         // Outside the lock, so that nobody waits for it. Two readers may build the same.
-        let index = Arc::new(self.build(dictionary, key.clone()));
-        let mut built = self.indexes.write().unwrap_or_else(PoisonError::into_inner);
-        if !built.iter().any(|other| other.key() == key) {
-            built.push(index.clone());
-        }
-        Some(index)
+        Some(self.keep(self.build(dictionary, key.clone())))
     }
 
     /// Whether the rows may be looked through once more before these columns get an index.
@@ -330,9 +410,47 @@ mod tests {
         let old = relation.clone();
         relation.insert(&d, &[w(2)]);
         old.index(&d, &key(&[0]));
-        assert!(relation.existing_index(&key(&[0])).is_none());
+        assert!(relation.existing_index(&d, &key(&[0])).is_none());
         relation.insert(&d, &[w(3)]);
-        assert!(relation.existing_index(&key(&[0])).is_some());
+        assert!(relation.existing_index(&d, &key(&[0])).is_some());
+    }
+
+    #[test]
+    fn an_overlaid_copy_takes_its_indexes_from_the_original() {
+        let d = Dictionary::new();
+        let mut original = Relation::new(2);
+        for i in 0..300 {
+            original.insert(&d, &[w(i), w(i % 3)]);
+        }
+        original.index(&d, &key(&[1]));
+        let original = Arc::new(original);
+        let mut copy = Relation::overlaid(original.clone());
+        for i in 0..100 {
+            assert!(copy.remove(&d, &[w(i), w(i % 3)]).is_some());
+        }
+        // Some of the slots are used again, some are new.
+        for i in 0..150 {
+            assert!(copy.insert(&d, &[w(1000 + i), w(i % 5)]));
+        }
+        let expect = |copy: &Relation| {
+            for (columns, column) in [(&[1][..], 1), (&[0][..], 0)] {
+                let index = copy.index(&d, &key(columns)).unwrap();
+                for value in [0, 1, 2, 4, 50, 250, 1001, 1149, 2000] {
+                    let mut wanted: Vec<Vec<Word>> = copy.iter().map(<[Word]>::to_vec).collect();
+                    wanted.retain(|row| row[column] == w(value));
+                    wanted.sort();
+                    assert_eq!(matches(copy, &d, &index, &[w(value)]), wanted);
+                }
+            }
+        };
+        expect(&copy);
+        copy.remove(&d, &[w(1001), w(1)]);
+        copy.insert(&d, &[w(50), w(2)]);
+        expect(&copy);
+        // What the copy wanted was built in the original, where the next copy finds it.
+        let index = original.existing_index(&d, &key(&[0])).unwrap();
+        assert_eq!(matches(&original, &d, &index, &[w(50)]).len(), 1);
+        assert_eq!(original.len(), 300);
     }
 
     #[test]

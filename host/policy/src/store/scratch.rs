@@ -117,6 +117,11 @@ impl<'s> Scratch<'s> {
         self.local.value(self.dictionary, word)
     }
 
+    /// Whether any value is not in the dictionary.
+    pub(crate) fn has_local(&self) -> bool {
+        !self.local.texts.is_empty() || !self.local.numbers.is_empty()
+    }
+
     /// The values that are not in the dictionary, to outlive the query.
     pub(crate) fn into_local(self) -> LocalValues {
         self.local

@@ -86,6 +86,12 @@ impl Word {
         self.0 & 7 == VACANT
     }
 
+    /// Whether it means something in one query alone.
+    #[inline]
+    pub(crate) fn is_local(self) -> bool {
+        matches!(self.0 & 7, LOCAL_TEXT | LOCAL_NUMBER)
+    }
+
     /// What it is.
     #[inline]
     pub(crate) fn kind(self) -> Kind {

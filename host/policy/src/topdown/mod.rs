@@ -12,6 +12,8 @@ mod candidates;
 mod resolve;
 mod trace;
 
+pub(crate) use trace::MAX_TRACE_BYTES;
+
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

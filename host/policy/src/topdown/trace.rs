@@ -11,7 +11,7 @@ use crate::state::Policy;
 use crate::store::word::Word;
 
 /// The longest trace, in bytes.
-const MAX_TRACE_BYTES: usize = 16 * 1024 * 1024;
+pub(crate) const MAX_TRACE_BYTES: usize = 16 * 1024 * 1024;
 
 /// What has been told so far.
 #[derive(Default)]
@@ -107,7 +107,11 @@ impl Snapshot {
         Ok((answers.rows().collect(), trace))
     }
 
-    fn follow(&self, query: Query, limits: Limits<'_>) -> Result<(Answers, String), Error> {
+    pub(crate) fn follow(
+        &self,
+        query: Query,
+        limits: Limits<'_>,
+    ) -> Result<(Answers, String), Error> {
         let (program, bindings) = compile(&self.state, query.body());
         let width = program.variables.len();
         let mut interpreter = TopDown::new(&self.state, &query.policy, bindings, limits);

@@ -1,11 +1,13 @@
 //! The recorded operations, carried out on our engine.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use congress_policy::ast::{Atom, Constant, Modal, Rule, Span, Statement, Term};
 use congress_policy::{
     Applied, Engine, Error, ErrorKind, Errors, Event, Limits, NewPolicy, Options, Outcome,
-    PolicyKind, References, TableFilter, analysis, parser,
+    PolicyKind, References, Simulation, SubpolicyQuery, TableFilter, analysis, parser,
 };
 use congress_table::{Change, Column, Row, TableDelta, TableSchema};
 use serde_json::{Value, json};
@@ -56,12 +58,28 @@ fn described(error: &Error) -> (&'static str, String) {
     (class, error.message().to_owned())
 }
 
+/// A trigger, and the rows of its table as its changes tell.
+struct Trigger {
+    id: String,
+    modal: Option<Modal>,
+    table: String,
+    rows: BTreeSet<String>,
+}
+
+impl Trigger {
+    fn printed(&self, row: &[Constant]) -> String {
+        let terms = row.iter().cloned().map(Term::Constant).collect();
+        atom(&self.table, self.modal, terms).to_string()
+    }
+}
+
 /// One scenario's engine.
 pub(crate) struct Session {
     engine: Engine,
     outcome: Outcome,
-    /// Where each trigger looks, for printing its rows.
-    triggers: Vec<(String, Option<Modal>, String)>,
+    triggers: Vec<Trigger>,
+    /// How many fresh values simulations have made.
+    fresh: AtomicU64,
 }
 
 impl Session {
@@ -71,6 +89,7 @@ impl Session {
             engine: Engine::new(Options { ascii_only_rows: true, clock }),
             outcome: Outcome::default(),
             triggers: Vec::new(),
+            fresh: AtomicU64::new(0),
         }
     }
 
@@ -90,25 +109,40 @@ impl Session {
             })
         });
         let executed = executed.collect();
-        let fired = outcome.fired.iter().map(|fired| {
-            let print = |rows: &[Vec<Constant>]| self.printed_rows(&fired.watch, rows);
-            json!({ "trigger": &*fired.watch, "old": print(&fired.old), "new": print(&fired.new) })
-        });
+        let mut fired = Vec::new();
+        for change in &outcome.fired {
+            let trigger = self.triggers.iter_mut().find(|t| t.id == *change.watch).unwrap();
+            let old = trigger.rows.clone();
+            for row in &change.removed {
+                assert!(
+                    trigger.rows.remove(&trigger.printed(row)),
+                    "a row goes that was not there"
+                );
+            }
+            for row in &change.added {
+                assert!(trigger.rows.insert(trigger.printed(row)), "a row comes that was there");
+            }
+            fired.push(json!({ "trigger": &*trigger.id, "old": old, "new": trigger.rows }));
+        }
         let kind = |name: &str| self.engine.policy(name).map(|policy| policy.kind);
         let materialized = args["policy"].as_str().and_then(kind) == Some(PolicyKind::Materialized);
         let changes_are_internal = materialized || op == "theory_update";
-        Done { result, fired: fired.collect(), executed, changes_are_internal }
+        Done { result, fired, executed, changes_are_internal }
     }
 
-    fn printed_rows(&self, trigger: &str, rows: &[Vec<Constant>]) -> Vec<String> {
-        let (_, modal, table) = self.triggers.iter().find(|(id, ..)| id == trigger).unwrap();
-        let mut printed: Vec<String> = rows
-            .iter()
-            .map(|row| atom(table, *modal, row.iter().cloned().map(Term::Constant).collect()))
-            .map(|atom| atom.to_string())
-            .collect();
-        printed.sort();
-        printed
+    /// The rows that a trigger's table has when it is registered.
+    fn register(&mut self, id: &str, policy: Option<&str>, table: &str, modal: Option<Modal>) {
+        let (id, table) = (id.to_owned(), table.to_owned());
+        let mut trigger = Trigger { id, modal, table, rows: BTreeSet::new() };
+        let any = self.engine.policies().first().map(|policy| policy.name.to_string());
+        for width in 0..8 {
+            let terms = (0..width).map(|at| Term::Variable(format!("x{at}").into())).collect();
+            let query = atom(&trigger.table, modal, terms).to_string();
+            let policy = policy.or(any.as_deref());
+            let answers = self.engine.snapshot().select(&query, policy).unwrap();
+            trigger.rows.extend(answers.statements().map(|answer| answer.to_string()));
+        }
+        self.triggers.push(trigger);
     }
 
     fn operation(&mut self, op: &str, args: &Value) -> Result<Value, Failure> {
@@ -244,6 +278,33 @@ impl Session {
                 let rows: Vec<Value> = rows.iter().map(|row| json_row(row)).collect();
                 json!({ "rows": rows, "trace": trace })
             }
+            "simulate" => {
+                let flag = |name: &str| args[name].as_bool() == Some(true);
+                let simulation = Simulation {
+                    query: named("query"),
+                    policy,
+                    sequence: named("sequence"),
+                    action_policy: text("action_policy"),
+                    delta: flag("delta"),
+                    trace: flag("trace"),
+                    fresh: &|| format!("fresh-{}", self.fresh.fetch_add(1, Ordering::Relaxed)),
+                };
+                let found = snapshot.simulate(&simulation, Limits::default())?;
+                json!({ "result": printed(found.answers.statements()), "trace": found.trace })
+            }
+            "find_subpolicy" => {
+                let tables = |name: &str| -> Vec<&str> {
+                    args[name].as_array().unwrap().iter().map(|t| t.as_str().unwrap()).collect()
+                };
+                let (required, prohibited, output) =
+                    (tables("required"), tables("prohibited"), tables("output"));
+                let query = SubpolicyQuery {
+                    required: &required,
+                    prohibited: &prohibited,
+                    output: &output,
+                };
+                json!(printed(snapshot.find_subpolicy(query, policy)?))
+            }
             "abduce" => {
                 let tables = args["tables"].as_array().unwrap();
                 let tables: Vec<&str> =
@@ -269,7 +330,7 @@ impl Session {
             "register_trigger" => {
                 let (id, table) = (named("id"), named("table"));
                 self.engine.watch(id, policy, table, modal(args))?;
-                self.triggers.push((id.to_owned(), modal(args), table.to_owned()));
+                self.register(id, policy, table, modal(args));
                 Value::Null
             }
             "unregister_trigger" => {
