@@ -76,6 +76,11 @@ impl Accumulator {
         }
     }
 
+    /// Takes in a solution that gives no value.
+    pub(crate) fn fail(&mut self) {
+        self.failed = true;
+    }
+
     /// The result, if there is one.
     pub(crate) fn finish(self) -> Option<Constant> {
         if self.failed {

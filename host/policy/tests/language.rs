@@ -43,6 +43,16 @@ fn builtins_on_texts_need_their_prefix() {
 }
 
 #[test]
+fn the_guide_lists_every_builtin() {
+    let guide = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/policy-language.md");
+    let guide = std::fs::read_to_string(guide).unwrap();
+    for builtin in congress_policy::builtins::all() {
+        let entry = format!("`{}({})`", builtin.name, builtin.parameters);
+        assert!(guide.contains(&entry), "{entry}");
+    }
+}
+
+#[test]
 fn builtins_on_bits() {
     let engine = engine("n(6) n(3) p(x, y, z) :- n(x), n(y), builtin:and(x, y, z)");
     check(&engine, "p(6, 3, z)", &["p(6, 3, 2)"]);
@@ -163,6 +173,39 @@ fn actions_and_recursive_policies_have_aggregates() {
     );
     let errors = engine.insert("path(x, n) :- reach(x, n)", Some("z")).unwrap_err();
     assert_eq!(errors.iter().next().unwrap().kind(), ErrorKind::Recursion);
+}
+
+#[test]
+fn a_watched_aggregate_follows_each_change() {
+    let mut engine = engine(
+        "n(k, count(v), max(v)) :- q(k, v), not r(v)
+         high(max(c)) :- n(k, c, m)",
+    );
+    engine.watch("n", Some("t"), "n", None).unwrap();
+    engine.watch("high", Some("t"), "high", None).unwrap();
+    let mut change = |text: &str, insert: bool| {
+        let outcome =
+            if insert { engine.insert(text, Some("t")) } else { engine.delete(text, Some("t")) };
+        let mut rows: Vec<String> = Vec::new();
+        for fired in outcome.unwrap().fired {
+            for (sign, list) in [('+', fired.added), ('-', fired.removed)] {
+                rows.extend(list.iter().map(|row| {
+                    let cells: Vec<String> = row.iter().map(ToString::to_string).collect();
+                    format!("{sign}{}({})", fired.watch, cells.join(", "))
+                }));
+            }
+        }
+        rows.sort();
+        rows.join(" ")
+    };
+    assert_eq!(change("q(1, 1) q(1, 2) q(2, 7)", true), "+high(2) +n(1, 2, 2) +n(2, 1, 7)");
+    assert_eq!(change("q(2, 8) q(2, 9)", true), "+high(3) +n(2, 3, 9) -high(2) -n(2, 1, 7)");
+    assert_eq!(change("q(3, \"x\") q(3, 1)", true), "");
+    assert_eq!(change("r(\"x\")", true), "+n(3, 1, 1)");
+    assert_eq!(change("q(1, 2)", false), "+n(1, 1, 1) -n(1, 2, 2)");
+    assert_eq!(change("q(2, 7) q(2, 8) q(2, 9)", false), "+high(1) -high(3) -n(2, 3, 9)");
+    let rule = "n(k, count(v), max(v)) :- q(k, v), not r(v)";
+    assert_eq!(change(rule, false), "-high(1) -n(1, 1, 1) -n(3, 1, 1)");
 }
 
 #[test]

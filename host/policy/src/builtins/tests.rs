@@ -572,6 +572,21 @@ proptest! {
     }
 
     #[test]
+    fn small_numbers_have_the_results_of_large_ones(x in any::<i64>(), y in -3i64..3) {
+        for (x, y) in [(x, y), (y, x), (x, x)] {
+            for builtin in all() {
+                let inputs = [Constant::Int(x.into()), Constant::Int(y.into())];
+                let wanted = match builtin.eval_small(x, y) {
+                    None => continue,
+                    Some(Small::Holds(holds)) => holds.then(Vec::new),
+                    Some(Small::Gives(result)) => Some(vec![Constant::Int(result.into())]),
+                };
+                prop_assert_eq!(builtin.eval(&CONTEXT, &inputs), Ok(wanted), "{}", builtin.name);
+            }
+        }
+    }
+
+    #[test]
     fn order_is_total_between_numbers(a in any::<i128>(), b in any::<f64>()) {
         let (int, float) = (Constant::Int(a.into()), Constant::Float(b));
         let there = compare(&int, &float).unwrap();

@@ -111,14 +111,13 @@ impl<'s> Evaluation<'s> {
             };
             let group = groups.entry_ref(key).or_insert_with(new);
             for (accumulator, (_, _, variable)) in group.iter_mut().zip(&grouping.aggregates) {
-                let word = variables[*variable as usize];
+                let word = variables.get(*variable as usize).copied().unwrap_or(Word::UNBOUND);
                 match word.kind() {
                     Kind::Int(small) => accumulator.add_int(small),
-                    _ => {
-                        if let Some(value) = self.values.value(word) {
-                            accumulator.add(&value);
-                        }
-                    }
+                    _ => match self.values.value(word) {
+                        Some(value) => accumulator.add(&value),
+                        None => accumulator.fail(),
+                    },
                 }
             }
         }
