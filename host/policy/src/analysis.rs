@@ -31,8 +31,8 @@ pub fn is_recursive<'r>(rules: impl IntoIterator<Item = &'r Rule>) -> bool {
 }
 
 /// The stratum of each table, from 1: a table's stratum is not below that of any table that it
-/// depends on, and above that of any that it negates. `None` if a table depends on its own
-/// negation.
+/// depends on, and above that of any that it negates or takes together by an aggregate. `None` if
+/// a table depends on its own negation or aggregate.
 pub fn strata<'r>(rules: impl IntoIterator<Item = &'r Rule>) -> Option<BTreeMap<String, usize>> {
     let rules: Vec<&Rule> = rules.into_iter().collect();
     let mut strata: BTreeMap<String, usize> = BTreeMap::new();
@@ -46,7 +46,8 @@ pub fn strata<'r>(rules: impl IntoIterator<Item = &'r Rule>) -> Option<BTreeMap<
         for rule in &rules {
             let lowest = tables(rule)
                 .map(|literal| {
-                    strata.get(&name(literal)).copied().unwrap_or(1) + usize::from(literal.negated)
+                    let strict = literal.negated || rule.is_aggregate();
+                    strata.get(&name(literal)).copied().unwrap_or(1) + usize::from(strict)
                 })
                 .max()
                 .unwrap_or(1);

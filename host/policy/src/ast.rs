@@ -59,6 +59,13 @@ pub enum Modal {
     Delete,
 }
 
+impl Rule {
+    /// Whether it takes solutions of its body together.
+    pub fn is_aggregate(&self) -> bool {
+        self.heads.iter().any(|head| head.aggregates().next().is_some())
+    }
+}
+
 impl Modal {
     /// Its keyword.
     pub fn as_str(self) -> &'static str {
@@ -89,6 +96,21 @@ pub struct Atom {
     pub span: Span,
 }
 
+impl Atom {
+    /// All arguments: by position, then by column.
+    pub fn terms(&self) -> impl Iterator<Item = &Term> {
+        self.args.iter().chain(self.named.iter().map(|(_, term)| term))
+    }
+
+    /// The aggregates among the arguments.
+    pub fn aggregates(&self) -> impl Iterator<Item = &Aggregate> {
+        self.terms().filter_map(|term| match term {
+            Term::Aggregate(aggregate) => Some(aggregate),
+            Term::Variable(_) | Term::Constant(_) => None,
+        })
+    }
+}
+
 impl PartialEq for Atom {
     /// Equal when they say the same; where they stand does not matter.
     fn eq(&self, other: &Self) -> bool {
@@ -113,6 +135,62 @@ pub enum Term {
     Variable(Arc<str>),
     /// A constant.
     Constant(Constant),
+    /// What a function makes of a variable's values: `count(id)`. In a rule's head only.
+    Aggregate(Aggregate),
+}
+
+impl Term {
+    /// The variable that it is, or whose values it takes together.
+    pub fn variable(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Variable(name) => Some(name),
+            Self::Aggregate(aggregate) => Some(&aggregate.variable),
+            Self::Constant(_) => None,
+        }
+    }
+}
+
+/// An aggregate in a rule's head.
+///
+/// It is over the different solutions of the body (assignments of all of its variables) that agree
+/// in the head's other arguments. Each solution counts, whether or not others have the same value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Aggregate {
+    /// What is made of the values.
+    pub function: AggregateFunction,
+    /// Whose values.
+    pub variable: Arc<str>,
+}
+
+/// What an aggregate makes of the values of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum AggregateFunction {
+    /// How many solutions there are.
+    Count,
+    /// Their sum: whole, or a float if any of them is one.
+    Sum,
+    /// The smallest, numbers or texts.
+    Min,
+    /// The largest, numbers or texts.
+    Max,
+    /// Their mean, a float.
+    Avg,
+}
+
+impl AggregateFunction {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Count, Self::Sum, Self::Min, Self::Max, Self::Avg];
+
+    /// Its name in policies.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Count => "count",
+            Self::Sum => "sum",
+            Self::Min => "min",
+            Self::Max => "max",
+            Self::Avg => "avg",
+        }
+    }
 }
 
 /// A value as policies know them.

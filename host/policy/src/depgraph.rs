@@ -89,7 +89,8 @@ pub(crate) fn builtin(atom: &Atom) -> Option<&'static builtins::Builtin> {
 struct Edge {
     /// In how many literals.
     count: usize,
-    /// In how many of them it must be complete first, because they are negated.
+    /// In how many of them it must be complete first, because they are negated or taken together
+    /// by an aggregate.
     negated: usize,
 }
 
@@ -343,11 +344,13 @@ impl DependencyGraph {
     }
 }
 
-/// Head, table of the body, and whether that is negated.
+/// Head, table of the body, and whether that must be complete first: it is negated, or taken
+/// together by an aggregate.
 fn edges(policy: &Arc<str>, rule: &Rule) -> Vec<(Node, Node, bool)> {
+    let complete = rule.is_aggregate();
     let tables = rule.body.iter().filter(|literal| !is_computed(literal));
     let bodies: Vec<(Node, bool)> =
-        tables.map(|literal| (Node::of(policy, literal), literal.negated)).collect();
+        tables.map(|literal| (Node::of(policy, literal), literal.negated || complete)).collect();
     rule.heads
         .iter()
         .map(|head| Node::of(policy, head))

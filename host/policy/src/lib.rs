@@ -80,6 +80,7 @@
 //!
 //! Not in this build yet: derived tables that are kept up to date between queries.
 
+mod aggregates;
 pub mod analysis;
 pub mod ast;
 pub mod builtins;

@@ -10,7 +10,10 @@ use std::sync::Arc;
 
 use num_bigint::BigInt;
 
-use crate::ast::{Atom, ColumnRef, Constant, Event, Modal, Rule, Span, Statement, Term};
+use crate::ast::{
+    Aggregate, AggregateFunction, Atom, ColumnRef, Constant, Event, Modal, Rule, Span, Statement,
+    Term,
+};
 use crate::diagnostics::did_you_mean;
 pub use crate::lexer::{MAX_TEXT_BYTES, MAX_TOKENS};
 use crate::lexer::{Token, TokenKind, text_value, tokenize};
@@ -62,8 +65,15 @@ pub fn parse(source: &str) -> Result<Vec<Statement>, SyntaxError> {
 /// As for [`parse`].
 pub fn parse_with(source: &str, options: Options) -> Result<Vec<Statement>, SyntaxError> {
     let tokens = tokenize(source)?;
-    let mut parser =
-        Parser { source, tokens: &tokens, at: 0, options, names: HashSet::new(), problems: vec![] };
+    let mut parser = Parser {
+        source,
+        tokens: &tokens,
+        at: 0,
+        options,
+        names: HashSet::new(),
+        problems: vec![],
+        aggregate: None,
+    };
     let mut statements = Vec::new();
     while parser.peek() != TokenKind::End {
         if statements.len() == MAX_STATEMENTS {
@@ -88,6 +98,8 @@ struct Parser<'a> {
     names: HashSet<Arc<str>>,
     /// Contradictions between arguments, reported if nothing worse is found.
     problems: Vec<Problem>,
+    /// Where the first aggregate of the statement begins its parentheses.
+    aggregate: Option<Token>,
 }
 
 impl<'a> Parser<'a> {
@@ -103,6 +115,7 @@ impl<'a> Parser<'a> {
     /// `rule | fact | event`
     fn formula(&mut self) -> Result<Statement, SyntaxError> {
         let start = self.token().span.start;
+        self.aggregate = None;
         let first = match self.peek() {
             // `insert[` begins an event or a head. What follows the first atom tells.
             TokenKind::Modal(modal @ (Modal::Insert | Modal::Delete)) => {
@@ -133,8 +146,21 @@ impl<'a> Parser<'a> {
                     .map_or(String::new(), |keyword| format!("; did you mean '{keyword}['?"));
                 Err(self.unexpected(&format!("'(', ':-' or a new statement{advice}")))
             }
-            _ => Ok(Statement::Fact(first)),
+            _ => {
+                self.no_aggregates("a fact")?;
+                Ok(Statement::Fact(first))
+            }
         }
+    }
+
+    /// Refuses the aggregates read so far: they stand in heads only, and what was read is none.
+    fn no_aggregates(&self, place: &str) -> Result<(), SyntaxError> {
+        let Some(token) = self.aggregate else {
+            return Ok(());
+        };
+        let message =
+            format!("unexpected '(': aggregates stand in the head of a rule, not in {place}");
+        Err(SyntaxError::new(Stage::Parse, self.source, token.span, message))
     }
 
     /// What follows the first head of an event.
@@ -162,8 +188,10 @@ impl<'a> Parser<'a> {
     fn rule(&mut self, start: u32, head: Atom) -> Result<Rule, SyntaxError> {
         let heads = self.literals(head)?;
         self.expect(TokenKind::Define, "',' or ':-'")?;
+        self.aggregate = None;
         let first = self.literal()?;
         let body = self.literals(first)?;
+        self.no_aggregates("its body")?;
         Ok(Rule { heads, body, span: self.span_from(start) })
     }
 
@@ -282,7 +310,10 @@ impl<'a> Parser<'a> {
                 return Err(self.error(format!("more than {MAX_ARGUMENTS} arguments")));
             }
             let term = self.term("an argument")?;
-            let names_column = matches!(token.kind, TokenKind::Identifier | TokenKind::Integer);
+            let names_column = matches!(
+                (token.kind, &term),
+                (TokenKind::Identifier, Term::Variable(_)) | (TokenKind::Integer, _)
+            );
             if names_column && self.peek() == TokenKind::Equal {
                 let column = self.column(token)?;
                 self.advance();
@@ -299,6 +330,10 @@ impl<'a> Parser<'a> {
             match self.peek() {
                 TokenKind::Comma => self.advance(),
                 TokenKind::RightParen => break,
+                TokenKind::LeftParen => {
+                    let advice = self.advice_on_functions();
+                    return Err(self.unexpected(&format!("',' or ')'{advice}")));
+                }
                 _ => return Err(self.unexpected("',' or ')'")),
             }
         }
@@ -360,12 +395,46 @@ impl<'a> Parser<'a> {
         })
     }
 
-    /// `INT | FLOAT | STRING | ID`
+    /// What to say of a name with parentheses among arguments.
+    fn advice_on_functions(&self) -> String {
+        let names = AggregateFunction::ALL.map(AggregateFunction::as_str);
+        let before = self.at.checked_sub(1).and_then(|at| self.tokens.get(at));
+        let Some(name) = before.filter(|token| token.kind == TokenKind::Identifier) else {
+            return String::new();
+        };
+        match did_you_mean(self.text(*name), names) {
+            Some(near) => format!("; did you mean {near}(...)?"),
+            None => format!("; the functions of heads are {}", names.join(", ")),
+        }
+    }
+
+    /// `"(" ID ")"`, after the name of a function.
+    fn aggregate(&mut self, function: AggregateFunction) -> Result<Term, SyntaxError> {
+        self.aggregate.get_or_insert(self.token());
+        self.advance();
+        let token = self.expect(TokenKind::Identifier, "one variable")?;
+        let variable = self.name(self.text(token));
+        let name = function.as_str();
+        self.expect(TokenKind::RightParen, &format!("')': {name} takes one variable"))?;
+        Ok(Term::Aggregate(Aggregate { function, variable }))
+    }
+
+    /// `INT | FLOAT | STRING | ID [ "(" ID ")" ]`
     fn term(&mut self, expected: &str) -> Result<Term, SyntaxError> {
         let token = self.token();
         let text = self.text(token);
         let term = match token.kind {
-            TokenKind::Identifier => Term::Variable(self.name(text)),
+            TokenKind::Identifier => {
+                let next = self.tokens.get(self.at + 1).map(|token| token.kind);
+                let mut functions = AggregateFunction::ALL.into_iter();
+                if next == Some(TokenKind::LeftParen)
+                    && let Some(function) = functions.find(|function| function.as_str() == text)
+                {
+                    self.advance();
+                    return self.aggregate(function);
+                }
+                Term::Variable(self.name(text))
+            }
             TokenKind::Text => Term::Constant(Constant::Text(self.name(text_value(text)))),
             TokenKind::Integer => Term::Constant(Constant::Int(self.integer(text)?)),
             TokenKind::Float => {

@@ -7,7 +7,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use crate::ast::{Atom, ColumnRef, Constant, Event, Rule, Span, Statement, Term};
+use crate::ast::{Aggregate, Atom, ColumnRef, Constant, Event, Rule, Span, Statement, Term};
 use crate::lexer;
 use crate::parser::{self, SyntaxError};
 
@@ -120,7 +120,14 @@ impl Display for Term {
         match self {
             Self::Variable(name) => f.write_str(name),
             Self::Constant(constant) => constant.fmt(f),
+            Self::Aggregate(aggregate) => aggregate.fmt(f),
         }
+    }
+}
+
+impl Display for Aggregate {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}({})", self.function.as_str(), self.variable)
     }
 }
 
@@ -192,6 +199,7 @@ mod tests {
             ("p(y,id=x,z=1,10=a,2=b)", "p(y,2=b, 10=a, id=x, z=1)"),
             ("p(z=1)", "p(z=1)"),
             ("p(x):-q(x),!r", "p(x) :- q(x), not r()"),
+            ("p(x,count( y ),n=max(z)):-q(x,y,z)", "p(x, count(y),n=max(z)) :- q(x, y, z)"),
             ("p,execute[s:q(x)]:-NOT insert[r(x)]", "p(), execute[s:q(x)] :- not insert[r(x)]"),
             ("insert[p(x):-q(x);'t']", "insert[p(x) :- q(x)] for t"),
             ("delete[p(x):-q(x)]", "delete[p(x) :- q(x)]"),

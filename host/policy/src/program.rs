@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use crate::ast::{Atom, Constant, Modal, Rule, Term};
+use crate::ast::{Aggregate, AggregateFunction, Atom, Constant, Modal, Rule, Term};
 use crate::builtins::Builtin;
 use crate::depgraph;
 use crate::store::word::Word;
@@ -59,6 +59,31 @@ pub(crate) struct Program {
     pub(crate) body: Box<[Literal]>,
     /// The names of the variables, by number.
     pub(crate) variables: Box<[Arc<str>]>,
+    /// What the rule takes together, if it is one with aggregates.
+    pub(crate) grouping: Option<Grouping>,
+}
+
+/// How a rule with aggregates makes rows of the solutions of its body.
+///
+/// In [`Program::head`] an aggregate is a variable of its own, which the body does not bind.
+#[derive(Clone, Debug)]
+pub(crate) struct Grouping {
+    /// The aggregates: column of the head, function, and the variable whose values it takes.
+    pub(crate) aggregates: Box<[(u32, AggregateFunction, u32)]>,
+    /// The other columns of the head: those by which solutions are grouped.
+    pub(crate) columns: Box<[u32]>,
+    /// The rule for the groups that there are: its head has the grouping columns only.
+    pub(crate) groups: Box<Program>,
+    /// The rule for the solutions: its head has the grouping columns, and then the values of all
+    /// variables of the body.
+    pub(crate) solutions: Box<Program>,
+}
+
+impl Grouping {
+    /// Whether a column of the head is an aggregate.
+    pub(crate) fn is_aggregate(&self, column: u32) -> bool {
+        self.aggregates.iter().any(|(at, ..)| *at == column)
+    }
 }
 
 /// Turns terms into arguments.
@@ -79,17 +104,24 @@ impl<F: FnMut(&Constant) -> Word> Compiler<F> {
             .iter()
             .map(|term| match term {
                 Term::Constant(constant) => Arg::Constant((self.word)(constant)),
-                Term::Variable(name) => Arg::Variable(match self.numbers.get(name) {
-                    Some(number) => *number,
-                    None => {
-                        let number = self.variables.len() as u32;
-                        self.variables.push(name.clone());
-                        self.numbers.insert(name.clone(), number);
-                        number
-                    }
-                }),
+                Term::Variable(name) => Arg::Variable(self.variable(name)),
+                // A variable of its own, the name of which no other one can have.
+                Term::Aggregate(aggregate) => {
+                    self.variables.push(aggregate.to_string().into());
+                    Arg::Variable(self.variables.len() as u32 - 1)
+                }
             })
             .collect()
+    }
+
+    fn variable(&mut self, name: &Arc<str>) -> u32 {
+        if let Some(number) = self.numbers.get(name) {
+            return *number;
+        }
+        let number = self.variables.len() as u32;
+        self.variables.push(name.clone());
+        self.numbers.insert(name.clone(), number);
+        number
     }
 
     fn literal(&mut self, atom: &Atom) -> Literal {
@@ -120,8 +152,30 @@ impl<F: FnMut(&Constant) -> Word> Compiler<F> {
     /// Compiles a body and the arguments that it is wanted for.
     pub(crate) fn parts(mut self, head: &[Term], body: &[Atom]) -> Program {
         let body = body.iter().map(|literal| self.literal(literal)).collect();
+        let solution = self.variables.len() as u32;
+        let aggregates: Box<[_]> = (0..)
+            .zip(head)
+            .filter_map(|(column, term)| match term {
+                Term::Aggregate(Aggregate { function, variable }) => {
+                    Some((column, *function, self.variable(variable)))
+                }
+                Term::Variable(_) | Term::Constant(_) => None,
+            })
+            .collect();
         let head = self.args(head);
-        Program { head, body, variables: self.variables.into() }
+        let program = Program { head, body, variables: self.variables.into(), grouping: None };
+        if aggregates.is_empty() {
+            return program;
+        }
+        let is_plain = |column: &u32| aggregates.iter().all(|(at, ..)| at != column);
+        let columns: Box<[u32]> = (0..program.head.len() as u32).filter(is_plain).collect();
+        let plain: Box<[Arg]> =
+            columns.iter().map(|&column| program.head[column as usize]).collect();
+        let all = plain.iter().copied().chain((0..solution).map(Arg::Variable)).collect();
+        let groups = Box::new(Program { head: plain, ..program.clone() });
+        let solutions = Box::new(Program { head: all, ..program.clone() });
+        let grouping = Some(Grouping { aggregates, columns, groups, solutions });
+        Program { grouping, ..program }
     }
 }
 

@@ -151,6 +151,7 @@ impl Answers {
                 .map(|term| match term {
                     Term::Constant(constant) => Some(constant.clone()),
                     Term::Variable(name) => self.value(name, instance),
+                    Term::Aggregate(_) => None,
                 })
                 .collect()
         })
@@ -189,7 +190,7 @@ impl Answers {
                 Some(value) => Term::Constant(value),
                 None => term.clone(),
             },
-            Term::Constant(_) => term.clone(),
+            Term::Constant(_) | Term::Aggregate(_) => term.clone(),
         };
         Atom { args: atom.args.iter().map(term).collect(), ..atom.clone() }
     }
@@ -315,5 +316,6 @@ pub(crate) fn program_of_width(key: &TableKey, width: usize) -> Program {
         head: args,
         body: [body].into(),
         variables: (0..width).map(|column| Arc::from(column.to_string())).collect(),
+        grouping: None,
     }
 }

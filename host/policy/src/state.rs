@@ -139,7 +139,7 @@ impl State {
             .iter()
             .map(|term| match term {
                 Term::Constant(constant) => self.dictionary.find_by_value(constant),
-                Term::Variable(_) => None,
+                Term::Variable(_) | Term::Aggregate(_) => None,
             })
             .collect()
     }

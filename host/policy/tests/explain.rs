@@ -43,7 +43,9 @@ fn unify(terms: &[Term], ground: &[Term], bindings: &mut HashMap<Arc<str>, Const
             (Term::Variable(name), Term::Constant(b)) => {
                 bindings.entry(name.clone()).or_insert_with(|| b.clone()) == b
             }
-            (_, Term::Variable(_)) => false,
+            // What an aggregate gives is not told by one solution.
+            (Term::Aggregate(_), Term::Constant(_)) => true,
+            (_, Term::Variable(_) | Term::Aggregate(_)) => false,
         })
 }
 
@@ -111,7 +113,7 @@ fn conjunction(body: &[Atom], bindings: &[(Arc<str>, Constant)]) -> String {
             .iter()
             .find(|(other, _)| other == name)
             .map_or(term.clone(), |(_, value)| Term::Constant(value.clone())),
-        Term::Constant(_) => term.clone(),
+        Term::Constant(_) | Term::Aggregate(_) => term.clone(),
     };
     let body: Vec<String> = body
         .iter()
@@ -222,7 +224,7 @@ fn check_program(statements: &[String], recursive: bool) {
         .map(|value| match &congress_policy::parser::parse(&format!("p({value})")).unwrap()[0] {
             Statement::Fact(atom) => match &atom.args[0] {
                 Term::Constant(constant) => constant.clone(),
-                Term::Variable(name) => panic!("{name}"),
+                other => panic!("{other}"),
             },
             other => panic!("{other}"),
         })

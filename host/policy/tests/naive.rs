@@ -91,3 +91,25 @@ fn policies_and_actions() {
 fn negation_in_a_cycle_is_refused() {
     model(&[("t", "p(x) :- q(x), not r(x) r(x) :- p(x) q(1)")]);
 }
+
+#[test]
+fn aggregates() {
+    let program = [(
+        "t",
+        "q('a', 1) q('a', 2) q('b', 2) q('b', 'x') q('c', 0.5) q('c', 1)
+         n(k, count(v)) :- q(k, v)
+         s(k, sum(v)) :- q(k, v)
+         all(min(v), max(v), avg(v)) :- q(k, v), not q(k, 'x')
+         high(k) :- n(k, n), not s(k, n)",
+    )];
+    check(&program, "n(k, n)", &["n(\"a\", 2)", "n(\"b\", 2)", "n(\"c\", 2)"]);
+    check(&program, "s(k, s)", &["s(\"a\", 3)", "s(\"c\", 1.5)"]);
+    check(&program, "all(x, y, z)", &["all(0.5, 2, 1.125)"]);
+    check(&program, "high(k)", &["high(\"a\")", "high(\"b\")", "high(\"c\")"]);
+}
+
+#[test]
+#[should_panic(expected = "not stratified")]
+fn an_aggregate_in_a_cycle_is_refused() {
+    model(&[("t", "p(count(x)) :- q(x) q(x) :- p(x)")]);
+}

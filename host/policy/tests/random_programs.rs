@@ -33,6 +33,11 @@ fn term() -> impl Strategy<Value = String> {
     ]
 }
 
+fn aggregate() -> impl Strategy<Value = String> {
+    let function = prop::sample::select(vec!["count", "sum", "min", "max", "avg"]);
+    (function, prop::sample::select(&VARIABLES[..])).prop_map(|(f, x)| format!("{f}({x})"))
+}
+
 fn literal(layer: usize) -> impl Strategy<Value = String> {
     let table = (0..layer, prop::collection::vec(term(), 3), 0..2usize, prop::bool::weighted(0.3))
         .prop_map(|(table, terms, policy, negated)| {
@@ -54,7 +59,7 @@ fn literal(layer: usize) -> impl Strategy<Value = String> {
 fn rule(recursive: bool) -> impl Strategy<Value = String> {
     (DERIVED..TABLES.len(), prop::bool::weighted(0.1)).prop_flat_map(move |(layer, action)| {
         let (name, width) = TABLES[layer];
-        let head = prop::collection::vec(term(), width);
+        let head = prop::collection::vec(prop_oneof![6 => term(), 1 => aggregate()], width);
         let reads = if recursive { TABLES.len() } else { layer };
         let body = prop::collection::vec(literal(reads), 1..4);
         (head, body).prop_map(move |(head, body)| {

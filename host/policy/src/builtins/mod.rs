@@ -68,6 +68,17 @@ pub struct Builtin {
     /// How many it binds; none if it is a test.
     pub outputs: usize,
     function: Function,
+    /// The same for two small whole numbers, if it is worth a way of its own.
+    small: Option<fn(i64, i64) -> Option<Small>>,
+}
+
+/// What a builtin makes of two small whole numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Small {
+    /// Of a test: whether it holds.
+    Holds(bool),
+    /// Of a function: its output.
+    Gives(i64),
 }
 
 #[derive(Debug)]
@@ -83,7 +94,7 @@ impl Builtin {
         parameters: &'static str,
         f: fn(&Context, &[Constant]) -> Result<bool>,
     ) -> Self {
-        Self { name, parameters, inputs: 2, outputs: 0, function: Function::Test(f) }
+        Self { name, parameters, inputs: 2, outputs: 0, function: Function::Test(f), small: None }
     }
 
     const fn one(
@@ -92,7 +103,7 @@ impl Builtin {
         inputs: usize,
         f: fn(&Context, &[Constant]) -> Result<Constant>,
     ) -> Self {
-        Self { name, parameters, inputs, outputs: 1, function: Function::One(f) }
+        Self { name, parameters, inputs, outputs: 1, function: Function::One(f), small: None }
     }
 
     const fn several(
@@ -102,7 +113,18 @@ impl Builtin {
         outputs: usize,
         f: fn(&Context, &[Constant]) -> Result<Vec<Constant>>,
     ) -> Self {
-        Self { name, parameters, inputs, outputs, function: Function::Several(f) }
+        Self { name, parameters, inputs, outputs, function: Function::Several(f), small: None }
+    }
+
+    const fn small(mut self, f: fn(i64, i64) -> Option<Small>) -> Self {
+        self.small = Some(f);
+        self
+    }
+
+    /// What it makes of two small whole numbers, without a [`Constant`] of either. None: ask
+    /// [`Builtin::eval`].
+    pub(crate) fn eval_small(&self, x: i64, y: i64) -> Option<Small> {
+        self.small.and_then(|small| small(x, y))
     }
 
     /// Whether the same inputs give other outputs as time goes by.
@@ -193,15 +215,23 @@ static PREFIXED: [Builtin; 10] = [
 
 /// Known without the prefix, too.
 static BARE: [Builtin; 42] = [
-    Builtin::test("lt", "x, y", |_, a| numbers::ordered(inputs(a)?, |o| o.is_lt())),
-    Builtin::test("lteq", "x, y", |_, a| numbers::ordered(inputs(a)?, |o| o.is_le())),
-    Builtin::test("equal", "x, y", |_, a| numbers::equal(inputs(a)?)),
-    Builtin::test("gt", "x, y", |_, a| numbers::ordered(inputs(a)?, |o| o.is_gt())),
-    Builtin::test("gteq", "x, y", |_, a| numbers::ordered(inputs(a)?, |o| o.is_ge())),
+    Builtin::test("lt", "x, y", |_, a| numbers::ordered(inputs(a)?, |o| o.is_lt()))
+        .small(|x, y| Some(Small::Holds(x < y))),
+    Builtin::test("lteq", "x, y", |_, a| numbers::ordered(inputs(a)?, |o| o.is_le()))
+        .small(|x, y| Some(Small::Holds(x <= y))),
+    Builtin::test("equal", "x, y", |_, a| numbers::equal(inputs(a)?))
+        .small(|x, y| Some(Small::Holds(x == y))),
+    Builtin::test("gt", "x, y", |_, a| numbers::ordered(inputs(a)?, |o| o.is_gt()))
+        .small(|x, y| Some(Small::Holds(x > y))),
+    Builtin::test("gteq", "x, y", |_, a| numbers::ordered(inputs(a)?, |o| o.is_ge()))
+        .small(|x, y| Some(Small::Holds(x >= y))),
     Builtin::one("max", "x, y → z", 2, |_, a| numbers::max(inputs(a)?)),
-    Builtin::one("plus", "x, y → z", 2, |_, a| numbers::plus(inputs(a)?)),
-    Builtin::one("minus", "x, y → z", 2, |_, a| numbers::minus(inputs(a)?)),
-    Builtin::one("mul", "x, y → z", 2, |_, a| numbers::mul(inputs(a)?)),
+    Builtin::one("plus", "x, y → z", 2, |_, a| numbers::plus(inputs(a)?))
+        .small(|x, y| x.checked_add(y).map(Small::Gives)),
+    Builtin::one("minus", "x, y → z", 2, |_, a| numbers::minus(inputs(a)?))
+        .small(|x, y| x.checked_sub(y).map(Small::Gives)),
+    Builtin::one("mul", "x, y → z", 2, |_, a| numbers::mul(inputs(a)?))
+        .small(|x, y| x.checked_mul(y).map(Small::Gives)),
     Builtin::one("div", "x, y → z", 2, |_, a| numbers::div(inputs(a)?)),
     Builtin::one("float", "x → y", 1, |_, a| numbers::float(inputs(a)?)),
     Builtin::one("int", "x → y", 1, |_, a| numbers::int(inputs(a)?)),

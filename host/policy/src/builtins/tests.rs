@@ -39,7 +39,7 @@ fn value(term: &Term) -> Constant {
             }
         }
         Term::Constant(value) => value.clone(),
-        Term::Variable(name) => panic!("{name} is not bound"),
+        Term::Variable(_) | Term::Aggregate(_) => panic!("{term} is not bound"),
     }
 }
 
@@ -567,6 +567,21 @@ proptest! {
         for builtin in all() {
             if let Ok(Some(outputs)) = builtin.eval(&CONTEXT, &values[..builtin.inputs]) {
                 prop_assert_eq!(outputs.len(), builtin.outputs);
+            }
+        }
+    }
+
+    #[test]
+    fn small_numbers_have_the_results_of_large_ones(x in any::<i64>(), y in -3i64..3) {
+        for (x, y) in [(x, y), (y, x), (x, x)] {
+            for builtin in all() {
+                let inputs = [Constant::Int(x.into()), Constant::Int(y.into())];
+                let wanted = match builtin.eval_small(x, y) {
+                    None => continue,
+                    Some(Small::Holds(holds)) => holds.then(Vec::new),
+                    Some(Small::Gives(result)) => Some(vec![Constant::Int(result.into())]),
+                };
+                prop_assert_eq!(builtin.eval(&CONTEXT, &inputs), Ok(wanted), "{}", builtin.name);
             }
         }
     }

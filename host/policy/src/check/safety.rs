@@ -14,11 +14,7 @@ use crate::error::{Error, ErrorKind};
 
 /// The variables of an atom.
 pub(crate) fn variables(atom: &Atom) -> impl Iterator<Item = &Arc<str>> {
-    let terms = atom.args.iter().chain(atom.named.iter().map(|(_, term)| term));
-    terms.filter_map(|term| match term {
-        Term::Variable(name) => Some(name),
-        Term::Constant(_) => None,
-    })
+    atom.terms().filter_map(Term::variable)
 }
 
 /// The head variables that the body lacks, one error for each.
@@ -52,10 +48,7 @@ fn needs(literal: &Atom) -> Option<Box<dyn Iterator<Item = &Arc<str>> + '_>> {
         return Some(Box::new(variables(literal)));
     }
     let builtin = depgraph::builtin(literal)?;
-    Some(Box::new(literal.args.iter().take(builtin.inputs).filter_map(|term| match term {
-        Term::Variable(name) => Some(name),
-        Term::Constant(_) => None,
-    })))
+    Some(Box::new(literal.args.iter().take(builtin.inputs).filter_map(Term::variable)))
 }
 
 /// A table of another policy that is named like a builtin. It can be taken at any time; listings
@@ -69,10 +62,8 @@ fn resembles_builtin(literal: &Atom) -> Option<usize> {
 
 fn ready(literal: &Atom, bound: &HashSet<&Arc<str>>) -> bool {
     if let Some(inputs) = resembles_builtin(literal) {
-        return literal.args.iter().take(inputs).all(|term| match term {
-            Term::Variable(name) => bound.contains(name),
-            Term::Constant(_) => true,
-        });
+        let needed = literal.args.iter().take(inputs).filter_map(Term::variable);
+        return needed.into_iter().all(|variable| bound.contains(variable));
     }
     needs(literal).is_none_or(|mut needed| needed.all(|variable| bound.contains(variable)))
 }
@@ -157,10 +148,8 @@ fn binds(literal: &Atom, variable: &Arc<str>) -> bool {
     }
     let inputs = depgraph::builtin(literal).map_or(0, |builtin| builtin.inputs);
     let named = literal.named.iter().map(|(_, term)| term);
-    literal.args.iter().skip(inputs).chain(named).any(|term| match term {
-        Term::Variable(name) => name == variable,
-        Term::Constant(_) => false,
-    })
+    let mut given = literal.args.iter().skip(inputs).chain(named).filter_map(Term::variable);
+    given.any(|name| name == variable)
 }
 
 fn unbound<'a>(literal: &'a Atom, bound: &HashSet<&Arc<str>>) -> BTreeSet<&'a Arc<str>> {

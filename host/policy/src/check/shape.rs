@@ -1,6 +1,6 @@
 //! Shape: heads, facts, modals, names of builtins.
 
-use crate::ast::{Atom, Event, Modal, Rule, Statement, Term};
+use crate::ast::{Atom, Event, Modal, Rule, Statement};
 use crate::builtins;
 use crate::check::safety;
 use crate::error::{Error, ErrorKind};
@@ -11,7 +11,7 @@ pub(crate) fn fact(atom: &Atom) -> Vec<Error> {
     if atom.negated {
         errors.push(non_formula(&atom.to_string(), atom));
     }
-    if atom.args.iter().any(|term| matches!(term, Term::Variable(_))) {
+    if atom.args.iter().any(|term| term.variable().is_some()) {
         let text = format!("Fact not ground: {atom}");
         let variable = safety::variables(atom).next();
         errors.push(Error::new(ErrorKind::Head, text).at(atom.span).suggest(variable.map(
@@ -52,6 +52,7 @@ pub(crate) fn rule(rule: &Rule) -> Vec<Error> {
         }
     }
     errors.extend(rule.body.iter().filter_map(misused_builtin));
+    errors.extend(body_aggregate(rule));
     errors
 }
 
@@ -68,7 +69,15 @@ pub(crate) fn action_rule(rule: &Rule) -> Vec<Error> {
         }
     }
     errors.extend(rule.body.iter().filter_map(misused_builtin));
+    errors.extend(body_aggregate(rule));
     errors
+}
+
+/// An aggregate in a body. (The parser reads none there.)
+fn body_aggregate(rule: &Rule) -> Option<Error> {
+    let literal = rule.body.iter().find(|literal| literal.aggregates().next().is_some())?;
+    let text = format!("Aggregates stand in heads only; found one in body literal {literal}");
+    Some(Error::new(ErrorKind::Shape, text).at(literal.span))
 }
 
 /// What is wrong with a literal that says to be a builtin and has not its number of arguments. (A
@@ -152,6 +161,12 @@ pub(crate) fn several_queries(statements: &[Statement]) -> Error {
 pub(crate) fn query(statement: &Statement) -> Result<(), Error> {
     let body = match statement {
         Statement::Fact(atom) => std::slice::from_ref(atom),
+        Statement::Rule(rule) if rule.is_aggregate() => {
+            let text = format!("Aggregates are not answered in queries: {rule}");
+            return Err(Error::new(ErrorKind::Query, text).at(rule.span).suggest(Some(
+                "insert the rule into a policy and ask for the table that it defines".to_owned(),
+            )));
+        }
         Statement::Rule(rule) => &rule.body,
         Statement::Event(event) => {
             let text = format!("Query must be an atom or a rule: {event}");

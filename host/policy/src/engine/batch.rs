@@ -274,7 +274,7 @@ pub(crate) fn check(policy: &Policy, statement: Statement) -> Result<Statement, 
         return Err(errors);
     }
     // A head variable that the body lacks is a fresh value in an action policy.
-    if policy.info.kind != PolicyKind::Action {
+    if policy.info.kind != PolicyKind::Action || rule.is_aggregate() {
         errors.extend(safety::head_variables(&rule));
     }
     match safety::reorder(&rule) {

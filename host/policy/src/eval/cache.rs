@@ -13,8 +13,8 @@ pub(crate) enum Origin {
     Nothing,
     /// Given rows of a literal.
     Literal(usize),
-    /// Given rows of the head.
-    Head,
+    /// Given rows of the head's first columns, so many of them.
+    Head(usize),
 }
 
 /// The plans of one rule.
@@ -30,7 +30,7 @@ struct Kept {
 }
 
 impl PlanCache {
-    /// A plan of a rule's program. Made anew when policies came or went, or when tables are of
+    /// A plan of a rule's program; from one origin, always of the same program. Made anew when policies came or went, or when tables are of
     /// another size than they were.
     pub(crate) fn plan(
         &self,
@@ -66,7 +66,7 @@ impl PlanCache {
             start: match from {
                 Origin::Nothing => Start::Nothing,
                 Origin::Literal(literal) => Start::Given(literal),
-                Origin::Head => Start::GivenHead,
+                Origin::Head(columns) => Start::GivenHead(columns),
             },
             recursion: None,
             prune: true,

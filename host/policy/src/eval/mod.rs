@@ -5,11 +5,13 @@
 //! can use (a *call*: table, bound columns, and the keys wanted), and each call's rows are kept in
 //! a memo for the rest of the query, so nothing is computed twice. Tables that depend on
 //! themselves are evaluated together, in rounds: each round joins only what came with the last one
-//! ([`recursion`]). Tables with a view are read like stored ones. Pending bodies and calls are
+//! ([`recursion`]). A rule with aggregates has its solutions collected before it gives a row
+//! ([`groups`]). Tables with a view are read like stored ones. Pending bodies and calls are
 //! kept in a list, not on the stack, so depth of rules and number of rows are bounded by memory
 //! alone. Batches are bounded, so a join is never laid out as a whole between two steps.
 
 mod cache;
+mod groups;
 mod order;
 pub(crate) mod plan;
 mod recursion;

@@ -118,8 +118,8 @@ pub(crate) enum Start<'a> {
     Delta { literal: usize, asked: &'a [u32] },
     /// Rows of one literal that are handed in.
     Given(usize),
-    /// Rows of the head that are handed in.
-    GivenHead,
+    /// Rows of the head's first columns, so many of them, that are handed in.
+    GivenHead(usize),
 }
 
 /// What the planner must know of the recursion that a rule is part of.
@@ -187,7 +187,12 @@ pub(crate) fn plan(body: &Body<'_>) -> (Plan, Vec<Option<Box<[u32]>>>) {
                 planner.source(Source::Given, args, by_value, true);
             }
         }
-        Start::GivenHead => planner.source(Source::Given, &program.head, false, true),
+        Start::GivenHead(columns) => {
+            let args = program.head.get(..columns).unwrap_or_default();
+            let owner = body.state.policies.get(body.policy);
+            let by_value = owner.is_some_and(|owner| owner.matches_by_value());
+            planner.source(Source::Given, args, by_value, true);
+        }
     }
     let first_delta = match *start {
         Start::Delta { literal, .. } => Some(literal),
@@ -268,6 +273,21 @@ impl Planner<'_, '_> {
             asked: settled.unwrap_or_default(),
             range: Range::All,
         })
+    }
+
+    /// By which of the bound columns a table is asked: not by what a rule's aggregate gives, which
+    /// is known only when the whole group is.
+    fn asked_by(&self, of: &TableUse, columns: &[u32]) -> Box<[u32]> {
+        // Equal numbers of other spellings are derived each by itself.
+        if of.by_value {
+            return Box::default();
+        }
+        let table = self.body.state.table(&of.policy, &of.key);
+        let rules = table.into_iter().flat_map(|table| &table.rules).map(|rule| &rule.program);
+        let rules = rules.filter(|program| program.head.len() == of.width);
+        let groupings: Vec<_> = rules.filter_map(|program| program.grouping.as_ref()).collect();
+        let is_plain = |column: &u32| !groupings.iter().any(|it| it.is_aggregate(*column));
+        columns.iter().copied().filter(is_plain).collect()
     }
 
     fn bind(&mut self, args: &[Arg]) {
@@ -355,7 +375,8 @@ impl Planner<'_, '_> {
                 };
                 let by_value = table.by_value;
                 if *negated {
-                    table.asked = (0..args.len() as u32).collect();
+                    let all: Vec<u32> = (0..args.len() as u32).collect();
+                    table.asked = self.asked_by(&table, &all);
                     self.steps.push(Step::Absent(Absent { table, args: args.clone() }));
                     return;
                 }
@@ -367,7 +388,8 @@ impl Planner<'_, '_> {
                     if recursion.asked.is_empty() {
                         // What is asked of the whole table asks for the whole of the others.
                         let whole = matches!(self.body.start, Start::Asked([]));
-                        table.asked = if whole { Box::default() } else { step.columns.clone() };
+                        let columns = self.asked_by(&table, &step.columns);
+                        table.asked = if whole { Box::default() } else { columns };
                         self.asked[number] = Some(table.asked.clone());
                     }
                     table.range = match first_delta {
@@ -375,7 +397,7 @@ impl Planner<'_, '_> {
                         _ => Range::Now,
                     };
                 } else {
-                    table.asked = step.columns.clone();
+                    table.asked = self.asked_by(&table, &step.columns);
                 }
                 step.source = Source::Table(table);
                 self.bind(args);

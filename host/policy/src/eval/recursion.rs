@@ -13,7 +13,7 @@
 use std::sync::Arc;
 
 use super::plan::{Body, Match, Plan, Range, Recursion, Source, Start, Step, TableUse, plan};
-use super::run::{Evaluation, Given, Marks, Pending, Ready, Target};
+use super::run::{Evaluation, Marks, Pending, Ready};
 use crate::depgraph::Node;
 use crate::program::{Arg, Literal, TableKey};
 
@@ -37,7 +37,7 @@ impl<'s> Evaluation<'s> {
         for memo in members {
             for ready in self.recursive_plans(memo).iter() {
                 if self.has_delta(ready) {
-                    self.start(ready.clone(), Given::default(), Target::Memo(memo));
+                    self.start_rule(ready.clone(), memo);
                 }
             }
         }
@@ -102,8 +102,7 @@ impl<'s> Evaluation<'s> {
                 recursion: Some(Recursion { literals: &literals, asked: &[] }),
                 prune: true,
             };
-            let (first, asked) = plan(&body);
-            let ready = self.ready(Arc::new(first), Some(number), component);
+            let (ready, asked) = self.rule_plan(&body, number, component);
             plans.push(Arc::new(ready));
             body.recursion = Some(Recursion { literals: &literals, asked: &asked });
             for (literal, _) in literals.iter().enumerate().filter(|(_, recursive)| **recursive) {

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use hashbrown::HashMap;
 
+use super::groups::Groups;
 use super::plan::{Body, Plan, Source, Start, Step, TableUse, plan};
 use super::rows::{Lookup, RowSet};
 use crate::builtins::Context;
@@ -30,9 +31,11 @@ pub(crate) struct Evaluation<'s> {
     pub(super) pending: Vec<Pending<'s>>,
     /// The rows of the query itself.
     answers: RowSet,
+    /// The solutions of rules with aggregates that are under way, the innermost one last.
+    pub(super) solutions: Vec<RowSet>,
     limits: Limits<'s>,
     /// How many rows there are in all.
-    produced: usize,
+    pub(super) produced: usize,
     /// How many answers are enough.
     wanted: usize,
     /// For each memo when its rows came, if that is to be known: the first row of each batch, and
@@ -73,8 +76,12 @@ pub(super) struct Marks {
 /// Where the rows of a body go.
 #[derive(Clone, Copy)]
 pub(super) enum Target {
-    Answers { distinct: bool },
+    Answers {
+        distinct: bool,
+    },
     Memo(usize),
+    /// One of [`Evaluation::solutions`].
+    Solutions(usize),
 }
 
 /// A plan, with what its steps read.
@@ -83,6 +90,8 @@ pub(crate) struct Ready<'s> {
     pub(super) reads: Box<[Reads<'s>]>,
     /// The recursion that it is part of.
     pub(super) component: Option<u32>,
+    /// What becomes of its rows, if they are solutions of a rule with aggregates.
+    pub(super) groups: Option<Groups>,
 }
 
 /// What a step reads.
@@ -102,6 +111,11 @@ pub(crate) struct Given<'s> {
 }
 
 impl<'s> Given<'s> {
+    /// All of them.
+    pub(crate) fn rows(self) -> impl Iterator<Item = &'s [Word]> {
+        (0..self.len as u32).filter_map(move |at| self.row(at))
+    }
+
     pub(super) fn row(&self, at: u32) -> Option<&'s [Word]> {
         let start = at as usize * self.width;
         self.words.get(start..start + self.width)
@@ -114,6 +128,8 @@ pub(super) enum Pending<'s> {
     Call { memo: usize, rule: usize },
     /// A recursion, after a round.
     Round { component: u32 },
+    /// A rule with aggregates, the solutions of which are there.
+    Groups { ready: Arc<Ready<'s>>, memo: usize },
     /// A body, with a level for each step that has bindings left.
     Body { ready: Arc<Ready<'s>>, given: Given<'s>, target: Target, levels: Vec<Level> },
 }
@@ -147,6 +163,7 @@ impl<'s> Evaluation<'s> {
             memo_numbers: HashMap::new(),
             pending: Vec::new(),
             answers: RowSet::new(0, false, state.dictionary.mixer()),
+            solutions: Vec::new(),
             limits,
             produced: 0,
             wanted: usize::MAX,
@@ -169,13 +186,16 @@ impl<'s> Evaluation<'s> {
         let body = Body {
             state: self.state,
             policy,
-            program,
+            program: program.grouping.as_ref().map_or(program, |grouping| &grouping.solutions),
             start: Start::Nothing,
             recursion: None,
             prune: true,
         };
-        let (plan, _) = plan(&body);
-        self.rows_of(Arc::new(plan), Given::default())
+        let plan = Arc::new(plan(&body).0);
+        match &program.grouping {
+            Some(grouping) => self.rows_of_groups(plan, Given::default(), program, grouping),
+            None => self.rows_of(plan, Given::default()),
+        }
     }
 
     /// The first rows of [`Evaluation::query`], about as many as wanted. What need not be known for
@@ -246,6 +266,7 @@ impl<'s> Evaluation<'s> {
             match pending {
                 Pending::Call { memo, rule } => self.call(memo, rule),
                 Pending::Round { component } => self.round(component),
+                Pending::Groups { ready, memo } => self.groups(&ready, memo),
                 Pending::Body { ready, given, target, levels } => {
                     self.body(ready, given, target, levels);
                 }
@@ -279,7 +300,7 @@ impl<'s> Evaluation<'s> {
             return;
         };
         self.pending.push(Pending::Call { memo, rule: rule + 1 });
-        self.start(ready, Given::default(), Target::Memo(memo));
+        self.start_rule(ready, memo);
     }
 
     /// Takes a body one batch further.
@@ -345,6 +366,7 @@ impl<'s> Evaluation<'s> {
         let (rows, distinct) = match target {
             Target::Answers { distinct } => (&mut self.answers, distinct),
             Target::Memo(memo) => (&mut self.memos[memo].rows, false),
+            Target::Solutions(number) => (&mut self.solutions[number], false),
         };
         let by_value = rows.is_by_value();
         let before = rows.len();
@@ -471,7 +493,7 @@ impl<'s> Evaluation<'s> {
             Step::Compute { .. } | Step::Never => Reads::Nothing,
         });
         let reads = reads.collect();
-        Ready { plan, reads, component }
+        Ready { plan, reads, component, groups: None }
     }
 
     /// `columns` are those by which the rows are looked up; none: all.
@@ -510,15 +532,15 @@ impl<'s> Evaluation<'s> {
         let rules = table.rules.iter().filter(|stored| stored.program.head.len() == width);
         let plans: Arc<[_]> = rules
             .map(|stored| {
-                let (plan, _) = plan(&Body {
+                let body = Body {
                     state: self.state,
                     policy: &policy,
                     program: &stored.program,
                     start: Start::Asked(&columns),
                     recursion: None,
                     prune: true,
-                });
-                Arc::new(self.ready(Arc::new(plan), Some(memo), None))
+                };
+                Arc::new(self.rule_plan(&body, memo, None).0)
             })
             .collect();
         self.memos[memo].plans = Some(plans.clone());

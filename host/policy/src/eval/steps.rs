@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use super::plan::{Absent, Match, Range, Source};
 use super::run::{BATCH, Evaluation, Given, Level, Reads, value};
-use crate::builtins::Builtin;
+use crate::builtins::{Builtin, Small};
 use crate::program::Arg;
 use crate::store::ids::Ids;
 use crate::store::index::{Index, IndexKey, NONE};
 use crate::store::relation::Relation;
-use crate::store::word::Word;
+use crate::store::word::{Kind, Word};
 
 /// Tables of up to so many rows are looked through: an index would not pay.
 const SCANNED: usize = 16;
@@ -479,6 +479,9 @@ impl<'s> Evaluation<'s> {
         negated: bool,
         binding: &mut [Word],
     ) -> bool {
+        if let Some(holds) = compute_small(builtin, args, bound_outputs, binding) {
+            return holds != negated;
+        }
         let inputs: Option<Vec<_>> = args
             .iter()
             .take(builtin.inputs)
@@ -499,6 +502,37 @@ impl<'s> Evaluation<'s> {
             }
         }
         holds != negated
+    }
+}
+
+/// A builtin on two small whole numbers; none if it is not that, or if the result is large.
+#[inline]
+fn compute_small(
+    builtin: &Builtin,
+    args: &[Arg],
+    bound_outputs: &[bool],
+    binding: &mut [Word],
+) -> Option<bool> {
+    let [x, y, outputs @ ..] = args else {
+        return None;
+    };
+    let (Kind::Int(x), Kind::Int(y)) = (value(*x, binding).kind(), value(*y, binding).kind())
+    else {
+        return None;
+    };
+    match (builtin.eval_small(x, y)?, outputs) {
+        (Small::Holds(holds), []) => Some(holds),
+        (Small::Gives(result), [output]) => {
+            let word = Word::int(result)?;
+            match output {
+                Arg::Variable(variable) if bound_outputs == [false] => {
+                    binding[*variable as usize] = word;
+                    Some(true)
+                }
+                _ => Some(value(*output, binding) == word),
+            }
+        }
+        _ => None,
     }
 }
 

@@ -237,7 +237,7 @@ impl Stage {
         let mut row = |effect: &Effect| {
             let constants = effect.atom.args.iter().filter_map(|term| match term {
                 Term::Constant(constant) => Some(interner.intern(constant)),
-                Term::Variable(_) => None,
+                Term::Variable(_) | Term::Aggregate(_) => None,
             });
             (effect.policy.clone(), effect.table(), constants.collect::<Box<[Word]>>())
         };
@@ -305,7 +305,7 @@ fn hand_on(policy: &Arc<str>, key: &TableKey, width: usize) -> Arc<StoredRule> {
         args: args.clone(),
         negated: false,
     };
-    let program = Program { head: args, body: [literal].into(), variables };
+    let program = Program { head: args, body: [literal].into(), variables, grouping: None };
     Arc::new(StoredRule { number: u64::MAX, rule, program, plans: Default::default() })
 }
 

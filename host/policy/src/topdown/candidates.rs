@@ -11,6 +11,8 @@ use crate::store::word::Word;
 /// One candidate.
 pub(super) enum Candidate<'s> {
     Fact(&'s [Word]),
+    /// A row of a rule with aggregates.
+    Derived(Vec<Word>),
     Rule(&'s Arc<StoredRule>),
 }
 
@@ -18,6 +20,8 @@ pub(super) enum Candidate<'s> {
 pub(super) struct Candidates<'s> {
     facts: Option<Facts<'s>>,
     rules: std::slice::Iter<'s, Arc<StoredRule>>,
+    /// The rows of the rule that was given last, if it is one with aggregates.
+    derived: std::vec::IntoIter<Vec<Word>>,
     width: usize,
 }
 
@@ -63,7 +67,13 @@ impl<'s> Candidates<'s> {
             };
             Facts { relation, index, next, key, by_value }
         });
-        Self { facts, rules: table.rules.iter(), width: args.len() }
+        let derived = Vec::new().into_iter();
+        Self { facts, rules: table.rules.iter(), derived, width: args.len() }
+    }
+
+    /// Puts rows before what is left.
+    pub(super) fn derive(&mut self, rows: Vec<Vec<Word>>) {
+        self.derived = rows.into_iter();
     }
 
     /// The next one.
@@ -72,6 +82,9 @@ impl<'s> Candidates<'s> {
             return Some(Candidate::Fact(row));
         }
         self.facts = None;
+        if let Some(row) = self.derived.next() {
+            return Some(Candidate::Derived(row));
+        }
         let width = self.width;
         self.rules.find(|stored| stored.program.head.len() == width).map(Candidate::Rule)
     }

@@ -5,11 +5,14 @@ use std::rc::Rc;
 use super::bindings::{Mark, Resolved};
 use super::candidates::{Candidate, Candidates};
 use super::{Body, Call, Next, Open, TopDown, trace};
+use crate::ast::Constant;
 use crate::builtins::Builtin;
 use crate::error::{Error, ErrorKind};
+use crate::eval::Evaluation;
 use crate::policy::PolicyKind;
 use crate::program::{Arg, Literal};
-use crate::state::Policy;
+use crate::state::{Policy, StoredRule};
+use crate::store::word::Word;
 
 /// How many rules deep a proof may be.
 const MAX_DEPTH: u32 = 1_000;
@@ -54,8 +57,28 @@ impl<'s> TopDown<'s> {
                         return Ok(Next::Exit(call));
                     }
                 }
+                Candidate::Derived(row) => {
+                    let fits = args.iter().zip(row).all(|(arg, word)| {
+                        let arg = self.bindings.resolve(*arg, body.base);
+                        self.bindings.unify(arg, Resolved::Value(word), false)
+                    });
+                    if fits {
+                        self.open.push(Open::Candidates {
+                            call: call.clone(),
+                            owner,
+                            candidates,
+                            mark,
+                        });
+                        return Ok(Next::Exit(call));
+                    }
+                }
                 Candidate::Rule(stored) => {
                     self.note(owner, depth, format_args!("Trying {}", stored.rule))?;
+                    if stored.program.grouping.is_some() {
+                        // There is no proof to follow: its rows are about all proofs at once.
+                        candidates.derive(self.aggregated(owner, stored)?);
+                        continue;
+                    }
                     let program = &stored.program;
                     let base = self.bindings.add(&program.variables);
                     let fits = args.iter().zip(&program.head).all(|(arg, head)| {
@@ -85,6 +108,19 @@ impl<'s> TopDown<'s> {
             self.bindings.undo(mark);
         }
         self.fail(owner, &call)
+    }
+
+    /// The rows of a rule with aggregates, in an order that is always the same.
+    fn aggregated(&mut self, owner: &Policy, stored: &StoredRule) -> Result<Vec<Vec<Word>>, Error> {
+        let mut evaluation = Evaluation::at(self.state, self.limits, self.context);
+        let rows = evaluation.query(&owner.info.name, &stored.program)?;
+        let values = rows.iter().filter_map(|row| {
+            row.iter().map(|word| evaluation.values.value(*word)).collect::<Option<Vec<_>>>()
+        });
+        let mut values: Vec<Vec<Constant>> = values.collect();
+        values.sort_by_cached_key(|row| row.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let words = &mut self.bindings.values;
+        Ok(values.iter().map(|row| row.iter().map(|value| words.word(value)).collect()).collect())
     }
 
     /// Evaluates a builtin and binds its outputs. False if it does not hold.

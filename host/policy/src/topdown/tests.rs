@@ -145,6 +145,24 @@ fn abduction_assumes_the_tables_named_and_keeps_variables_apart() {
 }
 
 #[test]
+fn rows_of_aggregates_have_no_proof() {
+    let engine = engine(&[("t", "q(\"a\", 1) q(\"a\", 2) q(\"b\", 3) n(k, sum(v)) :- q(k, v)")]);
+    let snapshot = engine.snapshot();
+    let trace = |query: &str| snapshot.trace(query, Some("t"), Limits::default()).unwrap().1;
+    assert_eq!(
+        trace("n(\"b\", x)"),
+        "t     : Call: n(\"b\", x)\n\
+         t     : Note: Trying n(k, sum(v)) :- q(k, v)\n\
+         t     : Exit: n(\"b\", 3)\n\
+         t     : Redo: n(\"b\", 3)\n\
+         t     : Fail: n(\"b\", x)\n\
+         t     : Found answer [n(\"b\", 3)]\n"
+    );
+    assert!(!trace("a(k) :- q(k, 1), not n(k, 3)").contains("Found answer"));
+    assert_eq!(abduced(&engine, "n(\"a\", x)", &["q"], "t"), ["n(\"a\", 3)"]);
+}
+
+#[test]
 fn depth_steps_and_stopping_are_errors_and_not_crashes() {
     let chain = |length: usize| -> String {
         let rules = (0..length).map(|i| format!("p{}(x) :- p{i}(x);", i + 1));

@@ -3,12 +3,14 @@
 //! It takes the whole program at once and computes the whole model, stratum by stratum, by applying
 //! every rule to everything until nothing new comes out: no indexes, no increments, no plans.
 //! Programs are as the engine stores them: column references expanded, one head per rule, heads
-//! safe, negation stratified. It panics on others, for a test that makes such programs is wrong.
+//! safe, negation and aggregates stratified. It panics on others, for a test that makes such programs is wrong.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use congress_policy::ast::{Atom, Constant, Rule, Span, Statement, Term};
+use congress_policy::ast::{
+    Aggregate, AggregateFunction, Atom, Constant, Rule, Span, Statement, Term,
+};
 use congress_policy::builtins::{self, Builtin, Context};
 
 /// A table of a policy, or of actions of a policy.
@@ -92,8 +94,14 @@ impl Model {
         for (policy, rule) in rules {
             let body: Vec<&Atom> = rule.body.iter().collect();
             self.solve(policy, &body, &Bindings::new(), &mut |bindings| {
-                derived.push((relation(policy, head(rule)), row(head(rule), bindings)));
+                if !rule.is_aggregate() {
+                    derived.push((relation(policy, head(rule)), row(head(rule), bindings)));
+                }
             });
+            if rule.is_aggregate() {
+                let rows = self.groups(policy, rule).into_iter();
+                derived.extend(rows.map(|row| (relation(policy, head(rule)), row)));
+            }
         }
         let mut is_new = false;
         for (relation, row) in derived {
@@ -101,6 +109,34 @@ impl Model {
             is_new |= rows.insert(print(&row), row).is_none();
         }
         is_new
+    }
+
+    /// The rows of a rule with aggregates: one for each group of solutions of its body.
+    fn groups(&self, policy: &str, rule: &Rule) -> Vec<Vec<Constant>> {
+        let mut solutions: BTreeMap<String, Bindings> = BTreeMap::new();
+        self.solve(policy, &rule.body.iter().collect::<Vec<_>>(), &Bindings::new(), &mut |found| {
+            let printed: Vec<String> =
+                found.iter().map(|(name, v)| format!("{name}={v}")).collect();
+            solutions.insert(printed.join(","), found.clone());
+        });
+        let head = head(rule);
+        let mut groups: BTreeMap<String, Vec<&Bindings>> = BTreeMap::new();
+        for solution in solutions.values() {
+            let plain = head.args.iter().filter_map(|term| value(term, solution));
+            let key = plain.map(|value| value.to_string()).collect::<Vec<_>>().join(", ");
+            groups.entry(key).or_default().push(solution);
+        }
+        let rows = groups.values().map(|group| {
+            let terms = head.args.iter().map(|term| match term {
+                Term::Aggregate(Aggregate { function, variable }) => {
+                    aggregate(*function, group.iter().map(|solution| &solution[variable]))
+                }
+                plain => value(plain, group[0]),
+            });
+            terms.collect::<Option<Vec<Constant>>>()
+        });
+        // A group for which an aggregate has no value is not there.
+        rows.flatten().collect()
     }
 
     /// Calls `found` with each set of bindings that satisfies all the literals.
@@ -154,7 +190,54 @@ impl Model {
     }
 }
 
-/// The rules by stratum: what a rule negates lies in a lower one.
+/// What an aggregate makes of values. Floats are just added: a test uses some that add exactly.
+fn aggregate<'a>(
+    function: AggregateFunction,
+    values: impl Iterator<Item = &'a Constant>,
+) -> Option<Constant> {
+    let mut values: Vec<&Constant> = values.collect();
+    let float = |value: &Constant| match value {
+        Constant::Int(int) => int.to_string().parse().ok(),
+        Constant::Float(float) => Some(*float),
+        Constant::Text(_) => None,
+    };
+    let is_text = |value: &&Constant| matches!(value, Constant::Text(_));
+    match function {
+        AggregateFunction::Count => Some(Constant::Int(values.len().into())),
+        AggregateFunction::Sum if values.iter().all(|value| matches!(value, Constant::Int(_))) => {
+            let whole = values.iter().filter_map(|value| match value {
+                Constant::Int(int) => Some(int),
+                _ => None,
+            });
+            Some(Constant::Int(whole.sum()))
+        }
+        AggregateFunction::Sum | AggregateFunction::Avg => {
+            let floats: Vec<f64> =
+                values.iter().map(|value| float(value)).collect::<Option<_>>()?;
+            let divisor =
+                if function == AggregateFunction::Avg { floats.len() as f64 } else { 1.0 };
+            Some(Constant::Float(floats.iter().sum::<f64>() / divisor))
+        }
+        AggregateFunction::Min | AggregateFunction::Max => {
+            if values.iter().any(is_text) && !values.iter().all(is_text) {
+                return None;
+            }
+            // Whole numbers before floats of the same value.
+            values.sort_by_key(|value| matches!(value, Constant::Float(_)));
+            let before = |a: &Constant, b: &Constant| {
+                let order = builtins::compare(a, b).unwrap().unwrap();
+                if function == AggregateFunction::Min { order.is_lt() } else { order.is_gt() }
+            };
+            let first = values[0];
+            let best = values
+                .iter()
+                .fold(first, |best, value| if before(value, best) { value } else { best });
+            Some(best.clone())
+        }
+    }
+}
+
+/// The rules by stratum: what a rule negates or takes together lies in a lower one.
 fn strata<'a>(rules: &[(&'a str, &'a Rule)]) -> Vec<Vec<(&'a str, &'a Rule)>> {
     let mut level: BTreeMap<Relation, usize> = BTreeMap::new();
     loop {
@@ -163,7 +246,7 @@ fn strata<'a>(rules: &[(&'a str, &'a Rule)]) -> Vec<Vec<(&'a str, &'a Rule)>> {
             let head = relation(policy, head(rule));
             for literal in rule.body.iter().filter(|literal| builtin(literal).is_none()) {
                 let below = level.get(&relation(policy, literal)).copied().unwrap_or(0);
-                let needed = below + usize::from(literal.negated);
+                let needed = below + usize::from(literal.negated || rule.is_aggregate());
                 assert!(needed <= rules.len(), "not stratified: {rule}");
                 if level.get(&head).copied().unwrap_or(0) < needed {
                     level.insert(head.clone(), needed);
@@ -248,6 +331,7 @@ fn value(term: &Term, bindings: &Bindings) -> Option<Constant> {
     match term {
         Term::Constant(value) => Some(value.clone()),
         Term::Variable(name) => bindings.get(name).cloned(),
+        Term::Aggregate(_) => None,
     }
 }
 

@@ -97,6 +97,7 @@ fn atom(atom: &Atom) -> Value {
 fn term(term: &Term) -> Value {
     match term {
         Term::Variable(name) => json!({ "var": &**name }),
+        Term::Aggregate(aggregate) => json!({ "aggregate": aggregate.to_string() }),
         Term::Constant(value) => {
             let kind = match value {
                 Constant::Int(_) => "int",

@@ -23,7 +23,7 @@ use crate::engine::Engine;
 use crate::engine::apply::table_mut;
 use crate::eval::rows::RowSet;
 use crate::eval::{Evaluation, Given, Origin};
-use crate::program::Literal;
+use crate::program::{Grouping, Literal, Program};
 use crate::snapshot::Limits;
 use crate::state::{State, StoredRule};
 use crate::store::dictionary::Interner;
@@ -36,6 +36,30 @@ struct Heads {
     rows: RowSet,
     /// Rows with values that the dictionary has not.
     fresh: Vec<Vec<Constant>>,
+}
+
+impl Heads {
+    /// The rows that an evaluation has found in a state.
+    fn new(node: usize, rows: RowSet, state: &State, evaluation: &Evaluation<'_>) -> Self {
+        if !evaluation.values.has_local() {
+            return Self { node, rows, fresh: Vec::new() };
+        }
+        let mut heads = Self { node, rows: none(state, rows.width()), fresh: Vec::new() };
+        for row in rows.iter() {
+            if row.iter().any(|word| word.is_local()) {
+                let value = |word: &Word| evaluation.values.value(*word);
+                heads.fresh.extend(row.iter().map(value).collect::<Option<Vec<_>>>());
+            } else {
+                heads.rows.insert(row, row);
+            }
+        }
+        heads
+    }
+}
+
+/// No rows of a width.
+fn none(state: &State, width: usize) -> RowSet {
+    RowSet::new(width, false, state.dictionary.mixer())
 }
 
 /// Rows of one view that have changed and have not been followed.
@@ -177,25 +201,93 @@ impl Maintenance<'_> {
         from: Origin,
         given: Given<'_>,
     ) -> Heads {
+        let program = &rule.program;
+        let Some(grouping) = &program.grouping else {
+            return self.run_plan(state, node, rule, program, from, given);
+        };
+        let groups = match from {
+            Origin::Nothing | Origin::Literal(_) => {
+                self.run_plan(state, node, rule, &grouping.groups, from, given)
+            }
+            Origin::Head(_) => {
+                let mut rows = none(state, grouping.columns.len());
+                for row in given.rows() {
+                    let key: Vec<Word> =
+                        grouping.columns.iter().map(|&column| row[column as usize]).collect();
+                    rows.insert(&key, &key);
+                }
+                Heads { node, rows, fresh: Vec::new() }
+            }
+        };
+        self.run_groups(state, node, rule, grouping, &groups)
+    }
+
+    /// The rows of one of a rule's programs in a state, from given rows.
+    fn run_plan(
+        &self,
+        state: &State,
+        node: usize,
+        rule: &StoredRule,
+        program: &Program,
+        from: Origin,
+        given: Given<'_>,
+    ) -> Heads {
         let policy = &self.component.nodes[node].policy;
-        let plan = rule.plans.plan(state, policy, &rule.program, from);
+        let plan = rule.plans.plan(state, policy, program, from);
         let mut evaluation = Evaluation::at(state, Limits::default(), self.context);
-        let none = || RowSet::new(rule.program.head.len(), false, state.dictionary.mixer());
         // Without limits an evaluation does not fail.
-        let rows = evaluation.rows_of(plan, given).unwrap_or_else(|_| none());
-        if !evaluation.values.has_local() {
-            return Heads { node, rows, fresh: Vec::new() };
+        let rows = evaluation.rows_of(plan, given);
+        let rows = rows.unwrap_or_else(|_| none(state, program.head.len()));
+        Heads::new(node, rows, state, &evaluation)
+    }
+
+    /// [`Maintenance::run`] for a rule with aggregates: all rows of the groups that are given.
+    fn run_groups(
+        &self,
+        state: &State,
+        node: usize,
+        rule: &StoredRule,
+        grouping: &Grouping,
+        groups: &Heads,
+    ) -> Heads {
+        let policy = &self.component.nodes[node].policy;
+        let from = Origin::Head(grouping.columns.len());
+        let plan = rule.plans.plan(state, policy, &grouping.solutions, from);
+        let mut given = Rows::new(grouping.columns.len());
+        groups.rows.iter().for_each(|row| given.push(row));
+        let mut evaluation = Evaluation::at(state, Limits::default(), self.context);
+        for values in &groups.fresh {
+            let row: Vec<Word> = values.iter().map(|value| evaluation.values.word(value)).collect();
+            given.push(&row);
         }
-        let mut heads = Heads { node, rows: none(), fresh: Vec::new() };
-        for row in rows.iter() {
-            if row.iter().any(|word| word.is_local()) {
-                let value = |word: &Word| evaluation.values.value(*word);
-                heads.fresh.extend(row.iter().map(value).collect::<Option<Vec<_>>>());
-            } else {
-                heads.rows.insert(row, row);
+        let rows = evaluation.rows_of_groups(plan, given.given(), &rule.program, grouping);
+        let rows = rows.unwrap_or_else(|_| none(state, rule.program.head.len()));
+        Heads::new(node, rows, state, &evaluation)
+    }
+
+    /// The groups of a rule with aggregates that the changes of the tables that it reads concern,
+    /// before or after.
+    fn concerned(
+        &self,
+        node: usize,
+        rule: &StoredRule,
+        grouping: &Grouping,
+        below: &Deltas,
+    ) -> Heads {
+        let rows = none(self.before, grouping.columns.len());
+        let mut all = Heads { node, rows, fresh: Vec::new() };
+        for going in [true, false] {
+            let state: &State = if going { self.before } else { &self.engine.state };
+            for (at, rows) in self.changed(node, rule, below, going) {
+                let from = Origin::Literal(at);
+                let found = self.run_plan(state, node, rule, &grouping.groups, from, rows.given());
+                for row in found.rows.iter() {
+                    all.rows.insert(row, row);
+                }
+                all.fresh.extend(found.fresh);
             }
         }
-        heads
+        all
     }
 
     /// What the changes of the tables that rules read make of their heads, in a state. `going`:
@@ -204,26 +296,48 @@ impl Maintenance<'_> {
         let mut found = Vec::new();
         for (node, name) in self.component.nodes.iter().enumerate() {
             for rule in rules(state, name) {
-                for (at, literal) in rule.program.body.iter().enumerate() {
-                    let Literal::Table { policy, key, args, negated } = literal else {
-                        continue;
-                    };
-                    let policy = policy.as_ref().unwrap_or(&name.policy);
-                    let read = NodeRef { policy, modal: key.modal, table: &key.name };
-                    let Some(deltas) = below.get(&read) else {
-                        continue;
-                    };
-                    for delta in deltas.iter().filter(|delta| delta.added.width == args.len()) {
-                        let rows = if going != *negated { &delta.removed } else { &delta.added };
-                        if rows.len > 0 {
-                            let from = Origin::Literal(at);
-                            found.push(self.run(state, node, rule, from, rows.given()));
-                        }
+                if let Some(grouping) = &rule.program.grouping {
+                    // A group that loses or gains a solution loses its row, and gets another.
+                    let groups = self.concerned(node, rule, grouping, below);
+                    if groups.rows.len() > 0 || !groups.fresh.is_empty() {
+                        found.push(self.run_groups(state, node, rule, grouping, &groups));
                     }
+                    continue;
+                }
+                for (at, rows) in self.changed(node, rule, below, going) {
+                    found.push(self.run(state, node, rule, Origin::Literal(at), rows.given()));
                 }
             }
         }
         found
+    }
+
+    /// The literals of a rule whose tables have changed, with the rows by which the change takes
+    /// away (`going`) or brings solutions.
+    fn changed<'d>(
+        &self,
+        node: usize,
+        rule: &StoredRule,
+        below: &'d Deltas,
+        going: bool,
+    ) -> Vec<(usize, &'d Rows)> {
+        let own = &self.component.nodes[node].policy;
+        let mut changed = Vec::new();
+        for (at, literal) in rule.program.body.iter().enumerate() {
+            let Literal::Table { policy, key, args, negated } = literal else {
+                continue;
+            };
+            let policy = policy.as_ref().unwrap_or(own);
+            let read = NodeRef { policy, modal: key.modal, table: &key.name };
+            let deltas = below.get(&read).into_iter().flatten();
+            for delta in deltas.filter(|delta| delta.added.width == args.len()) {
+                let rows = if going != *negated { &delta.removed } else { &delta.added };
+                if rows.len > 0 {
+                    changed.push((at, rows));
+                }
+            }
+        }
+        changed
     }
 
     /// What changed rows of a table of a recursion make of its tables, in a state.
@@ -342,7 +456,11 @@ impl Maintenance<'_> {
             if rule.program.head.len() != set.width() || left.len == 0 {
                 continue;
             }
-            let heads = self.run(state, node, rule, Origin::Head, left.given()).rows;
+            let heads = match by_value && !matches_by_value(state, name, rule) {
+                // Another spelling of a number would not be found from the head.
+                true => self.run(state, node, rule, Origin::Nothing, Given::default()).rows,
+                false => self.run(state, node, rule, Origin::Head(left.width), left.given()).rows,
+            };
             let mut values = RowSet::new(set.width(), by_value, mixer);
             for row in heads.iter().filter(|_| by_value) {
                 values.insert(row, &canonical(row));
@@ -489,6 +607,18 @@ impl Maintenance<'_> {
             }
         }
     }
+}
+
+/// Whether all that a rule reads is found whatever the spelling of its numbers.
+fn matches_by_value(state: &State, node: &Node, rule: &StoredRule) -> bool {
+    rule.program.body.iter().all(|literal| match literal {
+        Literal::Table { policy, .. } => {
+            let policy = state.policies.get(policy.as_ref().unwrap_or(&node.policy));
+            policy.is_some_and(|policy| policy.matches_by_value())
+        }
+        Literal::Builtin { .. } => false,
+        Literal::Truth(_) | Literal::Nothing { .. } => true,
+    })
 }
 
 fn rules<'s>(state: &'s State, node: &Node) -> &'s [Arc<StoredRule>] {
