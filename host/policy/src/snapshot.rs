@@ -261,7 +261,7 @@ impl Snapshot {
     }
 
     pub(crate) fn evaluate(&self, query: Query, limits: Limits<'_>) -> Result<Answers, Error> {
-        let mut evaluation = Evaluation::new(&self.state, limits);
+        let mut evaluation = Evaluation::single(&self.state, limits);
         let compiler = Compiler::new(|constant: &_| evaluation.values.word(constant));
         let mut program = compiler.parts(&[], query.body());
         let variables = program.variables.clone();
@@ -300,7 +300,7 @@ pub(crate) fn rows_of_width(
     limits: Limits<'_>,
 ) -> Result<Vec<Vec<Constant>>, Error> {
     let program = program_of_width(key, width);
-    let mut evaluation = Evaluation::new(state, limits);
+    let mut evaluation = Evaluation::single(state, limits);
     let rows = evaluation.query(policy, &program)?;
     let words: Vec<Vec<_>> = (0..rows.len()).map(|id| rows.row(id).to_vec()).collect();
     let value = |word| evaluation.values.value(word);

@@ -1,6 +1,6 @@
 //! Sets of rows that one evaluation makes: they only grow, and a row's number tells when it came.
 
-use crate::store::ids::Ids;
+use crate::store::ids::{Ids, Windows};
 use crate::store::index::NONE;
 use crate::store::word::{Mixer, Word};
 
@@ -14,7 +14,7 @@ pub(crate) struct RowSet {
     keys: Vec<Word>,
     by_value: bool,
     len: u32,
-    unique: Ids,
+    unique: Windows,
     indexes: Vec<RowIndex>,
 }
 
@@ -46,7 +46,7 @@ impl RowSet {
             keys: Vec::new(),
             by_value,
             len: 0,
-            unique: Ids::default(),
+            unique: Windows::default(),
             indexes: Vec::new(),
         }
     }
@@ -94,18 +94,26 @@ impl RowSet {
         mixer.finish()
     }
 
+    /// The hashes of a row's first cell and of all of it.
+    #[inline]
+    fn hashes(mixer: Mixer, row: &[Word]) -> (u64, u64) {
+        (Self::hash(mixer, row.iter().take(1).copied()), Self::hash(mixer, row.iter().copied()))
+    }
+
     /// Adds a row unless it is there. `key` is the row in canonical form if the set is by value,
     /// else the row itself.
     #[inline]
     pub(crate) fn insert(&mut self, row: &[Word], key: &[Word]) -> bool {
-        let hash = Self::hash(self.mixer, key.iter().copied());
-        let (width, len) = (self.width, self.len);
+        let (width, len, mixer) = (self.width, self.len, self.mixer);
         let compared = if self.by_value { &self.keys } else { &self.rows };
-        let same = |id: u32| {
+        let row_of = |id: u32| {
             let start = id as usize * width;
-            compared[start..start + width] == *key
+            &compared[start..start + width]
         };
-        if self.unique.find_or_insert(hash, len, same).is_some() {
+        let same = |id: u32| row_of(id) == key;
+        let hashes = |id: u32| Self::hashes(mixer, row_of(id));
+        let own = Self::hashes(mixer, key);
+        if self.unique.find_or_insert(own, len, same, hashes).is_some() {
             return false;
         }
         self.append(row, key);
@@ -181,8 +189,8 @@ impl RowSet {
             let start = id as usize * self.width;
             compared[start..start + self.width] == *key
         };
-        let hash = Self::hash(self.mixer, key.iter().copied());
-        self.unique.find(hash, same).unwrap_or(NONE)
+        let (first, hash) = Self::hashes(self.mixer, key);
+        self.unique.find(first, hash, same).unwrap_or(NONE)
     }
 
     /// The last of the first `end` rows that has a key, or [`NONE`]; then follow

@@ -36,6 +36,8 @@ pub(crate) struct Evaluation<'s> {
     limits: Limits<'s>,
     /// How many rows there are in all.
     pub(super) produced: usize,
+    /// It is for one query alone, which may take what a memo has.
+    single: bool,
     /// How many answers are enough.
     wanted: usize,
     /// For each memo when its rows came, if that is to be known: the first row of each batch, and
@@ -153,6 +155,11 @@ impl<'s> Evaluation<'s> {
         Self::at(state, limits, state.context())
     }
 
+    /// For one query alone.
+    pub(crate) fn single(state: &'s State, limits: Limits<'s>) -> Self {
+        Self { single: true, ..Self::new(state, limits) }
+    }
+
     /// Over a state, at a given time.
     pub(crate) fn at(state: &'s State, limits: Limits<'s>, context: Context) -> Self {
         Self {
@@ -166,6 +173,7 @@ impl<'s> Evaluation<'s> {
             solutions: Vec::new(),
             limits,
             produced: 0,
+            single: false,
             wanted: usize::MAX,
             times: None,
             batches: 0,
@@ -247,11 +255,39 @@ impl<'s> Evaluation<'s> {
     pub(crate) fn rows_of(&mut self, plan: Arc<Plan>, given: Given<'s>) -> Result<RowSet, Error> {
         self.answers = RowSet::new(plan.output.len(), false, self.state.dictionary.mixer());
         let ready = Arc::new(self.ready(plan, None, None));
+        if let Some(memo) = self.whole_memo(&ready) {
+            let nothing = vec![Word::UNBOUND; ready.plan.stride];
+            let call = self.ask(&ready, 0, &nothing);
+            self.pending.extend(call);
+            self.run()?;
+            let memo = &mut self.memos[memo];
+            let empty = RowSet::new(memo.width, memo.by_value, self.state.dictionary.mixer());
+            // Nobody asks for it again: the query is all of it.
+            return Ok(std::mem::replace(&mut memo.rows, empty));
+        }
         let distinct = ready.is_distinct();
         self.start(ready, given, Target::Answers { distinct });
         self.run()?;
         let empty = RowSet::new(0, false, self.state.dictionary.mixer());
         Ok(std::mem::replace(&mut self.answers, empty))
+    }
+
+    /// The memo that is the answer as it is: the query is for all of one derived table.
+    fn whole_memo(&self, ready: &Ready<'s>) -> Option<usize> {
+        let [Step::Match(step)] = &ready.plan.steps[..] else {
+            return None;
+        };
+        let Reads::Table { stored: [None, None], memo: Some((memo, Lookup::All)) } = ready.reads[0]
+        else {
+            return None;
+        };
+        let output = (0..).zip(&ready.plan.output);
+        let is_whole = step.checks.is_empty()
+            && step.binds.len() == ready.plan.output.len()
+            && output.zip(&step.binds).all(|((at, arg), (column, variable))| {
+                *column == at && *arg == Arg::Variable(*variable)
+            });
+        (is_whole && self.single).then_some(memo)
     }
 
     pub(super) fn start(&mut self, ready: Arc<Ready<'s>>, given: Given<'s>, target: Target) {

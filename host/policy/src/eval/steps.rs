@@ -92,7 +92,10 @@ impl<'s> Evaluation<'s> {
             } else if key.is_empty() {
                 self.key(step, binding, &mut key);
             }
-            while !done {
+            if done {
+                cursor = Cursor::Rows(NONE);
+            }
+            loop {
                 let row = match cursor {
                     Cursor::Stored { relation: at, row: NONE } => {
                         cursor = match reads {
@@ -214,14 +217,10 @@ impl<'s> Evaluation<'s> {
         }
         // A few passes cost less than an index.
         if bindings < BATCH && relation.may_pass(&key) {
-            return match bindings {
-                1 => Access::Scan,
-                _ => Access::Probe(Box::new(Probe::new(bindings))),
-            };
+            return Access::Probe(Box::new(Probe::new(bindings)));
         }
         match relation.quick_index(dictionary, &key, true) {
             Some(index) => through(index),
-            None if bindings == 1 => Access::Scan,
             None => Access::Probe(Box::new(Probe::new(bindings))),
         }
     }
@@ -248,36 +247,34 @@ impl<'s> Evaluation<'s> {
                 continue;
             };
             while row < relation.end() {
-                let Some(found) = relation.row(row) else {
-                    row += 1;
-                    continue;
-                };
-                if binding == NONE {
-                    let words = step.columns.iter().map(|&column| match step.by_value {
-                        true => self.state.dictionary.canonical(found[column as usize]),
-                        false => found[column as usize],
-                    });
-                    binding = probe.first(words, mixer);
-                }
-                while binding != NONE {
-                    let this = binding as usize;
-                    binding = probe.next[this];
-                    if probe.done[this] {
-                        continue;
+                for found in relation.block(row) {
+                    if let (Some(found), NONE) = (found, binding) {
+                        let words = step.columns.iter().map(|&column| match step.by_value {
+                            true => self.state.dictionary.canonical(found[column as usize]),
+                            false => found[column as usize],
+                        });
+                        binding = probe.first(words, mixer);
                     }
-                    let words = &level.bindings[this * stride..(this + 1) * stride];
-                    if self.take(step, found, words, out) {
-                        probe.done[this] = step.exists_only;
-                        if out.len() >= BATCH * stride && binding != NONE {
-                            level.cursor = Cursor::Probe { relation: at, row, binding };
-                            return false;
+                    while let (Some(found), true) = (found, binding != NONE) {
+                        let this = binding as usize;
+                        binding = probe.next[this];
+                        if probe.done[this] {
+                            continue;
+                        }
+                        let words = &level.bindings[this * stride..(this + 1) * stride];
+                        if self.take(step, found, words, out) {
+                            probe.done[this] = step.exists_only;
+                            if out.len() >= BATCH * stride && binding != NONE {
+                                level.cursor = Cursor::Probe { relation: at, row, binding };
+                                return false;
+                            }
                         }
                     }
-                }
-                row += 1;
-                if out.len() >= BATCH * stride {
-                    level.cursor = Cursor::Probe { relation: at, row, binding: NONE };
-                    return false;
+                    row += 1;
+                    if out.len() >= BATCH * stride {
+                        level.cursor = Cursor::Probe { relation: at, row, binding: NONE };
+                        return false;
+                    }
                 }
             }
             level.cursor = match at {
@@ -575,6 +572,11 @@ impl Probe {
         mut mixer: crate::store::word::Mixer,
     ) -> u32 {
         let width = words.len();
+        if self.next.len() == 1 {
+            // One binding: comparing is all there is to do.
+            let same = words.zip(&self.keys).all(|(a, b)| a.joins(*b));
+            return if same { 0 } else { NONE };
+        }
         words.clone().for_each(|word| mixer.add(word));
         let same = |id: u32| {
             let key = &self.keys[id as usize * width..(id as usize + 1) * width];

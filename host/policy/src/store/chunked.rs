@@ -1,13 +1,13 @@
 //! A growable array whose clones share chunks.
 //!
 //! Elements are slices of a fixed length, the stride, so that one structure holds rows as well as
-//! single numbers. Two levels below the root: a clone copies one pointer for 16,384 elements, and
-//! the first write to a chunk after a clone copies that chunk (64 elements) and its parent (256
+//! single numbers. Two levels below the root: a clone copies one pointer for 8,192 elements, and
+//! the first write to a chunk after a clone copies that chunk (32 elements) and its parent (256
 //! pointers). That bounds what a change costs while readers hold older versions.
 
 use std::sync::Arc;
 
-const LEAF: usize = 16;
+const LEAF: usize = 32;
 const FAN: usize = 256;
 
 /// The array.
@@ -27,26 +27,6 @@ impl<T: Clone + Default> Chunked<T> {
     /// Empty; elements will be slices of `stride` values, at least one.
     pub(crate) fn new(stride: usize) -> Self {
         Self { stride: stride.max(1), len: 0, root: Vec::new() }
-    }
-
-    /// `len` default elements. The chunks are one and the same until they are written.
-    pub(crate) fn with_len(stride: usize, len: usize) -> Self {
-        let mut array = Self::new(stride);
-        if len < LEAF {
-            for _ in 0..len {
-                array.push(&vec![T::default(); array.stride]);
-            }
-            return array;
-        }
-        let leaf: Arc<[T]> = vec![T::default(); LEAF * array.stride].into();
-        let mut leaves = len.div_ceil(LEAF);
-        while leaves > 0 {
-            let here = leaves.min(FAN);
-            array.root.push(Arc::new(Inner { leaves: vec![leaf.clone(); here] }));
-            leaves -= here;
-        }
-        array.len = len;
-        array
     }
 
     /// The elements of a vector, one after another.
@@ -71,6 +51,25 @@ impl<T: Clone + Default> Chunked<T> {
         let leaf = &self.root[i / (LEAF * FAN)].leaves[(i / LEAF) % FAN];
         let start = (i % LEAF) * self.stride;
         &leaf[start..start + self.stride]
+    }
+
+    /// The elements, in blocks that lie together. Only the last may be shorter than the others.
+    pub(crate) fn blocks(&self) -> impl Iterator<Item = &[T]> {
+        let leaves = self.root.iter().flat_map(|page| &page.leaves);
+        let mut left = self.len * self.stride;
+        leaves.map(move |leaf| {
+            let here = left.min(leaf.len());
+            left -= here;
+            &leaf[..here]
+        })
+    }
+
+    /// The elements from one on, as many as lie together with it.
+    #[inline]
+    pub(crate) fn block(&self, i: usize) -> &[T] {
+        let leaf = &self.root[i / (LEAF * FAN)].leaves[(i / LEAF) % FAN];
+        let end = leaf.len().min((self.len - i + i % LEAF) * self.stride);
+        &leaf[(i % LEAF) * self.stride..end]
     }
 
     /// An element, to be written.
@@ -120,12 +119,16 @@ mod tests {
         assert_eq!(array.len(), 40_000);
         for i in 0..40_000usize {
             assert_eq!(array.get(i), [i as u64, i as u64 * 2]);
+            assert_eq!(array.block(i)[..2], [i as u64, i as u64 * 2]);
         }
+        assert_eq!(array.block(39_999).len(), 2);
+        let all: Vec<u64> = array.blocks().flatten().copied().collect();
+        assert_eq!((all.len(), all[79_999]), (80_000, 79_998));
     }
 
     #[test]
     fn a_clone_does_not_see_later_writes() {
-        let mut array = Chunked::<u64>::with_len(1, 1000);
+        let mut array = Chunked::<u64>::from_vec(1, vec![0; 1000]);
         array.get_mut(7)[0] = 1;
         let old = array.clone();
         array.get_mut(7)[0] = 2;

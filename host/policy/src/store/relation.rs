@@ -17,8 +17,9 @@ use super::word::{Kind, Word};
 /// wants one more scans.
 const MAX_INDEXES: usize = 32;
 
-/// So many times a relation is looked through for the same columns before they get an index.
-const PASSES: u32 = 3;
+/// So many times a relation is looked through for the same columns before they get an index: a
+/// pass costs a fraction of what making one does.
+const PASSES: u32 = 1;
 
 /// An index on some of the wanted columns does if it leaves about so many rows to look at.
 const FEW: usize = 16;
@@ -143,6 +144,16 @@ impl Relation {
     pub(crate) fn row(&self, id: u32) -> Option<&[Word]> {
         let row = self.rows.get(id as usize);
         (!row[0].is_vacant()).then_some(&row[..self.width])
+    }
+
+    /// The rows from one on, as many as lie together with it; empty slots among them.
+    #[inline]
+    pub(crate) fn block(&self, id: u32) -> impl Iterator<Item = Option<&[Word]>> {
+        let stride = self.width.max(1);
+        self.rows
+            .block(id as usize)
+            .chunks_exact(stride)
+            .map(|row| (!row[0].is_vacant()).then_some(&row[..self.width]))
     }
 
     /// All rows.

@@ -103,14 +103,9 @@ impl Slots {
     }
 
     fn grow(&mut self) {
-        let bigger = (self.slots.len() * 2).max(8);
-        let old = std::mem::replace(&mut self.slots, Chunked::with_len(1, bigger));
-        for at in 0..old.len() {
-            let slot = old.get(at)[0];
-            if slot != 0 {
-                self.place(slot);
-            }
-        }
+        let mut ids = Ids::with_slots((self.slots.len() * 2).max(8));
+        self.slots.blocks().flatten().for_each(|slot| ids.place(*slot));
+        self.slots = Chunked::from_vec(1, ids.into_parts().0);
     }
 
     /// Files `new` in the place of `old`.
