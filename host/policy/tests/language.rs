@@ -209,6 +209,32 @@ fn a_watched_aggregate_follows_each_change() {
 }
 
 #[test]
+fn simulations_see_aggregates() {
+    use congress_policy::{Limits, Simulation};
+    let mut engine = engine("q(\"a\", 1) q(\"a\", 2) n(k, count(v)) :- q(k, v)");
+    engine.create_policy(NewPolicy::new("act", PolicyKind::Action)).unwrap();
+    let effects = "action(\"go\") q+(\"c\", count(v)) :- go(x), t:q(x, v)";
+    engine.insert(effects, Some("act")).unwrap();
+    let simulate = |query, sequence| {
+        let fresh = || "new".to_owned();
+        let policy = Some("t");
+        let action_policy = Some("act");
+        let (delta, trace, fresh) = (true, false, &fresh);
+        let simulation = Simulation { query, policy, sequence, action_policy, delta, trace, fresh };
+        let result = engine.snapshot().simulate(&simulation, Limits::default()).unwrap();
+        let statements = result.answers.statements();
+        let mut printed: Vec<String> = statements.iter().map(ToString::to_string).collect();
+        printed.sort();
+        printed.join(" ")
+    };
+    let after = simulate("n(k, c)", "q+(\"a\", 3) q-(\"a\", 2) q+(\"b\", 1) q+(\"a\", 4)");
+    assert_eq!(after, "n+(\"a\", 3) n+(\"b\", 1) n-(\"a\", 2)");
+    assert_eq!(simulate("s(x)", "s+(max(c)) :- n(k, c)"), "s+(2)");
+    assert_eq!(simulate("n(k, c)", "n-(k, count(v)) :- q(k, v)"), "n-(\"a\", 2)");
+    assert_eq!(simulate("q(k, v)", "go(\"a\")"), "q+(\"c\", 2)");
+}
+
+#[test]
 fn a_query_for_one_group_computes_that_group_only() {
     use congress_policy::Limits;
     use congress_table::{Row, Value};
