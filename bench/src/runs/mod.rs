@@ -6,6 +6,7 @@ mod joins;
 mod million;
 mod reachability;
 mod readers;
+mod simulation;
 mod small;
 mod war_story;
 
@@ -49,6 +50,7 @@ pub(crate) const ALL: &[Spec] = &[
     compared("initialize_tables", "initialize_tables", small::initialize_tables),
     compared("select_1match", "select_1match", small::select),
     compared("select_100matches", "select_100matches", small::select),
+    compared("simulate_latency", "simulate_latency", simulation::run),
     compared("join3_negation", "join3_negation", joins::join3_negation),
     compared("reachability_100", "reachability_100", reachability::run),
     compared("reachability_200", "reachability_200", reachability::run),

@@ -56,6 +56,9 @@
 //! # }
 //! ```
 //!
+//! Why is a row there, and why is another not? [`Snapshot::explain`] gives the derivation, or what
+//! each rule lacks, as data and as text.
+//!
 //! Which rules make use of some tables and keep away from others? [`Snapshot::find_subpolicy`]:
 //!
 //! ```
@@ -75,8 +78,7 @@
 //! # }
 //! ```
 //!
-//! Not in this build yet: policies of kind `materialized` and `z3`, and derived tables that are
-//! kept up to date between queries.
+//! Not in this build yet: derived tables that are kept up to date between queries.
 
 mod aggregates;
 pub mod analysis;
@@ -88,6 +90,7 @@ pub mod diagnostics;
 mod engine;
 mod error;
 mod eval;
+mod explain;
 mod introspect;
 mod lexer;
 pub mod names;
@@ -109,6 +112,9 @@ pub use engine::{
     Applied, Engine, Event, Execution, Fired, Options, Outcome, References, Subscription, Waiting,
 };
 pub use error::{Error, ErrorKind, Errors, Place};
+pub use explain::{
+    Absence, Attempt, Derivation, Detail, Explanation, Failure, NearMiss, Obstacle, Reason, Step,
+};
 pub use introspect::TableFilter;
 pub use policy::{NewPolicy, PolicyInfo, PolicyKind};
 pub use simulate::{MAX_SEQUENCE, Simulation, SimulationAnswers, SimulationResult};

@@ -235,6 +235,24 @@ fn simulations_see_aggregates() {
 }
 
 #[test]
+fn aggregates_are_explained_by_their_solutions() {
+    use congress_policy::{Detail, Limits};
+    let engine =
+        engine("q(\"a\", 1) q(\"a\", 2) q(\"b\", \"x\") q(\"b\", 1) n(k, sum(v)) :- q(k, v)");
+    let explain = |atom: &str| {
+        let snapshot = engine.snapshot();
+        snapshot.explain(atom, Some("t"), Detail::default(), Limits::default()).unwrap().to_string()
+    };
+    let why = explain("n(\"a\", x)");
+    assert!(why.starts_with("n(\"a\", 3)  by rule 1 of t: n(k, sum(v)) :- q(k, v)\n"), "{why}");
+    assert!(why.contains("  q(\"a\", 1)  is a fact of t\n"), "{why}");
+    assert!(why.contains("  q(\"a\", 2)  is a fact of t\n"), "{why}");
+    assert!(explain("n(\"a\", 4)").contains("argument 2 is 3, not 4"));
+    assert!(explain("n(\"b\", x)").contains("argument 2 no value of them"));
+    assert!(explain("n(\"c\", x)").contains("fails at q(k, v)"));
+}
+
+#[test]
 fn a_query_for_one_group_computes_that_group_only() {
     use congress_policy::Limits;
     use congress_table::{Row, Value};

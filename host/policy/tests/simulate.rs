@@ -11,6 +11,7 @@ use congress_policy::{
     Simulation, SimulationAnswers, SimulationResult, Snapshot,
 };
 use congress_table::{Column, TableSchema};
+use proptest::prelude::*;
 use time::macros::datetime;
 
 /// An engine with the policies `t` and `u` and the action policy `act`.
@@ -405,4 +406,86 @@ fn limits_hold_for_the_whole_simulation() {
     let stop = AtomicBool::new(true);
     let limits = Limits { rows: None, stop: Some(&stop) };
     assert!(run(&snapshot, "p(1)", "p+(1)", false, limits).is_err());
+}
+
+/// A change of the tables `e` and `f`: by an update, or by an action that does the same.
+#[derive(Clone, Debug)]
+struct Change {
+    insert: bool,
+    row: String,
+    by_action: bool,
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    (any::<bool>(), 0..2usize, 0..8i32, 0..4i32, any::<bool>()).prop_map(
+        |(insert, table, a, b, by_action)| {
+            let row = if table == 0 { format!("e({a}, {b})") } else { format!("f({b}.5)") };
+            Change { insert, row, by_action }
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_simulation_answers_as_the_engine_would_after_the_same_changes(
+        facts in prop::collection::vec(change(), 0..60),
+        changes in prop::collection::vec(change(), 0..30),
+        kind in prop::sample::select(&[PolicyKind::Nonrecursive, PolicyKind::Materialized, PolicyKind::Z3][..]),
+    ) {
+        let rules = "p(x, z) :- e(x, y), e(y, z), not f(z)
+                     p(x, y) :- e(x, z), f(w), equal(y, 0), e(z, y)
+                     q(x) :- p(x, x) q(x) :- e(x, 3), not p(x, 3)";
+        let act = "action(\"add_e\") action(\"add_f\") action(\"cut_e\") action(\"cut_f\")
+                   w:e+(x, y) :- add_e(x, y) w:e-(x, y) :- cut_e(x, y)
+                   w:f+(x) :- add_f(x) w:f-(x) :- cut_f(x)";
+        let mut engine = engine("", act);
+        engine.create_policy(NewPolicy::new("w", kind)).unwrap();
+        engine.insert(rules, Some("w")).unwrap();
+        for Change { row, .. } in &facts {
+            engine.insert(row, Some("w")).unwrap();
+        }
+        let sequence: Vec<String> = changes
+            .iter()
+            .map(|Change { insert, row, by_action }| match (insert, by_action) {
+                (true, true) => format!("add_{row}"),
+                (false, true) => format!("cut_{row}"),
+                (true, false) => format!("w:{}", row.replacen('(', "+(", 1)),
+                (false, false) => format!("w:{}", row.replacen('(', "-(", 1)),
+            })
+            .collect();
+        let sequence = sequence.join(" ");
+        let queries = ["w:p(x, y)", "w:p(1, y)", "w:p(x, 2)", "w:q(x)", "w:e(3, y)", "w:f(x)"];
+        let before = engine.snapshot();
+        let simulated: Vec<_> = queries
+            .iter()
+            .map(|query| {
+                // Readers leave indexes behind, which the next overlay takes over.
+                before.select(query, Some("t")).unwrap();
+                (after(&engine, query, &sequence), delta(&engine, query, &sequence))
+            })
+            .collect();
+        for Change { insert, row, .. } in &changes {
+            match insert {
+                true => engine.insert(row, Some("w")).unwrap(),
+                false => engine.delete(row, Some("w")).unwrap(),
+            };
+        }
+        let select = |snapshot: &Snapshot, query: &str| -> BTreeSet<String> {
+            let answers = snapshot.select(query, Some("t")).unwrap();
+            answers.statements().map(|answer| answer.to_string()).collect()
+        };
+        for (query, (after, delta)) in queries.iter().zip(simulated) {
+            let (was, is) = (select(&before, query), select(&engine.snapshot(), query));
+            prop_assert_eq!(&after.into_iter().collect::<BTreeSet<_>>(), &is, "{}", query);
+            let marked = |rows: Vec<&String>, sign: &str| -> Vec<String> {
+                rows.into_iter().map(|row| row.replacen('(', &format!("{sign}("), 1)).collect()
+            };
+            let mut wanted = marked(is.difference(&was).collect(), "+");
+            wanted.extend(marked(was.difference(&is).collect(), "-"));
+            wanted.sort();
+            prop_assert_eq!(delta, wanted, "{}", query);
+        }
+    }
 }

@@ -253,7 +253,7 @@ impl Order<'_> {
                 continue;
             }
             let key = IndexKey { columns: columns.into(), by_value };
-            match relation.existing_index(&self.state.dictionary, &key) {
+            match relation.quick_index(&self.state.dictionary, &key, false) {
                 Some(index) => each += len / index.distinct().max(1) as f64,
                 None => {
                     let mut share = 1.0;

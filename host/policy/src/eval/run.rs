@@ -13,6 +13,7 @@ use crate::error::{Error, ErrorKind};
 use crate::program::{Arg, Program};
 use crate::snapshot::Limits;
 use crate::state::{State, Table};
+use crate::store::index::NONE;
 use crate::store::relation::Relation;
 use crate::store::scratch::Scratch;
 use crate::store::word::Word;
@@ -35,6 +36,12 @@ pub(crate) struct Evaluation<'s> {
     limits: Limits<'s>,
     /// How many rows there are in all.
     pub(super) produced: usize,
+    /// How many answers are enough.
+    wanted: usize,
+    /// For each memo when its rows came, if that is to be known: the first row of each batch, and
+    /// the batch's place among all. What a row is made of came in earlier batches.
+    times: Option<Vec<Vec<(u32, u32)>>>,
+    batches: u32,
 }
 
 /// A table by its address in the state, a width, and the columns by which it is asked.
@@ -159,7 +166,15 @@ impl<'s> Evaluation<'s> {
             solutions: Vec::new(),
             limits,
             produced: 0,
+            wanted: usize::MAX,
+            times: None,
+            batches: 0,
         }
+    }
+
+    /// One that can tell when derived rows came.
+    pub(crate) fn timed(state: &'s State, limits: Limits<'s>) -> Self {
+        Self { times: Some(Vec::new()), ..Self::new(state, limits) }
     }
 
     /// The rows of the program's head for which its body holds, in a policy.
@@ -181,6 +196,42 @@ impl<'s> Evaluation<'s> {
             Some(grouping) => self.rows_of_groups(plan, Given::default(), program, grouping),
             None => self.rows_of(plan, Given::default()),
         }
+    }
+
+    /// The first rows of [`Evaluation::query`], about as many as wanted. What need not be known for
+    /// them is left out.
+    ///
+    /// # Errors
+    ///
+    /// A limit is reached.
+    pub(crate) fn first(
+        &mut self,
+        policy: &Arc<str>,
+        program: &Program,
+        wanted: usize,
+    ) -> Result<RowSet, Error> {
+        self.wanted = wanted;
+        let rows = self.query(policy, program);
+        self.wanted = usize::MAX;
+        rows
+    }
+
+    /// A derived row that queries have come upon, as it was derived, and its time: whatever it was
+    /// derived from has an earlier one. `key` is the row, in canonical form if the table's rows
+    /// are told apart by value.
+    pub(crate) fn came(&self, table: &Table, key: &[Word]) -> Option<(u32, &[Word])> {
+        let memos = self
+            .memos
+            .iter()
+            .enumerate()
+            .filter(|(_, memo)| std::ptr::eq(memo.table, table) && memo.width == key.len());
+        let found = memos.filter_map(|(at, memo)| {
+            let id = memo.rows.first(Lookup::Unique, key, memo.rows.len());
+            let times = self.times.as_ref()?.get(at)?;
+            let batch = times.partition_point(|(first, _)| *first <= id).checked_sub(1)?;
+            (id != NONE).then(|| (times[batch].1, memo.rows.row(id)))
+        });
+        found.min_by_key(|(time, _)| *time)
     }
 
     /// How many rows its queries have produced so far, those on the way to answers included.
@@ -266,7 +317,12 @@ impl<'s> Evaluation<'s> {
         let stride = ready.plan.stride;
         let Some(step) = ready.plan.steps.get(level.step) else {
             self.emit(&ready.plan, target, &level.bindings);
-            self.pending.push(Pending::Body { ready, given, target, levels });
+            // All that was asked for on the way to an answer has been dealt with by now.
+            let is_enough = matches!(target, Target::Answers { .. })
+                && self.answers.len() as usize >= self.wanted;
+            if !is_enough {
+                self.pending.push(Pending::Body { ready, given, target, levels });
+            }
             return;
         };
         if !level.asked {
@@ -313,6 +369,7 @@ impl<'s> Evaluation<'s> {
             Target::Solutions(number) => (&mut self.solutions[number], false),
         };
         let by_value = rows.is_by_value();
+        let before = rows.len();
         let mut row = Vec::with_capacity(plan.output.len());
         let mut canonical = Vec::new();
         for binding in bindings.chunks_exact(plan.stride) {
@@ -332,6 +389,20 @@ impl<'s> Evaluation<'s> {
             } else {
                 self.produced += usize::from(rows.insert(&row, key));
             }
+        }
+        if let Target::Memo(memo) = target {
+            self.note_time(memo, before);
+        }
+    }
+
+    /// Notes when the rows of a memo came, if there are more than before.
+    pub(super) fn note_time(&mut self, memo: usize, before: u32) {
+        if let Some(times) = &mut self.times
+            && self.memos[memo].rows.len() > before
+        {
+            times.resize_with(times.len().max(memo + 1), Vec::new);
+            times[memo].push((before, self.batches));
+            self.batches = self.batches.saturating_add(1);
         }
     }
 

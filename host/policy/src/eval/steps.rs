@@ -26,6 +26,8 @@ pub(super) enum Access {
     Lookup,
     /// Through an index on the bound columns.
     Index(Arc<Index>),
+    /// Through an index on some of the bound columns: those at these places.
+    Part(Arc<Index>, Box<[usize]>),
     /// By looking at all rows once and finding the bindings that each one fits.
     Probe(Box<Probe>),
 }
@@ -112,7 +114,7 @@ impl<'s> Evaluation<'s> {
                         let access = &level.access[at];
                         let next = match access {
                             Access::Scan if row + 1 < relation.end() => row + 1,
-                            Access::Index(index) => index.next(row),
+                            Access::Index(index) | Access::Part(index, _) => index.next(row),
                             _ => NONE,
                         };
                         cursor = Cursor::Stored { relation: at, row: next };
@@ -197,8 +199,18 @@ impl<'s> Evaluation<'s> {
             return Access::Scan;
         }
         let key = IndexKey { columns: step.columns.clone(), by_value: step.by_value };
-        if let Some(index) = relation.existing_index(&self.state.dictionary, &key) {
-            return Access::Index(index);
+        let dictionary = &self.state.dictionary;
+        let through = |index: Arc<Index>| {
+            let own = &index.key().columns;
+            if own.len() == step.columns.len() {
+                return Access::Index(index);
+            }
+            let place = |column| step.columns.iter().position(|other| other == column);
+            let places = own.iter().filter_map(place).collect();
+            Access::Part(index, places)
+        };
+        if let Some(index) = relation.quick_index(dictionary, &key, false) {
+            return through(index);
         }
         // A few passes cost less than an index.
         if bindings < BATCH && relation.may_pass(&key) {
@@ -207,8 +219,8 @@ impl<'s> Evaluation<'s> {
                 _ => Access::Probe(Box::new(Probe::new(bindings))),
             };
         }
-        match relation.index(&self.state.dictionary, &key) {
-            Some(index) => Access::Index(index),
+        match relation.quick_index(dictionary, &key, true) {
+            Some(index) => through(index),
             None if bindings == 1 => Access::Scan,
             None => Access::Probe(Box::new(Probe::new(bindings))),
         }
@@ -291,6 +303,13 @@ impl<'s> Evaluation<'s> {
             Access::Scan => NONE,
             Access::Lookup => relation.find_row(&self.state.dictionary, key).unwrap_or(NONE),
             Access::Index(index) => relation.first(&self.state.dictionary, index, key),
+            Access::Part(index, places) => match places[..] {
+                [place] => relation.first(&self.state.dictionary, index, &key[place..=place]),
+                _ => {
+                    let part: Vec<Word> = places.iter().map(|&place| key[place]).collect();
+                    relation.first(&self.state.dictionary, index, &part)
+                }
+            },
         }
     }
 

@@ -26,7 +26,8 @@ pub(super) struct Overlay {
 
 impl Overlay {
     pub(super) fn new(state: &State) -> Self {
-        Self { state: state.clone(), counts: Counts::none(), next_rule: FIRST_RULE, changed: false }
+        let state = State { dictionary: state.dictionary.crowded(), ..state.clone() };
+        Self { state, counts: Counts::none(), next_rule: FIRST_RULE, changed: false }
     }
 
     pub(super) fn state(&self) -> &State {

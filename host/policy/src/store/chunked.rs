@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-const LEAF: usize = 64;
+const LEAF: usize = 16;
 const FAN: usize = 256;
 
 /// The array.

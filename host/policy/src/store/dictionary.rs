@@ -55,6 +55,15 @@ impl Dictionary {
         }
     }
 
+    /// A copy for a few new values.
+    pub(crate) fn crowded(&self) -> Self {
+        Self {
+            text_slots: self.text_slots.crowded(),
+            number_slots: self.number_slots.crowded(),
+            ..self.clone()
+        }
+    }
+
     /// Starts a hash of words.
     #[inline]
     pub(crate) fn mixer(&self) -> Mixer {

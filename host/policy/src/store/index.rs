@@ -60,6 +60,11 @@ impl Index {
         index
     }
 
+    /// A copy for a few changes.
+    pub(crate) fn crowded(&self) -> Self {
+        Self { key: self.key.clone(), heads: self.heads.crowded(), links: self.links.clone() }
+    }
+
     /// What it covers.
     pub(crate) fn key(&self) -> &IndexKey {
         &self.key

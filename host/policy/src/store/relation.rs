@@ -20,6 +20,9 @@ const MAX_INDEXES: usize = 32;
 /// So many times a relation is looked through for the same columns before they get an index.
 const PASSES: u32 = 3;
 
+/// An index on some of the wanted columns does if it leaves about so many rows to look at.
+const FEW: usize = 16;
+
 /// The set.
 #[derive(Debug)]
 pub(crate) struct Relation {
@@ -102,7 +105,7 @@ impl Relation {
             width: original.width,
             exact: original.exact,
             rows: original.rows.clone(),
-            unique: original.unique.clone(),
+            unique: original.unique.crowded(),
             vacant: original.vacant,
             indexes: RwLock::default(),
             wanted: original.wanted.clone(),
@@ -269,7 +272,7 @@ impl Relation {
         let mut touched = base.touched.clone();
         touched.sort_unstable();
         touched.dedup();
-        let mut index = index.clone();
+        let mut index = index.crowded();
         let original = &*base.relation;
         for &id in touched.iter().filter(|&&id| id < original.end()) {
             if original.row(id).is_some() {
@@ -291,6 +294,70 @@ impl Relation {
             built.push(index.clone());
         }
         index
+    }
+
+    /// An index by which rows with given values in these columns are found quickly: on all of them,
+    /// or on some if that leaves few rows to look at. Built now if need be, and if `build`.
+    pub(crate) fn quick_index(
+        &self,
+        dictionary: &Dictionary,
+        key: &IndexKey,
+        build: bool,
+    ) -> Option<Arc<Index>> {
+        {
+            let built = self.indexes.read().unwrap_or_else(PoisonError::into_inner);
+            let exact = built.iter().find(|index| index.key() == key);
+            if let Some(index) = exact.or_else(|| self.selective(&built, key)) {
+                return Some(index.clone());
+            }
+        }
+        if let Some(base) = &self.base {
+            let index = base.relation.quick_index(dictionary, key, build)?;
+            return Some(match self.own_index(index.key()) {
+                Some(own) => own,
+                None => self.keep(self.adapted(dictionary, base, &index)),
+            });
+        }
+        if !build {
+            return None;
+        }
+        if key.columns.len() > 1
+            && let Some(column) = self.varied_column(&key.columns)
+        {
+            let part = IndexKey { columns: [column].into(), by_value: key.by_value };
+            let index = self.index(dictionary, &part)?;
+            if self.is_selective(&index) {
+                return Some(index);
+            }
+        }
+        self.index(dictionary, key)
+    }
+
+    /// The index on some of the columns that leaves the fewest rows to look at.
+    fn selective<'i>(&self, built: &'i [Arc<Index>], key: &IndexKey) -> Option<&'i Arc<Index>> {
+        let part = |index: &&Arc<Index>| {
+            let own = index.key();
+            own.by_value == key.by_value
+                && own.columns.iter().all(|column| key.columns.contains(column))
+                && self.is_selective(index)
+        };
+        built.iter().filter(part).max_by_key(|index| index.distinct())
+    }
+
+    fn is_selective(&self, index: &Index) -> bool {
+        self.len() <= index.distinct() * FEW
+    }
+
+    /// The column whose values differ most, if they differ much.
+    fn varied_column(&self, columns: &[u32]) -> Option<u32> {
+        let varied = |column: u32| {
+            let mut values: Vec<Word> = self.sample(64).map(|row| row[column as usize]).collect();
+            let seen = values.len();
+            values.sort_unstable();
+            values.dedup();
+            (values.len() * 8 >= seen * 7).then_some((values.len(), column))
+        };
+        columns.iter().filter_map(|&column| varied(column)).max().map(|(_, column)| column)
     }
 
     /// An index, built now if need be. `None` if there are [`MAX_INDEXES`] others.

@@ -12,6 +12,8 @@ use super::ids::Ids;
 pub(crate) struct Slots {
     slots: Chunked<u64>,
     used: usize,
+    /// Rather full than grown: for a copy that does not last.
+    crowded: bool,
 }
 
 /// The half of a hash that is kept, and by which slots are chosen.
@@ -32,13 +34,18 @@ fn id_of(entry: u64) -> u32 {
 impl Slots {
     /// An empty table.
     pub(crate) fn new() -> Self {
-        Self { slots: Chunked::new(1), used: 0 }
+        Self { slots: Chunked::new(1), used: 0, crowded: false }
     }
 
     /// The same ids, to be shared from now on.
     pub(crate) fn from_ids(ids: Ids) -> Self {
         let (slots, used) = ids.into_parts();
-        Self { slots: Chunked::from_vec(1, slots), used }
+        Self { slots: Chunked::from_vec(1, slots), used, crowded: false }
+    }
+
+    /// A copy for a few insertions. Whatever its size, the first ones cost no growing.
+    pub(crate) fn crowded(&self) -> Self {
+        Self { crowded: true, ..self.clone() }
     }
 
     /// How many ids are filed.
@@ -77,8 +84,9 @@ impl Slots {
 
     /// Files an id. The caller knows that it is not there.
     pub(crate) fn insert(&mut self, hash: u64, id: u32) {
-        // At most three quarters full.
-        if (self.used + 1) * 4 > self.slots.len() * 3 {
+        // At most three quarters full, or fifteen sixteenths.
+        let room = self.slots.len() * if self.crowded { 15 } else { 12 };
+        if (self.used + 1) * 16 > room {
             self.grow();
         }
         self.place(entry(tag(hash), id));
@@ -166,6 +174,20 @@ mod tests {
             for id in 0..60 {
                 assert_eq!(slots.find(hash(id), |i| i == id).is_some(), model.contains(&id));
             }
+        }
+    }
+
+    #[test]
+    fn a_crowded_copy_does_not_grow_at_once() {
+        let mut slots = Slots::new();
+        (0..48).for_each(|id| slots.insert(u64::from(id) << 33, id));
+        assert_eq!(slots.slots.len(), 64);
+        let mut copy = slots.crowded();
+        (48..60).for_each(|id| copy.insert(u64::from(id) << 33, id));
+        assert_eq!((copy.slots.len(), slots.len(), copy.len()), (64, 48, 60));
+        (60..200).for_each(|id| copy.insert(u64::from(id) << 33, id));
+        for id in 0..200 {
+            assert_eq!(copy.find(u64::from(id) << 33, |i| i == id), Some(id));
         }
     }
 

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use congress_policy::ast::{Atom, Constant, Modal, Rule, Span, Statement, Term};
 use congress_policy::{
-    Applied, Engine, Error, ErrorKind, Errors, Event, Limits, NewPolicy, Options, Outcome,
-    PolicyKind, References, Simulation, SubpolicyQuery, TableFilter, analysis, parser,
+    Applied, Derivation, Detail, Engine, Error, ErrorKind, Errors, Event, Explanation, Limits,
+    NewPolicy, Options, Outcome, PolicyKind, References, Simulation, SubpolicyQuery, TableFilter,
+    analysis, parser,
 };
 use congress_table::{Change, Column, Row, TableDelta, TableSchema};
 use serde_json::{Value, json};
@@ -305,6 +306,13 @@ impl Session {
                 };
                 json!(printed(snapshot.find_subpolicy(query, policy)?))
             }
+            "explain" => {
+                let (detail, limits) = (Detail::default(), Limits::default());
+                match snapshot.explain(named("query"), policy, detail, limits)? {
+                    Explanation::Holds(derivation) => json!([proof(&derivation, 0, 0)]),
+                    Explanation::Absent(_) => Value::Null,
+                }
+            }
             "abduce" => {
                 let tables = args["tables"].as_array().unwrap();
                 let tables: Vec<&str> =
@@ -419,6 +427,16 @@ impl Session {
         };
         Ok(())
     }
+}
+
+/// A derivation as the original writes it: a line for each literal, indented by its depth.
+fn proof(derivation: &Derivation, step: usize, depth: usize) -> String {
+    let step = derivation.step(step).unwrap();
+    let mut text = format!("{:depth$}{}\n", "", step.literal);
+    for premise in &step.premises {
+        text.push_str(&proof(derivation, *premise, depth + 1));
+    }
+    text
 }
 
 fn rules_of(text: &str) -> Result<Vec<Rule>, Failure> {
