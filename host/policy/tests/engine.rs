@@ -299,6 +299,28 @@ fn a_recursion_over_two_policies_needs_both_to_be_z3() {
 }
 
 #[test]
+fn a_materialized_table_is_asked_whatever_the_spelling_of_numbers() {
+    let rules = "s(y) :- q(x), plus(x, 1.0, y) t(x) :- s(x), q(x)";
+    for watched in [false, true] {
+        let mut engine = engine(&[]);
+        engine.create_policy(NewPolicy::new("m", PolicyKind::Materialized)).unwrap();
+        engine.insert(rules, Some("m")).unwrap();
+        if watched {
+            engine.watch("t", Some("m"), "t", None).unwrap();
+        }
+        engine.insert("q(1) q(2.0) q(3)", Some("m")).unwrap();
+        let count = |engine: &Engine, query: &str| {
+            engine.snapshot().select(query, Some("m")).unwrap().len()
+        };
+        let counts = ["s(x)", "s(3)", "s(3.0)", "t(x)", "t(2)"].map(|q| count(&engine, q));
+        assert_eq!(counts, [3, 1, 1, 2, 1], "watched: {watched}");
+        engine.delete("q(1.0)", Some("m")).unwrap();
+        let counts = ["s(x)", "s(2)", "t(x)"].map(|q| count(&engine, q));
+        assert_eq!(counts, [2, 0, 1], "watched: {watched}");
+    }
+}
+
+#[test]
 fn a_materialized_policy_lists_what_follows_and_guards_it() {
     let mut engine = engine(&[]);
     engine.create_policy(NewPolicy::new("m", PolicyKind::Materialized)).unwrap();

@@ -43,7 +43,9 @@ fn unify(terms: &[Term], ground: &[Term], bindings: &mut HashMap<Arc<str>, Const
             (Term::Variable(name), Term::Constant(b)) => {
                 bindings.entry(name.clone()).or_insert_with(|| b.clone()) == b
             }
-            _ => false,
+            // What an aggregate gives is not told by one solution.
+            (Term::Aggregate(_), Term::Constant(_)) => true,
+            (_, Term::Variable(_) | Term::Aggregate(_)) => false,
         })
 }
 

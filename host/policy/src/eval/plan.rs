@@ -189,7 +189,9 @@ pub(crate) fn plan(body: &Body<'_>) -> (Plan, Vec<Option<Box<[u32]>>>) {
         }
         Start::GivenHead(columns) => {
             let args = program.head.get(..columns).unwrap_or_default();
-            planner.source(Source::Given, args, false, true);
+            let owner = body.state.policies.get(body.policy);
+            let by_value = owner.is_some_and(|owner| owner.matches_by_value());
+            planner.source(Source::Given, args, by_value, true);
         }
     }
     let first_delta = match *start {
@@ -276,6 +278,10 @@ impl Planner<'_, '_> {
     /// By which of the bound columns a table is asked: not by what a rule's aggregate gives, which
     /// is known only when the whole group is.
     fn asked_by(&self, of: &TableUse, columns: &[u32]) -> Box<[u32]> {
+        // Equal numbers of other spellings are derived each by itself.
+        if of.by_value {
+            return Box::default();
+        }
         let table = self.body.state.table(&of.policy, &of.key);
         let rules = table.into_iter().flat_map(|table| &table.rules).map(|rule| &rule.program);
         let rules = rules.filter(|program| program.head.len() == of.width);

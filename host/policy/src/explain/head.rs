@@ -24,7 +24,8 @@ pub(super) struct Mismatch {
 
 impl<'s> Matched<'s> {
     /// Matches a rule's head with arguments whose variables are the asker's. Both are equally
-    /// many. A NaN that is asked for is left open, for it equals nothing.
+    /// many. A NaN that is asked for is left open, for it equals nothing; so is what an aggregate
+    /// gives, which one solution of the group does not tell.
     pub(super) fn new(
         stored: &'s Arc<StoredRule>,
         asked: &[Arg],
@@ -38,6 +39,10 @@ impl<'s> Matched<'s> {
         };
         let mut theirs: Vec<(u32, Arg)> = Vec::new();
         for (column, (head, asked)) in stored.program.head.iter().zip(asked).enumerate() {
+            let mut grouped = stored.program.grouping.iter().flat_map(|it| &it.aggregates);
+            if grouped.any(|(aggregate, ..)| *aggregate as usize == column) {
+                continue;
+            }
             let head = matched.resolve(*head);
             let asked = match asked {
                 Arg::Constant(Word::NAN) => continue,

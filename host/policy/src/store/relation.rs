@@ -249,19 +249,6 @@ impl Relation {
     }
 
     /// An index that exists already.
-    pub(crate) fn existing_index(
-        &self,
-        dictionary: &Dictionary,
-        key: &IndexKey,
-    ) -> Option<Arc<Index>> {
-        if let Some(index) = self.own_index(key) {
-            return Some(index);
-        }
-        let base = self.base.as_ref()?;
-        let index = base.relation.existing_index(dictionary, key)?;
-        Some(self.keep(self.adapted(dictionary, base, &index)))
-    }
-
     fn own_index(&self, key: &IndexKey) -> Option<Arc<Index>> {
         let built = self.indexes.read().unwrap_or_else(PoisonError::into_inner);
         built.iter().find(|index| index.key() == key).cloned()
@@ -477,9 +464,9 @@ mod tests {
         let old = relation.clone();
         relation.insert(&d, &[w(2)]);
         old.index(&d, &key(&[0]));
-        assert!(relation.existing_index(&d, &key(&[0])).is_none());
+        assert!(relation.own_index(&key(&[0])).is_none());
         relation.insert(&d, &[w(3)]);
-        assert!(relation.existing_index(&d, &key(&[0])).is_some());
+        assert!(relation.own_index(&key(&[0])).is_some());
     }
 
     #[test]
@@ -515,7 +502,7 @@ mod tests {
         copy.insert(&d, &[w(50), w(2)]);
         expect(&copy);
         // What the copy wanted was built in the original, where the next copy finds it.
-        let index = original.existing_index(&d, &key(&[0])).unwrap();
+        let index = original.own_index(&key(&[0])).unwrap();
         assert_eq!(matches(&original, &d, &index, &[w(50)]).len(), 1);
         assert_eq!(original.len(), 300);
     }

@@ -456,7 +456,11 @@ impl Maintenance<'_> {
             if rule.program.head.len() != set.width() || left.len == 0 {
                 continue;
             }
-            let heads = self.run(state, node, rule, Origin::Head(left.width), left.given()).rows;
+            let heads = match by_value && !matches_by_value(state, name, rule) {
+                // Another spelling of a number would not be found from the head.
+                true => self.run(state, node, rule, Origin::Nothing, Given::default()).rows,
+                false => self.run(state, node, rule, Origin::Head(left.width), left.given()).rows,
+            };
             let mut values = RowSet::new(set.width(), by_value, mixer);
             for row in heads.iter().filter(|_| by_value) {
                 values.insert(row, &canonical(row));
@@ -603,6 +607,18 @@ impl Maintenance<'_> {
             }
         }
     }
+}
+
+/// Whether all that a rule reads is found whatever the spelling of its numbers.
+fn matches_by_value(state: &State, node: &Node, rule: &StoredRule) -> bool {
+    rule.program.body.iter().all(|literal| match literal {
+        Literal::Table { policy, .. } => {
+            let policy = state.policies.get(policy.as_ref().unwrap_or(&node.policy));
+            policy.is_some_and(|policy| policy.matches_by_value())
+        }
+        Literal::Builtin { .. } => false,
+        Literal::Truth(_) | Literal::Nothing { .. } => true,
+    })
 }
 
 fn rules<'s>(state: &'s State, node: &Node) -> &'s [Arc<StoredRule>] {
