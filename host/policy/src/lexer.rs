@@ -175,7 +175,7 @@ impl<'a> Lexer<'a> {
 
     fn unexpected(&mut self, c: char, start: usize) {
         let advice = match c {
-            '<' | '>' => "; comparisons are written lt(x, y), lteq, gt, gteq or equal",
+            '<' | '>' => "; comparisons are written builtin:lt(x, y), lteq, gt, gteq or equal",
             '{' | '}' => "; arguments stand in ( ), actions in [ ]",
             c if !c.is_ascii() => "; outside of strings only ASCII is allowed",
             _ => "",

@@ -442,7 +442,8 @@ impl<'a> Parser<'a> {
                 Term::Constant(Constant::Float(value))
             }
             TokenKind::Plus | TokenKind::Minus => {
-                let advice = "; numbers have no sign, use minus(0, 1, x) for a negative one";
+                let advice =
+                    "; numbers have no sign, use builtin:minus(0, 1, x) for a negative one";
                 return Err(self.unexpected(&format!("{expected}{advice}")));
             }
             TokenKind::Not | TokenKind::Modal(_) => {

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! The first line says what is done with the text below it: `insert`, `delete` or `select`, and in
-//! which policy (`-`: none is named); `create <name> <kind>`; `drop` or `rename` a policy; `rows`
+//! which policy (`-`: none is named); `simulate`: a sequence; `create <name> <kind>`; `drop` or `rename` a policy; `rows`
 //! of a table. [`engine`] makes what is there before each case.
 //!
 //! With `CONGRESS_BLESS=1` the reports are written instead of compared; look at the difference
@@ -23,7 +23,9 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use congress_policy::{Engine, Error, Errors, NewPolicy, Options, PolicyKind, References};
+use congress_policy::{
+    Engine, Error, Errors, Limits, NewPolicy, Options, PolicyKind, References, Simulation,
+};
 use congress_table::{Column, TableSchema};
 use time::macros::datetime;
 
@@ -57,6 +59,8 @@ fn engine() -> Engine {
     let tables = [table("servers", &["id", "name", "status"]), table("flavors", &["id", "ram"])];
     engine.initialize_datasource("nova", &tables).unwrap();
     engine.insert("group(\"ann\", \"admin\")", Some("users")).unwrap();
+    let effects = "action(\"pause\") base-(x) :- pause(x)";
+    engine.insert(effects, Some("effects")).unwrap();
     engine.insert("whole(x) :- part(x)", Some("view")).unwrap();
     engine.insert("base(1) mid(x) :- base(x) top(x) :- users:group(x, g)", Some("t")).unwrap();
     engine
@@ -89,6 +93,19 @@ fn report(case: &str) -> String {
         .map_err(shown),
         "drop" => engine.delete_policy(named(), References::Refuse).map(|_| ()).map_err(shown),
         "rename" => engine.rename_policy(rest[0], rest[1]).map_err(shown),
+        "simulate" => {
+            let fresh = || "new".to_owned();
+            let simulation = Simulation {
+                query: "base(x)",
+                policy,
+                sequence: text,
+                action_policy: Some("effects"),
+                delta: false,
+                trace: false,
+                fresh: &fresh,
+            };
+            snapshot.simulate(&simulation, Limits::default()).map(|_| ()).map_err(all)
+        }
         "rows" => snapshot.rows(named(), rest[1]).map(|_| ()).map_err(shown),
         _ => panic!("no such command: {command}"),
     };

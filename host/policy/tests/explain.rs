@@ -156,7 +156,7 @@ fn check_absence(snapshot: &Snapshot, explanation: &Explanation, row: &[Constant
                     assert_eq!(miss.literal.negated, miss.obstacle == Obstacle::Holds);
                 }
             }
-            Failure::Unequal => panic!("{explanation}"),
+            Failure::Unequal | Failure::NoResult { .. } => panic!("{explanation}"),
         }
     }
 }

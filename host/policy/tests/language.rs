@@ -209,6 +209,50 @@ fn a_watched_aggregate_follows_each_change() {
 }
 
 #[test]
+fn simulations_see_aggregates() {
+    use congress_policy::{Limits, Simulation};
+    let mut engine = engine("q(\"a\", 1) q(\"a\", 2) n(k, count(v)) :- q(k, v)");
+    engine.create_policy(NewPolicy::new("act", PolicyKind::Action)).unwrap();
+    let effects = "action(\"go\") q+(\"c\", count(v)) :- go(x), t:q(x, v)";
+    engine.insert(effects, Some("act")).unwrap();
+    let simulate = |query, sequence| {
+        let fresh = || "new".to_owned();
+        let policy = Some("t");
+        let action_policy = Some("act");
+        let (delta, trace, fresh) = (true, false, &fresh);
+        let simulation = Simulation { query, policy, sequence, action_policy, delta, trace, fresh };
+        let result = engine.snapshot().simulate(&simulation, Limits::default()).unwrap();
+        let statements = result.answers.statements();
+        let mut printed: Vec<String> = statements.iter().map(ToString::to_string).collect();
+        printed.sort();
+        printed.join(" ")
+    };
+    let after = simulate("n(k, c)", "q+(\"a\", 3) q-(\"a\", 2) q+(\"b\", 1) q+(\"a\", 4)");
+    assert_eq!(after, "n+(\"a\", 3) n+(\"b\", 1) n-(\"a\", 2)");
+    assert_eq!(simulate("s(x)", "s+(max(c)) :- n(k, c)"), "s+(2)");
+    assert_eq!(simulate("n(k, c)", "n-(k, count(v)) :- q(k, v)"), "n-(\"a\", 2)");
+    assert_eq!(simulate("q(k, v)", "go(\"a\")"), "q+(\"c\", 2)");
+}
+
+#[test]
+fn aggregates_are_explained_by_their_solutions() {
+    use congress_policy::{Detail, Limits};
+    let engine =
+        engine("q(\"a\", 1) q(\"a\", 2) q(\"b\", \"x\") q(\"b\", 1) n(k, sum(v)) :- q(k, v)");
+    let explain = |atom: &str| {
+        let snapshot = engine.snapshot();
+        snapshot.explain(atom, Some("t"), Detail::default(), Limits::default()).unwrap().to_string()
+    };
+    let why = explain("n(\"a\", x)");
+    assert!(why.starts_with("n(\"a\", 3)  by rule 1 of t: n(k, sum(v)) :- q(k, v)\n"), "{why}");
+    assert!(why.contains("  q(\"a\", 1)  is a fact of t\n"), "{why}");
+    assert!(why.contains("  q(\"a\", 2)  is a fact of t\n"), "{why}");
+    assert!(explain("n(\"a\", 4)").contains("argument 2 is 3, not 4"));
+    assert!(explain("n(\"b\", x)").contains("argument 2 no value of them"));
+    assert!(explain("n(\"c\", x)").contains("fails at q(k, v)"));
+}
+
+#[test]
 fn a_query_for_one_group_computes_that_group_only() {
     use congress_policy::Limits;
     use congress_table::{Row, Value};

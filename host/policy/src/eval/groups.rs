@@ -68,6 +68,7 @@ impl<'s> Evaluation<'s> {
         else {
             return;
         };
+        let before = self.memos[memo].rows.len();
         let mut canonical = Vec::with_capacity(*width);
         for row in self.grouped(&solutions, grouping, *width) {
             canonical.clear();
@@ -76,6 +77,7 @@ impl<'s> Evaluation<'s> {
             let key = if rows.is_by_value() { &canonical } else { &row };
             self.produced += usize::from(rows.insert(&row, key));
         }
+        self.note_time(memo, before);
     }
 
     /// The rows of a rule with aggregates, from a plan for its solutions.

@@ -426,8 +426,15 @@ impl<'s> Evaluation<'s> {
                 self.produced += usize::from(rows.insert(&row, key));
             }
         }
-        if let (Some(times), Target::Memo(memo)) = (&mut self.times, target)
-            && rows.len() > before
+        if let Target::Memo(memo) = target {
+            self.note_time(memo, before);
+        }
+    }
+
+    /// Notes when the rows of a memo came, if there are more than before.
+    pub(super) fn note_time(&mut self, memo: usize, before: u32) {
+        if let Some(times) = &mut self.times
+            && self.memos[memo].rows.len() > before
         {
             times.resize_with(times.len().max(memo + 1), Vec::new);
             times[memo].push((before, self.batches));

@@ -91,6 +91,24 @@ impl<'s> Search<'s> {
             misses = (0..rows.len()).take(wanted).map(|id| rows.row(id).to_vec()).collect();
             program = longer;
         }
+        let Some(grouping) = &stored.program.grouping else {
+            return Ok(Failure::Unequal);
+        };
+        let rows = self.evaluation.first(&owner.info.name, &program, usize::MAX)?;
+        for (column, result) in self.aggregated(grouping, &matched, &program, &rows) {
+            let column = column as usize;
+            let asked = match asked.get(column) {
+                Some(Arg::Constant(word)) => self.evaluation.values.value(*word),
+                _ => None,
+            };
+            match (result, asked) {
+                (None, _) => return Ok(Failure::NoResult { column }),
+                (Some(given), Some(asked)) if given != asked => {
+                    return Ok(Failure::Head { column, given, asked });
+                }
+                _ => {}
+            }
+        }
         Ok(Failure::Unequal)
     }
 

@@ -3,14 +3,16 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use super::head::{Matched, Solution, args};
 use super::{Derivation, Detail, Reason, Step};
-use crate::ast::{Atom, Term};
+use crate::aggregates::Accumulator;
+use crate::ast::{Atom, Constant, Term};
 use crate::error::Error;
 use crate::eval::Evaluation;
-use crate::program::{Arg, Compiler, Literal, Program, TableKey};
+use crate::eval::rows::RowSet;
+use crate::program::{Arg, Compiler, Grouping, Literal, Program, TableKey};
 use crate::snapshot::Limits;
 use crate::state::{Policy, State, Table};
 use crate::store::word::Word;
@@ -99,7 +101,10 @@ impl<'s> Search<'s> {
             }
             _ => return self.first_answer(args, policy, program),
         };
-        if state.component(owner, key).is_some() {
+        let table = state.table(owner, key);
+        let grouped =
+            |table: &Arc<Table>| table.rules.iter().any(|it| it.program.grouping.is_some());
+        if state.component(owner, key).is_some() || table.is_some_and(grouped) {
             return self.first_answer(args, policy, program);
         }
         let Some(owner) = state.policies.get(owner) else {
@@ -266,8 +271,41 @@ impl<'s> Search<'s> {
             let is_recursive = stored.program.body.iter().any(recursive);
             let nan = words.contains(&Word::NAN);
             let program = matched.program(body);
-            let wanted = if is_recursive || nan { usize::MAX } else { 1 };
+            let grouping = stored.program.grouping.as_ref();
+            let all = is_recursive || nan || grouping.is_some();
+            let wanted = if all { usize::MAX } else { 1 };
             let rows = self.evaluation.first(&row.policy, &program, wanted)?;
+            if let Some(grouping) = grouping {
+                let given = self.aggregated(grouping, &matched, &program, &rows);
+                let is_row = |(column, result): &(u32, Option<Constant>)| {
+                    let word = words.get(*column as usize).copied().unwrap_or(Word::UNBOUND);
+                    let value = self.evaluation.values.value(word);
+                    result.is_some() && (*result == value || word == Word::NAN)
+                };
+                if rows.len() == 0 || !given.iter().all(is_row) {
+                    continue;
+                }
+                // As many of the group's solutions as fit.
+                let literals = stored.rule.body.iter().zip(&stored.program.body);
+                let mut premises = Vec::new();
+                for solution in rows.iter() {
+                    if self.steps.len() + body > self.detail.steps {
+                        break;
+                    }
+                    let solution = matched.solution(&program, solution);
+                    for (atom, literal) in literals.clone() {
+                        let word = |arg: &Arg| solution.word(*arg);
+                        premises.push(self.add(atom, literal, &row.policy, word, depth + 1));
+                    }
+                }
+                let mut seen = HashSet::new();
+                premises.retain(|premise| seen.insert(*premise));
+                let number = self.place(owner, stored.number);
+                let rule = stored.rule.clone();
+                self.steps[step].reason = Reason::Rule { rule, number };
+                self.steps[step].premises = premises;
+                return Ok(());
+            }
             for id in 0..rows.len() {
                 let solution = matched.solution(&program, rows.row(id));
                 let earlier = |literal: &Literal| {
@@ -295,6 +333,28 @@ impl<'s> Search<'s> {
             }
         }
         Ok(())
+    }
+
+    /// What the aggregates of a rule make of the solutions of a group, by column.
+    pub(super) fn aggregated(
+        &self,
+        grouping: &Grouping,
+        matched: &Matched<'_>,
+        program: &Program,
+        solutions: &RowSet,
+    ) -> Vec<(u32, Option<Constant>)> {
+        let results = grouping.aggregates.iter().map(|(column, function, variable)| {
+            let mut accumulator = Accumulator::new(*function);
+            for row in solutions.iter() {
+                let word = matched.solution(program, row).word(Arg::Variable(*variable));
+                match word.and_then(|word| self.evaluation.values.value(word)) {
+                    Some(value) => accumulator.add(&value),
+                    None => accumulator.fail(),
+                }
+            }
+            (*column, accumulator.finish())
+        });
+        results.collect()
     }
 
     /// Whether a row is stored.

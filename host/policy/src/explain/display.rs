@@ -75,6 +75,9 @@ impl Display for Attempt {
             Failure::Head { column, given, asked } => {
                 writeln!(f, "    does not match: argument {} is {given}, not {asked}", column + 1)
             }
+            Failure::NoResult { column } => {
+                writeln!(f, "    has solutions, but argument {} no value of them", column + 1)
+            }
             Failure::Unequal => writeln!(f, "    gives a value that is not equal to itself"),
             Failure::Body { literal, near_misses } => {
                 match self.rule.body.get(*literal) {

@@ -133,6 +133,11 @@ pub enum Failure {
         /// Some of the values for which those before it hold.
         near_misses: Vec<NearMiss>,
     },
+    /// Its body holds, but an aggregate makes nothing of the values.
+    NoResult {
+        /// The aggregate's column, from 0.
+        column: usize,
+    },
     /// Its body holds, but not for this row: a value in it is not equal to itself (NaN).
     Unequal,
 }

@@ -112,6 +112,31 @@ fn modals_and_events() {
 }
 
 #[test]
+fn aggregates_stand_in_heads() {
+    let statements = parse("n(t, count( id ), max=max(r)) :- s(t, id, r)").unwrap();
+    let [Statement::Rule(rule)] = &statements[..] else { panic!("{statements:?}") };
+    let of = |function, variable: &str| {
+        Term::Aggregate(Aggregate { function, variable: variable.into() })
+    };
+    let head = &rule.heads[0];
+    assert_eq!(head.args, [variable("t"), of(AggregateFunction::Count, "id")]);
+    assert_eq!(head.named[0], (ColumnRef::Name("max".into()), of(AggregateFunction::Max, "r")));
+    // Everywhere else the names are ordinary ones.
+    let sum = fact("sum(count, max=min, avg=1)");
+    assert_eq!((&*sum.table, &sum.args[..]), ("sum", &[variable("count")][..]));
+    for (source, wanted) in [
+        ("p(count(x))", "Parse line:1,col:7"),
+        ("p(x) :- q(x), r(sum(x)) s(1)", "Parse line:1,col:19"),
+        ("p(Count(x)) :- q(x)", "Parse line:1,col:7"),
+        ("p(count()) :- q(x)", "Parse line:1,col:8"),
+        ("p(count(x)=x) :- q(x)", "Parse line:1,col:10"),
+        ("insert[p(count(x))]", "Parse line:1,col:14"),
+    ] {
+        assert_eq!(place(source), wanted, "{source}");
+    }
+}
+
+#[test]
 fn errors_are_at_the_first_token_that_cannot_go_on() {
     for (source, wanted) in [
         ("p(", "Parse line:1,col:2"),
@@ -147,7 +172,7 @@ fn errors_say_what_was_expected() {
         (
             "p(-1)",
             "Parse failure.\nline:1,col:2  unexpected '-', expected an argument; numbers have no \
-             sign, use minus(0, 1, x) for a negative one",
+             sign, use builtin:minus(0, 1, x) for a negative one",
         ),
         (
             "excute[p(1)]",
@@ -157,7 +182,7 @@ fn errors_say_what_was_expected() {
         (
             "p(x) :- q(x), x < 1",
             "Lex failure.\nline:1,col:16  unexpected character '<'; comparisons are written \
-             lt(x, y), lteq, gt, gteq or equal",
+             builtin:lt(x, y), lteq, gt, gteq or equal",
         ),
     ] {
         assert_eq!(refused(source).to_string(), wanted, "{source}");
@@ -358,7 +383,14 @@ fn atom() -> impl Strategy<Value = Atom> {
 fn rule() -> impl Strategy<Value = Rule> {
     let literal = || (any::<bool>(), atom()).prop_map(|(negated, atom)| Atom { negated, ..atom });
     let literals = || proptest::collection::vec(literal(), 1..4);
-    (literals(), literals()).prop_map(|(heads, body)| Rule { heads, body, span: Span::default() })
+    let function = proptest::sample::select(AggregateFunction::ALL.to_vec());
+    let aggregate = (function, identifier())
+        .prop_map(|(function, variable)| Term::Aggregate(Aggregate { function, variable }));
+    let aggregates = proptest::collection::vec(aggregate, 0..2);
+    (literals(), aggregates, literals()).prop_map(|(mut heads, aggregates, body)| {
+        heads[0].args.extend(aggregates);
+        Rule { heads, body, span: Span::default() }
+    })
 }
 
 /// What the text says, without where it stands.

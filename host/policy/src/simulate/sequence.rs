@@ -12,6 +12,7 @@ use super::recursion;
 use super::stage::Stage;
 use crate::ast::{Atom, Rule, Statement, Term};
 use crate::check::columns;
+use crate::diagnostics::suggest;
 use crate::engine::batch;
 use crate::error::{Error, ErrorKind, Errors};
 use crate::snapshot::Snapshot;
@@ -121,17 +122,22 @@ impl<'a> Sequence<'a> {
             }
             Statement::Rule(rule) if rule.heads.first().is_some_and(is_action) => {
                 let plain = |head: &Atom| head.modal.is_none() && !head.negated;
+                if rule.is_aggregate() {
+                    let advice =
+                        "an action takes one solution: aggregate in a table, and read that";
+                    return Err(neither(statement).suggest(Some(advice.to_owned())).into());
+                }
                 match rule.heads.iter().all(plain) {
                     true => self.action_with_data(rule),
-                    false => Err(neither(statement)),
+                    false => Err(unknown(statement, names)),
                 }
             }
             Statement::Fact(atom) if is_update(atom) => self.update(atom),
             Statement::Rule(rule) => match &rule.heads[..] {
                 [head] if is_update(head) => self.update_rule(head, rule),
-                _ => Err(neither(statement)),
+                _ => Err(unknown(statement, names)),
             },
-            _ => Err(neither(statement)),
+            _ => Err(unknown(statement, names)),
         }
     }
 
@@ -247,12 +253,28 @@ fn is_ground(atom: &Atom) -> bool {
     terms.all(|term| matches!(term, Term::Constant(_)))
 }
 
-fn neither(statement: &Statement) -> Errors {
+/// [`neither`], with what was perhaps meant.
+fn unknown(statement: &Statement, actions: &HashSet<Arc<str>>) -> Errors {
+    let head = match statement {
+        Statement::Fact(atom) => Some(atom),
+        Statement::Rule(rule) => rule.heads.first(),
+        Statement::Event(_) => None,
+    };
+    let mut actions: Vec<&str> = actions.iter().map(|name| &**name).collect();
+    actions.sort_unstable();
+    let near = |near: &str| format!("did you mean '{near}'?");
+    let suggestion = head.and_then(|head| {
+        suggest(&head.table, actions, near, "an update ends in + or -; the actions are")
+    });
+    neither(statement).suggest(suggestion).into()
+}
+
+fn neither(statement: &Statement) -> Error {
     let text = format!("Sequence contained non-action, non-update: {statement}");
     let span = match statement {
         Statement::Fact(atom) => atom.span,
         Statement::Rule(rule) => rule.span,
         Statement::Event(event) => event.span,
     };
-    Error::new(ErrorKind::Simulation, text).at(span).into()
+    Error::new(ErrorKind::Simulation, text).at(span)
 }
