@@ -5,7 +5,7 @@
 //! * Rows are in memory before a step begins, as rows: `Vec<Row>` here, lists of tuples in
 //!   `peers.py`. Reading files is not timed. "load" ends when queries may be asked.
 //! * A query is text. Its time is that of parsing, planning, finding the answers, and reading all
-//!   of their values once (`Answers::rows`); SQLite's answers are fetched as Python tuples and
+//!   of their values once (`Answers::for_each_row`); SQLite's answers are fetched as Python tuples and
 //!   DuckDB's as Arrow columns, the cheapest form that each of them has.
 //! * Indexes that the engine makes on demand count for the query that makes them. SQLite gets an
 //!   index on every column while it loads.
@@ -38,6 +38,10 @@ use files::Workload;
 use peers::Peers;
 use recorder::Recorder;
 use report::Outcome;
+
+/// As the server has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 use runs::Spec;
 
 /// Measures the policy engine on fixed workloads, beside DuckDB and SQLite.

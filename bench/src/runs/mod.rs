@@ -99,9 +99,9 @@ fn insert_rules(engine: &mut Engine, workload: &Workload, recorder: &mut Recorde
 /// Answers a query and reads every value of every answer. The number of answers.
 fn read(snapshot: &Snapshot, policy: &str, query: &str) -> Result<usize> {
     let answers = snapshot.select(query, Some(policy))?;
-    for row in answers.rows() {
-        black_box(&row);
-    }
+    answers.for_each_row(|row| {
+        black_box(row);
+    });
     Ok(answers.len())
 }
 
@@ -130,8 +130,8 @@ fn read_in_two_steps(
     let found = recorder
         .time(&format!("{query}: finding them"), || Ok(snapshot.select(query, Some(policy))?))?;
     recorder.time(&format!("{query}: reading them"), || {
-        found.rows().for_each(|row| {
-            black_box(&row);
+        found.for_each_row(|row| {
+            black_box(row);
         });
         Ok(())
     })

@@ -7,6 +7,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use hashbrown::HashSet;
 
+use num_bigint::BigInt;
+
 use crate::ast::{Atom, Constant, Rule, Statement, Term};
 use crate::check::{columns, safety, shape};
 use crate::error::{Error, Errors};
@@ -75,6 +77,29 @@ impl fmt::Debug for Answers {
             .field("query", &self.query)
             .field("len", &self.len)
             .finish_non_exhaustive()
+    }
+}
+
+/// A value where it is stored.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ValueRef<'a> {
+    /// A whole number of up to 61 bits.
+    Int(i64),
+    /// A whole number of any size.
+    BigInt(&'a BigInt),
+    /// A double.
+    Float(f64),
+    /// Text.
+    Text(&'a str),
+}
+
+impl<'a> From<&'a Constant> for ValueRef<'a> {
+    fn from(constant: &'a Constant) -> Self {
+        match constant {
+            Constant::Int(int) => Self::BigInt(int),
+            Constant::Float(float) => Self::Float(*float),
+            Constant::Text(text) => Self::Text(text),
+        }
     }
 }
 
@@ -176,6 +201,45 @@ impl Answers {
     fn printed(&self, instance: usize) -> Vec<Option<String>> {
         let value = |word: &Word| self.local.value(&self.state.dictionary, *word);
         self.row(instance).iter().map(|word| Some(value(word)?.to_string())).collect()
+    }
+
+    /// [`Answers::rows`] without copies: calls `see` with the values of each instance as they are
+    /// stored.
+    pub fn for_each_row(&self, mut see: impl FnMut(&[ValueRef<'_>])) {
+        let head = match &self.query {
+            Statement::Fact(atom) => Some(atom),
+            Statement::Rule(rule) => rule.heads.first(),
+            Statement::Event(_) => None,
+        };
+        let Some(head) = head else {
+            return;
+        };
+        let stride = self.variables.len();
+        let place = |name: &Arc<str>| self.variables.iter().position(|other| other == name);
+        let places: Vec<_> = head
+            .args
+            .iter()
+            .map(|term| match term {
+                Term::Variable(name) => Err(place(name)),
+                Term::Constant(constant) => Ok(ValueRef::from(constant)),
+                // A query has none.
+                Term::Aggregate(_) => Err(None),
+            })
+            .collect();
+        let mut row = Vec::with_capacity(places.len());
+        for instance in 0..self.len {
+            row.clear();
+            row.extend(places.iter().map_while(|place| match place {
+                Ok(constant) => Some(*constant),
+                Err(at) => {
+                    let word = self.words.get(instance * stride + (*at)?)?;
+                    self.local.value_ref(&self.state.dictionary, *word)
+                }
+            }));
+            if row.len() == places.len() {
+                see(&row);
+            }
+        }
     }
 
     fn value(&self, variable: &Arc<str>, instance: usize) -> Option<Constant> {

@@ -437,3 +437,26 @@ fn readers_see_whole_batches_while_the_writer_writes() {
     });
     assert_eq!(answers(&latest.snapshot(), "same(x)", "t").len(), 40);
 }
+
+#[test]
+fn each_action_of_a_batch_gets_its_own_rows() {
+    let mut engine = engine(&["t"]);
+    engine.insert("ta(1) tb(2) tc(3)", Some("t")).unwrap();
+    let rules = "execute[fx:acta(x)] :- ta(x) execute[fx:actb(x)] :- tb(x) \
+                 execute[fx:actc(x)] :- tc(x) acta(x) :- tb(x)";
+    let outcome = engine.insert(rules, Some("t")).unwrap();
+    let mut actions: Vec<String> = outcome
+        .executions
+        .iter()
+        .flat_map(|it| {
+            it.added.iter().map(move |row| format!("{}:{} {}", it.service, it.action, row[0]))
+        })
+        .collect();
+    actions.sort();
+    assert_eq!(actions, ["fx:acta 1", "fx:actb 2", "fx:actc 3"]);
+    // The table of the same name without the modal is another one.
+    assert_eq!(engine.snapshot().select("acta(x)", Some("t")).unwrap().len(), 1);
+    let outcome = engine.update(Event::parse("ta(4) ta(1)", true, Some("t")).unwrap()).unwrap();
+    assert_eq!(outcome.executions.len(), 1);
+    assert_eq!(outcome.executions[0].added.len(), 1);
+}

@@ -12,6 +12,7 @@ use num_bigint::BigInt;
 use super::dictionary::{Dictionary, Number, integral, without_sign_of_zero};
 use super::word::{Kind, Word};
 use crate::ast::Constant;
+use crate::snapshot::ValueRef;
 
 /// The values of one query over one dictionary.
 pub(crate) struct Scratch<'s> {
@@ -40,6 +41,30 @@ impl LocalValues {
                 Number::Vacant => None,
             },
             _ => dictionary.value(word),
+        }
+    }
+}
+
+impl LocalValues {
+    /// The value of a word where it is stored; none for an unbound one.
+    pub(crate) fn value_ref<'a>(
+        &'a self,
+        dictionary: &'a Dictionary,
+        word: Word,
+    ) -> Option<ValueRef<'a>> {
+        let number = |number: &'a Number| match number {
+            Number::Int(int) => Some(ValueRef::BigInt(int)),
+            Number::Float(float, _) => Some(ValueRef::Float(*float)),
+            Number::Vacant => None,
+        };
+        match word.kind() {
+            Kind::Int(int) => Some(ValueRef::Int(int)),
+            Kind::Text(id) => Some(ValueRef::Text(dictionary.text(id))),
+            Kind::Number(id) => number(dictionary.number(id)),
+            Kind::LocalText(id) => self.texts.get(id as usize).map(|text| ValueRef::Text(text)),
+            Kind::LocalNumber(id) => self.numbers.get(id as usize).and_then(number),
+            Kind::Nan => Some(ValueRef::Float(f64::NAN)),
+            Kind::Unbound | Kind::Vacant(_) => None,
         }
     }
 }
