@@ -9,8 +9,9 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use super::plan::{Body, Plan, Start, plan};
+use super::ready::{Given, Ready};
 use super::rows::RowSet;
-use super::run::{Evaluation, Given, Pending, Ready, Target};
+use super::run::{Evaluation, Pending, Target};
 use crate::aggregates::Accumulator;
 use crate::error::Error;
 use crate::program::{Grouping, Program};

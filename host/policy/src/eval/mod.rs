@@ -12,12 +12,16 @@
 
 mod cache;
 mod groups;
+mod memo;
 mod order;
 pub(crate) mod plan;
+mod probe;
+mod ready;
 mod recursion;
 pub(crate) mod rows;
 mod run;
 mod steps;
 
 pub(crate) use cache::{Origin, PlanCache};
-pub(crate) use run::{Evaluation, Given};
+pub(crate) use ready::Given;
+pub(crate) use run::Evaluation;

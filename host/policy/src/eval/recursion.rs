@@ -12,8 +12,10 @@
 
 use std::sync::Arc;
 
+use super::memo::Marks;
 use super::plan::{Body, Match, Plan, Range, Recursion, Source, Start, Step, TableUse, plan};
-use super::run::{Evaluation, Marks, Pending, Ready};
+use super::ready::Ready;
+use super::run::{Evaluation, Pending};
 use crate::depgraph::Node;
 use crate::program::{Arg, Literal, TableKey};
 
@@ -49,11 +51,11 @@ impl<'s> Evaluation<'s> {
             return false;
         };
         match (&first.source, &ready.reads[0]) {
-            (Source::Asked(_), super::run::Reads::Asked(memo, _)) => {
+            (Source::Asked(_), super::ready::Reads::Asked(memo, _)) => {
                 let memo = &self.memos[*memo];
                 memo.old.asked < memo.now.asked
             }
-            (Source::Table(_), super::run::Reads::Table { memo: Some((memo, _)), .. }) => {
+            (Source::Table(_), super::ready::Reads::Table { memo: Some((memo, _)), .. }) => {
                 let memo = &self.memos[*memo];
                 memo.old.rows < memo.now.rows
             }
@@ -77,7 +79,7 @@ impl<'s> Evaluation<'s> {
             let ready = stored_rows(number, width, &columns, by_value);
             let mut ready = self.ready(Arc::new(ready), Some(number), component);
             if let Some(reads) = ready.reads.get_mut(1) {
-                *reads = super::run::Reads::Table { stored: [Some(relation), None], memo: None };
+                *reads = super::ready::Reads::Table { stored: [Some(relation), None], memo: None };
             }
             plans.push(Arc::new(ready));
         }

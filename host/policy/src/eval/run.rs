@@ -5,8 +5,9 @@ use std::sync::atomic::Ordering;
 
 use hashbrown::HashMap;
 
-use super::groups::Groups;
-use super::plan::{Body, Plan, Source, Start, Step, TableUse, plan};
+use super::memo::{Memo, MemoKey};
+use super::plan::{Body, Plan, Start, Step, plan};
+use super::ready::{Given, Ready};
 use super::rows::{Lookup, RowSet};
 use crate::builtins::Context;
 use crate::error::{Error, ErrorKind};
@@ -14,7 +15,6 @@ use crate::program::{Arg, Program};
 use crate::snapshot::Limits;
 use crate::state::{State, Table};
 use crate::store::index::NONE;
-use crate::store::relation::Relation;
 use crate::store::scratch::Scratch;
 use crate::store::word::Word;
 
@@ -27,7 +27,7 @@ pub(crate) struct Evaluation<'s> {
     pub(super) context: Context,
     pub(crate) values: Scratch<'s>,
     pub(super) memos: Vec<Memo<'s>>,
-    memo_numbers: HashMap<MemoKey, usize>,
+    pub(super) memo_numbers: HashMap<MemoKey, usize>,
     pub(super) pending: Vec<Pending<'s>>,
     /// The rows of the query itself.
     answers: RowSet,
@@ -37,42 +37,13 @@ pub(crate) struct Evaluation<'s> {
     /// How many rows there are in all.
     pub(super) produced: usize,
     /// It is for one query alone, which may take what a memo has.
-    single: bool,
+    pub(super) single: bool,
     /// How many answers are enough.
     wanted: usize,
     /// For each memo when its rows came, if that is to be known: the first row of each batch, and
     /// the batch's place among all. What a row is made of came in earlier batches.
     times: Option<Vec<Vec<(u32, u32)>>>,
     batches: u32,
-}
-
-/// A table by its address in the state, a width, and the columns by which it is asked.
-type MemoKey = (*const Table, usize, Box<[u32]>);
-
-/// A derived table, asked by some of its columns.
-pub(super) struct Memo<'s> {
-    pub(super) policy: Arc<str>,
-    pub(super) table: &'s Table,
-    pub(super) by_value: bool,
-    pub(super) width: usize,
-    pub(super) columns: Box<[u32]>,
-    /// The recursion that the table is part of.
-    pub(super) component: Option<u32>,
-    /// Made when first asked.
-    pub(super) plans: Option<Arc<[Arc<Ready<'s>>]>>,
-    /// The keys that have been asked for, and what they gave.
-    pub(super) asked: RowSet,
-    pub(super) rows: RowSet,
-    /// How much of both had been dealt with when the last round began, and this one.
-    pub(super) old: Marks,
-    pub(super) now: Marks,
-}
-
-/// A place in the keys and rows of a memo.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Marks {
-    pub(super) asked: u32,
-    pub(super) rows: u32,
 }
 
 /// Where the rows of a body go.
@@ -84,44 +55,6 @@ pub(super) enum Target {
     Memo(usize),
     /// One of [`Evaluation::solutions`].
     Solutions(usize),
-}
-
-/// A plan, with what its steps read.
-pub(crate) struct Ready<'s> {
-    pub(super) plan: Arc<Plan>,
-    pub(super) reads: Box<[Reads<'s>]>,
-    /// The recursion that it is part of.
-    pub(super) component: Option<u32>,
-    /// What becomes of its rows, if they are solutions of a rule with aggregates.
-    pub(super) groups: Option<Groups>,
-}
-
-/// What a step reads.
-pub(super) enum Reads<'s> {
-    Nothing,
-    Table { stored: [Option<&'s Relation>; 2], memo: Option<(usize, Lookup)> },
-    Asked(usize, Lookup),
-    Given,
-}
-
-/// Rows that are handed in.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Given<'s> {
-    pub(crate) words: &'s [Word],
-    pub(crate) width: usize,
-    pub(crate) len: usize,
-}
-
-impl<'s> Given<'s> {
-    /// All of them.
-    pub(crate) fn rows(self) -> impl Iterator<Item = &'s [Word]> {
-        (0..self.len as u32).filter_map(move |at| self.row(at))
-    }
-
-    pub(super) fn row(&self, at: u32) -> Option<&'s [Word]> {
-        let start = at as usize * self.width;
-        self.words.get(start..start + self.width)
-    }
 }
 
 /// Work that waits for the work above it.
@@ -270,24 +203,6 @@ impl<'s> Evaluation<'s> {
         self.run()?;
         let empty = RowSet::new(0, false, self.state.dictionary.mixer());
         Ok(std::mem::replace(&mut self.answers, empty))
-    }
-
-    /// The memo that is the answer as it is: the query is for all of one derived table.
-    fn whole_memo(&self, ready: &Ready<'s>) -> Option<usize> {
-        let [Step::Match(step)] = &ready.plan.steps[..] else {
-            return None;
-        };
-        let Reads::Table { stored: [None, None], memo: Some((memo, Lookup::All)) } = ready.reads[0]
-        else {
-            return None;
-        };
-        let output = (0..).zip(&ready.plan.output);
-        let is_whole = step.checks.is_empty()
-            && step.binds.len() == ready.plan.output.len()
-            && output.zip(&step.binds).all(|((at, arg), (column, variable))| {
-                *column == at && *arg == Arg::Variable(*variable)
-            });
-        (is_whole && self.single).then_some(memo)
     }
 
     pub(super) fn start(&mut self, ready: Arc<Ready<'s>>, given: Given<'s>, target: Target) {
@@ -440,173 +355,6 @@ impl<'s> Evaluation<'s> {
             times[memo].push((before, self.batches));
             self.batches = self.batches.saturating_add(1);
         }
-    }
-
-    /// Asks the derived table of a step for what the bindings need and nobody asked for yet.
-    fn ask(&mut self, ready: &Ready<'s>, step: usize, bindings: &[Word]) -> Option<Pending<'s>> {
-        let Reads::Table { memo: Some((memo, _)), .. } = ready.reads[step] else {
-            return None;
-        };
-        let asked = &mut self.memos[memo];
-        // The arguments at the columns by which the table is asked.
-        let args: Vec<Arg> = match &ready.plan.steps[step] {
-            // New rows of a recursion's own literal are there, and ask for nothing.
-            Step::Match(step) if step.is_delta() => return None,
-            Step::Match(step) => {
-                let place = |column| step.columns.iter().position(|other| other == column);
-                asked.columns.iter().filter_map(|c| Some(step.bound[place(c)?])).collect()
-            }
-            Step::Absent(step) => {
-                asked.columns.iter().map(|&column| step.args[column as usize]).collect()
-            }
-            _ => return None,
-        };
-        let before = asked.asked.len();
-        let mut key = Vec::with_capacity(args.len());
-        for binding in bindings.chunks_exact(ready.plan.stride) {
-            key.clear();
-            key.extend(args.iter().map(|arg| match asked.by_value {
-                true => self.values.canonical(value(*arg, binding)),
-                false => value(*arg, binding),
-            }));
-            asked.asked.insert(&key, &key);
-        }
-        let component = asked.component;
-        if asked.asked.len() == before {
-            return None;
-        }
-        match component {
-            // The round that goes on will see the keys.
-            Some(component) if ready.component == Some(component) => None,
-            Some(component) => Some(Pending::Round { component }),
-            None => Some(Pending::Call { memo, rule: 0 }),
-        }
-    }
-
-    /// The memo of a table that is asked by some columns. One that has been asked for everything
-    /// answers anything.
-    fn memo(&mut self, of: &TableUse, table: &'s Table) -> usize {
-        let address = std::ptr::from_ref(table);
-        if !of.asked.is_empty()
-            && let Some(&whole) = self.memo_numbers.get(&(address, of.width, Box::default()))
-            && self.memos[whole].asked.len() > 0
-        {
-            return whole;
-        }
-        let key: MemoKey = (address, of.width, of.asked.clone());
-        if let Some(&number) = self.memo_numbers.get(&key) {
-            return number;
-        }
-        let number = self.memos.len();
-        let mixer = self.state.dictionary.mixer();
-        self.memos.push(Memo {
-            policy: of.policy.clone(),
-            table,
-            by_value: of.by_value,
-            width: of.width,
-            columns: of.asked.clone(),
-            component: self.state.component(&of.policy, &of.key),
-            plans: None,
-            asked: RowSet::new(of.asked.len(), false, mixer),
-            rows: RowSet::new(of.width, of.by_value, mixer),
-            old: Marks::default(),
-            now: Marks::default(),
-        });
-        self.memo_numbers.insert(key, number);
-        number
-    }
-
-    /// Looks up what the steps of a plan read.
-    pub(super) fn ready(
-        &mut self,
-        plan: Arc<Plan>,
-        own: Option<usize>,
-        component: Option<u32>,
-    ) -> Ready<'s> {
-        let reads = plan.steps.iter().map(|step| match step {
-            Step::Match(step) => match &step.source {
-                Source::Table(table) => self.reads(table, Some(&step.columns)),
-                Source::Asked(_) => match own {
-                    Some(memo) => Reads::Asked(memo, self.memos[memo].asked.lookup(&step.columns)),
-                    None => Reads::Nothing,
-                },
-                Source::Given => Reads::Given,
-            },
-            Step::Absent(step) => self.reads(&step.table, None),
-            Step::Compute { .. } | Step::Never => Reads::Nothing,
-        });
-        let reads = reads.collect();
-        Ready { plan, reads, component, groups: None }
-    }
-
-    /// `columns` are those by which the rows are looked up; none: all.
-    fn reads(&mut self, of: &TableUse, columns: Option<&[u32]>) -> Reads<'s> {
-        let state = self.state;
-        let Some(table) = state.table(&of.policy, &of.key) else {
-            return Reads::Nothing;
-        };
-        let table: &'s Table = table;
-        let mut stored = table.stored(of.width);
-        let stored_rows = [stored.next(), stored.next()];
-        if !table.is_derived(of.width) {
-            return Reads::Table { stored: stored_rows, memo: None };
-        }
-        let memo = self.memo(of, table);
-        let lookup = match columns {
-            Some(columns) => self.memos[memo].rows.lookup(columns),
-            None => Lookup::Unique,
-        };
-        // The rows of a recursion include the stored ones.
-        let stored = match self.memos[memo].component {
-            Some(_) => [None, None],
-            None => stored_rows,
-        };
-        Reads::Table { stored, memo: Some((memo, lookup)) }
-    }
-
-    /// One plan for each rule of a memo.
-    fn plans(&mut self, memo: usize) -> Arc<[Arc<Ready<'s>>]> {
-        let called = &self.memos[memo];
-        if let Some(plans) = &called.plans {
-            return plans.clone();
-        }
-        let (policy, table, width) = (called.policy.clone(), called.table, called.width);
-        let columns = called.columns.clone();
-        let rules = table.rules.iter().filter(|stored| stored.program.head.len() == width);
-        let plans: Arc<[_]> = rules
-            .map(|stored| {
-                let body = Body {
-                    state: self.state,
-                    policy: &policy,
-                    program: &stored.program,
-                    start: Start::Asked(&columns),
-                    recursion: None,
-                    prune: true,
-                };
-                Arc::new(self.rule_plan(&body, memo, None).0)
-            })
-            .collect();
-        self.memos[memo].plans = Some(plans.clone());
-        plans
-    }
-}
-
-impl Ready<'_> {
-    /// Whether no binding comes twice: nothing is left out and no row has two origins.
-    fn is_distinct(&self) -> bool {
-        self.plan.steps.iter().zip(&self.reads).all(|(step, reads)| match (step, reads) {
-            (Step::Match(step), Reads::Table { stored, memo }) => {
-                let origins = stored.iter().flatten().count() + usize::from(memo.is_some());
-                let kept = |variable: u32| self.plan.output.contains(&Arg::Variable(variable));
-                origins <= 1
-                    && !step.by_value
-                    && step.binds.iter().all(|(_, variable)| kept(*variable))
-                    && (!step.exists_only || step.binds.is_empty())
-            }
-            (Step::Match(_), Reads::Nothing) => true,
-            (Step::Match(_), _) => false,
-            _ => true,
-        })
     }
 }
 

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::plan::{Absent, Match, Range, Source};
-use super::run::{BATCH, Evaluation, Given, Level, Reads, value};
+use super::probe::Probe;
+use super::ready::{Given, Reads};
+use super::run::{BATCH, Evaluation, Level, value};
 use crate::builtins::{Builtin, Small};
 use crate::program::Arg;
-use crate::store::ids::Ids;
 use crate::store::index::{Index, IndexKey, NONE};
 use crate::store::relation::Relation;
 use crate::store::word::{Kind, Word};
@@ -30,15 +31,6 @@ pub(super) enum Access {
     Part(Arc<Index>, Box<[usize]>),
     /// By looking at all rows once and finding the bindings that each one fits.
     Probe(Box<Probe>),
-}
-
-/// The bindings of a batch by the key that they look for.
-pub(super) struct Probe {
-    heads: Ids,
-    next: Vec<u32>,
-    keys: Vec<Word>,
-    /// Bindings that need no further match.
-    done: Vec<bool>,
 }
 
 /// A place in the matches of a level.
@@ -225,74 +217,6 @@ impl<'s> Evaluation<'s> {
         }
     }
 
-    /// Goes through the rows of the relations that are looked at once. False if the batch is full.
-    fn probe(
-        &self,
-        step: &Match,
-        reads: &Reads<'s>,
-        stride: usize,
-        level: &mut Level,
-        out: &mut Vec<Word>,
-    ) -> bool {
-        let Reads::Table { stored, .. } = reads else {
-            return true;
-        };
-        let mixer = self.state.dictionary.mixer();
-        while let Cursor::Probe { relation: at, mut row, mut binding } = level.cursor {
-            let (Some(relation), Access::Probe(probe)) = (stored[at], &mut level.access[at]) else {
-                level.cursor = match at {
-                    0 => Cursor::Probe { relation: 1, row: 0, binding: NONE },
-                    _ => Cursor::Binding,
-                };
-                continue;
-            };
-            while row < relation.end() {
-                for found in relation.block(row) {
-                    if let (Some(found), NONE) = (found, binding) {
-                        let words = step.columns.iter().map(|&column| match step.by_value {
-                            true => self.state.dictionary.canonical(found[column as usize]),
-                            false => found[column as usize],
-                        });
-                        binding = probe.first(words, mixer);
-                    }
-                    while let (Some(found), true) = (found, binding != NONE) {
-                        let this = binding as usize;
-                        binding = probe.next[this];
-                        if probe.done[this] {
-                            continue;
-                        }
-                        let words = &level.bindings[this * stride..(this + 1) * stride];
-                        if self.take(step, found, words, out) {
-                            probe.done[this] = step.exists_only;
-                            if out.len() >= BATCH * stride && binding != NONE {
-                                level.cursor = Cursor::Probe { relation: at, row, binding };
-                                return false;
-                            }
-                        }
-                    }
-                    row += 1;
-                    if out.len() >= BATCH * stride {
-                        level.cursor = Cursor::Probe { relation: at, row, binding: NONE };
-                        return false;
-                    }
-                }
-            }
-            level.cursor = match at {
-                0 => Cursor::Probe { relation: 1, row: 0, binding: NONE },
-                _ => Cursor::Binding,
-            };
-        }
-        true
-    }
-
-    /// Whether a binding has got the one match that it needs already.
-    fn was_probed(&self, level: &Level) -> bool {
-        level.access.iter().any(|access| match access {
-            Access::Probe(probe) => probe.done[level.at],
-            _ => false,
-        })
-    }
-
     fn first_stored(&self, relation: &Relation, access: &Access, key: &[Word]) -> u32 {
         match access {
             Access::None | Access::Probe(_) => NONE,
@@ -406,7 +330,13 @@ impl<'s> Evaluation<'s> {
 
     /// Hands on the binding extended by a row, if the row fits.
     #[inline]
-    fn take(&self, step: &Match, row: &[Word], binding: &[Word], out: &mut Vec<Word>) -> bool {
+    pub(super) fn take(
+        &self,
+        step: &Match,
+        row: &[Word],
+        binding: &[Word],
+        out: &mut Vec<Word>,
+    ) -> bool {
         let start = out.len();
         out.extend_from_slice(binding);
         let extended = &mut out[start..];
@@ -530,58 +460,5 @@ fn compute_small(
             }
         }
         _ => None,
-    }
-}
-
-impl Probe {
-    fn new(bindings: usize) -> Self {
-        Self {
-            heads: Ids::default(),
-            next: Vec::with_capacity(bindings),
-            keys: Vec::new(),
-            done: vec![false; bindings],
-        }
-    }
-
-    /// Files the next binding, whose key of `width` words starts at `start`.
-    fn file(&mut self, start: usize, width: usize, mut mixer: crate::store::word::Mixer) {
-        let id = self.next.len() as u32;
-        let key = &self.keys[start..start + width];
-        if key.contains(&Word::NAN) {
-            self.next.push(NONE);
-            return;
-        }
-        key.iter().for_each(|word| mixer.add(*word));
-        let hash = mixer.finish();
-        let keys = &self.keys;
-        let same = |other: u32| &keys[other as usize * width..(other as usize + 1) * width] == key;
-        match self.heads.find_or_insert(hash, id, same) {
-            Some(head) => {
-                self.heads.replace(hash, head, id);
-                self.next.push(head);
-            }
-            None => self.next.push(NONE),
-        }
-    }
-
-    /// The last binding that looks for these words, or [`NONE`].
-    #[inline]
-    fn first(
-        &self,
-        words: impl ExactSizeIterator<Item = Word> + Clone,
-        mut mixer: crate::store::word::Mixer,
-    ) -> u32 {
-        let width = words.len();
-        if self.next.len() == 1 {
-            // One binding: comparing is all there is to do.
-            let same = words.zip(&self.keys).all(|(a, b)| a.joins(*b));
-            return if same { 0 } else { NONE };
-        }
-        words.clone().for_each(|word| mixer.add(word));
-        let same = |id: u32| {
-            let key = &self.keys[id as usize * width..(id as usize + 1) * width];
-            words.clone().zip(key).all(|(a, b)| a == *b)
-        };
-        self.heads.find(mixer.finish(), same).unwrap_or(NONE)
     }
 }

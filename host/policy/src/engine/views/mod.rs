@@ -10,7 +10,9 @@
 //! ([`Counts::defer`](crate::store::dictionary::Counts::defer)), so that words of the state before
 //! and of the state after can be compared.
 
+mod changes;
 pub(super) mod deltas;
+mod heads;
 mod maintain;
 mod order;
 
