@@ -126,10 +126,10 @@
 //! * Bounded by itself: results of builtins, texts, traces and explanations are, but a query has the
 //!   limits that it is given, and a view has none. A recursion that makes new values for ever (with
 //!   `builtin:plus`, say) must not be watched.
-//! * Open to new schemas: a datasource's tables are declared once, and change with a datasource that
-//!   is removed and comes again.
-//! * Aware of time: rows of tables that ask for `now` are told anew when something else changes, not
-//!   when time passes.
+//! * Open to new schemas: a datasource's tables are declared once. If it is removed and comes again
+//!   with others, rules that read it stay as they were expanded and are not checked again.
+//! * Aware of time: rows of tables that ask for `now` are told anew when something that they depend
+//!   on changes, not when time passes.
 
 mod aggregates;
 pub mod analysis;
