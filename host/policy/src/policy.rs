@@ -19,9 +19,10 @@ pub enum PolicyKind {
     Datasource,
     /// Facts only; numbers match by value.
     Database,
-    /// Derived rows kept up to date. Not in this build yet.
+    /// Facts and rules; numbers match by value, and derived rows are part of its contents.
     Materialized,
-    /// Recursive rules. Not in this build yet.
+    /// Like nonrecursive, and tables may depend on themselves, though not through a negation or an
+    /// aggregate.
     Z3,
 }
 

@@ -109,7 +109,7 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// The name is taken, or the kind is not in this build.
+    /// The name is taken.
     pub fn create_policy(&mut self, policy: NewPolicy) -> Result<PolicyInfo, Error> {
         let result = self.create(policy);
         self.publish(result)
