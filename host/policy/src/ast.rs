@@ -206,3 +206,14 @@ pub enum Constant {
     /// Text.
     Text(Arc<str>),
 }
+
+impl Constant {
+    /// How many bytes its content takes, roughly.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Self::Int(int) => int.bits() as usize / 8,
+            Self::Float(_) => 8,
+            Self::Text(text) => text.len(),
+        }
+    }
+}

@@ -52,8 +52,6 @@ pub enum ErrorKind {
     InUse,
     /// A deletion that would leave references dangling.
     DanglingReference,
-    /// Something that this build of the engine cannot do yet.
-    Unsupported,
 }
 
 /// One refusal.

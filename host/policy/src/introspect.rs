@@ -144,7 +144,7 @@ impl Snapshot {
         let mut content = Vec::new();
         if policy.info.kind == PolicyKind::Materialized {
             for key in policy.tables.keys() {
-                let rows = rows_of(&self.state, &policy.info.name, key);
+                let rows = rows_of(&self.state, &policy.info.name, key, Limits::default())?;
                 content.extend(rows.into_iter().map(|row| listed(key, row)));
             }
             return Ok(content);

@@ -342,17 +342,24 @@ impl Snapshot {
 }
 
 /// All rows of a table, of every width.
-pub(crate) fn rows_of(state: &Arc<State>, policy: &Arc<str>, key: &TableKey) -> Vec<Vec<Constant>> {
+pub(crate) fn rows_of(
+    state: &Arc<State>,
+    policy: &Arc<str>,
+    key: &TableKey,
+    limits: Limits<'_>,
+) -> Result<Vec<Vec<Constant>>, Error> {
     let Some(table) = state.table(policy, key) else {
-        return Vec::new();
+        return Ok(Vec::new());
     };
     let mut widths: Vec<usize> = table.facts.iter().map(|relation| relation.width()).collect();
     widths.extend(table.rules.iter().map(|stored| stored.program.head.len()));
     widths.sort_unstable();
     widths.dedup();
-    // Without limits an evaluation does not fail.
-    let all = |width| rows_of_width(state, policy, key, width, Limits::default());
-    widths.into_iter().filter_map(|width| all(width).ok()).flatten().collect()
+    let mut rows = Vec::new();
+    for width in widths {
+        rows.extend(rows_of_width(state, policy, key, width, limits)?);
+    }
+    Ok(rows)
 }
 
 /// All rows of a table that have a width; those with variables left are left out.

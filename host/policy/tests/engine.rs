@@ -460,3 +460,39 @@ fn each_action_of_a_batch_gets_its_own_rows() {
     assert_eq!(outcome.executions.len(), 1);
     assert_eq!(outcome.executions[0].added.len(), 1);
 }
+
+#[test]
+fn a_watched_recursion_without_end_is_given_up_and_told_of() {
+    let mut engine = engine(&[]);
+    engine.create_policy(NewPolicy::new("z", PolicyKind::Z3)).unwrap();
+    engine.limit_views(10_000);
+    engine.watch("w", Some("z"), "above", None).unwrap();
+    engine.watch("fine", Some("z"), "fine", None).unwrap();
+    let rules = "n(y) :- n(x), plus(x, 1, y) above(x) :- n(x), lt(x, 3) fine(x) :- m(x)";
+    assert!(engine.insert(rules, Some("z")).unwrap().overflowed.is_empty());
+    let outcome = engine.insert("n(0) m(1)", Some("z")).unwrap();
+    let tables: Vec<&str> = outcome.overflowed.iter().map(|(_, table)| &**table).collect();
+    assert_eq!(tables, ["n", "above"]);
+    assert_eq!(outcome.fired.len(), 1);
+    // Said once; and queries have limits of their own.
+    assert!(
+        engine
+            .insert("n(-1) m(2)".replace("-1", "7").as_str(), Some("z"))
+            .unwrap()
+            .overflowed
+            .is_empty()
+    );
+    let limits = Limits { rows: Some(1000), stop: None };
+    let error = engine.snapshot().select_within("above(x)", Some("z"), limits).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Limit);
+    // Texts that grow without end stop as well.
+    let outcome = engine.insert("s(y) :- s(x), concat(x, x, y) s(\"a\")", Some("z")).unwrap();
+    assert!(outcome.overflowed.is_empty());
+    engine.watch("s", Some("z"), "s", None).unwrap();
+    assert!(engine.snapshot().select_within("s(x)", Some("z"), limits).unwrap().len() < 30);
+    // With other rules it is tried again.
+    engine.delete("n(y) :- n(x), plus(x, 1, y)", Some("z")).unwrap();
+    assert_eq!(engine.snapshot().select("above(x)", Some("z")).unwrap().len(), 1);
+    let outcome = engine.insert("n(1)", Some("z")).unwrap();
+    assert_eq!(outcome.fired[0].added.len(), 1);
+}

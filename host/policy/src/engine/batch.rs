@@ -95,8 +95,8 @@ impl Engine {
                 changes.push(Applied { statement, insert, policy });
             }
         }
-        let (fired, executions) = self.finish(before);
-        Ok(Outcome { changes, waiting, fired, executions })
+        let outcome = self.finish(before);
+        Ok(Outcome { changes, waiting, ..outcome })
     }
 
     /// Finds the recursions anew, if rules with these heads came or went and any is concerned.
@@ -160,7 +160,7 @@ impl Engine {
         });
 
         for (event, policy, statement) in positional {
-            if let Some(error) = derived_fact(policy, &statement) {
+            if let Some(error) = derived_fact(policy, &statement, event.insert) {
                 errors.push(error.in_source(&event.source));
                 continue;
             }
@@ -239,13 +239,13 @@ fn stage(errors: &mut Vec<Error>) -> Result<(), Errors> {
 
 /// Why a fact cannot be changed: it is of a materialized table that rules define, so that its rows
 /// are not the user's. One that was stored before the rules came may go.
-fn derived_fact(policy: &Policy, statement: &Statement) -> Option<Error> {
+fn derived_fact(policy: &Policy, statement: &Statement, insert: bool) -> Option<Error> {
     let Statement::Fact(atom) = statement else {
         return None;
     };
     let table = policy.tables.get(&TableKey::of_head(atom))?;
-    let stored = table.rows() > 0;
-    if policy.info.kind != PolicyKind::Materialized || table.rules.is_empty() || stored {
+    let may_go = !insert && table.rows() > 0;
+    if policy.info.kind != PolicyKind::Materialized || table.rules.is_empty() || may_go {
         return None;
     }
     let text = format!("Fact {atom} is of a table that rules define; change what they read");

@@ -38,8 +38,7 @@ impl Engine {
             self.clear(&name, table);
             self.change_rows(&name, table, &[], rows);
         }
-        let (fired, executions) = self.finish(before);
-        Ok(Outcome { fired, executions, ..Outcome::default() })
+        Ok(self.finish(before))
     }
 
     /// Takes out all rows and rules of a table; its indexes are built again when rows come.
@@ -88,8 +87,7 @@ impl Engine {
         for (table, delta) in &change.tables {
             self.change_rows(&name, table, &delta.removed, &delta.added);
         }
-        let (fired, executions) = self.finish(before);
-        Ok(Outcome { fired, executions, ..Outcome::default() })
+        Ok(self.finish(before))
     }
 
     fn change_rows(&mut self, policy: &Arc<str>, table: &Arc<str>, removed: &[Row], added: &[Row]) {

@@ -219,6 +219,13 @@ impl Engine {
         self.publish(result)
     }
 
+    /// Sets the most rows that are evaluated or kept for a view (see [`Engine::watch`]), at first
+    /// five million. A table with more has none: it is told of in [`Outcome::overflowed`], and
+    /// queries evaluate it within limits of their own.
+    pub fn limit_views(&mut self, rows: usize) {
+        self.views.limit(rows);
+    }
+
     /// Whether rules of policies of every kind may depend on themselves from now on. At first
     /// only those of kind z3 may. Never through a negation.
     pub fn allow_recursion(&mut self, allowed: bool) {

@@ -89,8 +89,7 @@ impl Engine {
         let heads = rules.iter().flat_map(|stored| &stored.rule.heads);
         self.find_recursions(heads.map(|head| Node::of(&name, head)).collect());
         self.views.outdate();
-        let (fired, executions) = self.finish(before);
-        Ok(Outcome { fired, executions, ..Outcome::default() })
+        Ok(self.finish(before))
     }
 
     /// Fails if any rule names the policy.

@@ -79,6 +79,10 @@ pub struct Outcome {
     pub fired: Vec<Fired>,
     /// `execute[…]` tables whose rows changed.
     pub executions: Vec<Execution>,
+    /// Tables, watched or below such, that have been found to have more rows than are kept up to
+    /// date ([`crate::Engine::limit_views`]), as policy and table: a recursion without end, most
+    /// likely. Nobody is told of their changes until their rules change.
+    pub overflowed: Vec<(Arc<str>, Arc<str>)>,
 }
 
 /// A watched table changed; see [`crate::Engine::watch`].

@@ -25,6 +25,7 @@ impl Engine {
                     outcome.changes.append(&mut applied.changes);
                     outcome.fired.append(&mut applied.fired);
                     outcome.executions.append(&mut applied.executions);
+                    outcome.overflowed.append(&mut applied.overflowed);
                 }
                 Err(errors) => kept.push(Waiting { event, errors: errors.0 }),
             }

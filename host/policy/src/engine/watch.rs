@@ -10,12 +10,12 @@ use hashbrown::{HashMap, HashSet};
 use num_bigint::BigInt;
 
 use super::views::deltas::{Deltas, Journal};
-use super::{Engine, Execution, Fired, views};
+use super::{Engine, Execution, Fired, Outcome, views};
 use crate::ast::{Constant, Modal};
 use crate::depgraph::Node;
 use crate::error::Error;
 use crate::program::TableKey;
-use crate::snapshot::rows_of;
+use crate::snapshot::{Limits, rows_of};
 use crate::state::State;
 use crate::store::dictionary::Interner;
 use crate::store::word::Word;
@@ -76,7 +76,7 @@ impl Engine {
     }
 
     /// Brings the views up to date after a change, and tells what it did to watched tables.
-    pub(super) fn finish(&mut self, before: Option<Before>) -> (Vec<Fired>, Vec<Execution>) {
+    pub(super) fn finish(&mut self, before: Option<Before>) -> Outcome {
         let before = match before {
             Some(before) => before,
             // The first `execute[…]` rules have come just now.
@@ -114,7 +114,9 @@ impl Engine {
         drop(changed);
         let state = Arc::make_mut(&mut self.state);
         Interner { dictionary: &mut state.dictionary, counts: &mut self.counts }.release_deferred();
-        (fired, executions)
+        let overflowed = self.views.take_reported().into_iter();
+        let overflowed = overflowed.map(|node| (node.policy, node.table)).collect();
+        Outcome { fired, executions, overflowed, ..Outcome::default() }
     }
 
     /// The rows that came into a table and went from it.
@@ -132,8 +134,12 @@ impl Engine {
             {
                 return Default::default();
             }
-            let (old, new) = (Rows::of(before, node), Rows::of(&self.state, node));
-            return (new.without(&old), old.without(&new));
+            let limits = Limits { rows: Some(self.views.rows_limit()), stop: None };
+            let rows = |state| Rows::of(state, node, limits);
+            return match (rows(before), rows(&self.state)) {
+                (Some(old), Some(new)) => (new.without(&old), old.without(&new)),
+                _ => Default::default(),
+            };
         }
         let Some(deltas) = deltas.get(node) else {
             return Default::default();
@@ -180,15 +186,16 @@ enum Cell {
 struct Rows(HashMap<Vec<Cell>, Vec<Constant>>);
 
 impl Rows {
-    fn of(state: &Arc<State>, node: &Node) -> Self {
+    /// None if there are too many.
+    fn of(state: &Arc<State>, node: &Node, limits: Limits<'_>) -> Option<Self> {
         let key = TableKey { modal: node.modal, name: node.table.clone() };
-        let rows = rows_of(state, &node.policy, &key);
+        let rows = rows_of(state, &node.policy, &key, limits).ok()?;
         let cell = |value: &Constant| match value {
             Constant::Int(int) => Cell::Int(int.clone()),
             Constant::Float(float) => Cell::Float(float.to_bits()),
             Constant::Text(text) => Cell::Text(text.clone()),
         };
-        Self(rows.into_iter().map(|row| (row.iter().map(cell).collect(), row)).collect())
+        Some(Self(rows.into_iter().map(|row| (row.iter().map(cell).collect(), row)).collect()))
     }
 
     fn without(&self, other: &Self) -> Vec<Vec<Constant>> {

@@ -21,6 +21,9 @@ use crate::store::word::Word;
 /// How many bindings a step hands on at a time.
 pub(super) const BATCH: usize = 1024;
 
+/// A limited evaluation makes so many bytes of values that no row had before.
+const MAX_NEW_BYTES: usize = 256 << 20;
+
 /// The evaluation of one query over one state.
 pub(crate) struct Evaluation<'s> {
     pub(super) state: &'s State,
@@ -229,6 +232,10 @@ impl<'s> Evaluation<'s> {
     fn check_limits(&self) -> Result<(), Error> {
         if self.limits.stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
             return Err(Error::new(ErrorKind::Limit, "The query was stopped"));
+        }
+        if self.limits.rows.is_some() && self.values.bytes() > MAX_NEW_BYTES {
+            let text = "The query makes too many new values; ask for less";
+            return Err(Error::new(ErrorKind::Limit, text));
         }
         match self.limits.rows {
             Some(rows) if self.produced > rows => Err(Error::new(

@@ -28,6 +28,8 @@ pub(crate) struct Scratch<'s> {
 pub(crate) struct LocalValues {
     texts: Vec<Arc<str>>,
     numbers: Vec<Number>,
+    /// What they take, roughly.
+    bytes: usize,
 }
 
 impl LocalValues {
@@ -92,6 +94,7 @@ impl<'s> Scratch<'s> {
                     return *word;
                 }
                 let word = Word::local_text(self.local.texts.len() as u32);
+                self.local.bytes += text.len() + 64;
                 self.local.texts.push(text.clone());
                 self.text_words.insert(text.clone(), word);
                 word
@@ -119,6 +122,7 @@ impl<'s> Scratch<'s> {
             return *word;
         }
         let word = Word::local_number(self.local.numbers.len() as u32);
+        self.local.bytes += int.bits() as usize / 8 + 64;
         let int = Arc::new(int.clone());
         self.local.numbers.push(Number::Int(int.clone()));
         self.int_words.insert(int, word);
@@ -140,6 +144,11 @@ impl<'s> Scratch<'s> {
     /// The value of a word; none for an unbound one.
     pub(crate) fn value(&self, word: Word) -> Option<Constant> {
         self.local.value(self.dictionary, word)
+    }
+
+    /// How many bytes the values take that are not in the dictionary, roughly.
+    pub(crate) fn bytes(&self) -> usize {
+        self.local.bytes
     }
 
     /// Whether any value is not in the dictionary.

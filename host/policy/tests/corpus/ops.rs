@@ -41,10 +41,7 @@ impl From<Error> for Failure {
 
 impl From<Errors> for Failure {
     fn from(errors: Errors) -> Self {
-        match errors.iter().find(|error| error.kind() == ErrorKind::Unsupported) {
-            Some(error) => Self::NotBuilt(error.message().to_owned()),
-            None => Self::Refused(errors.iter().map(described).collect()),
-        }
+        Self::Refused(errors.iter().map(described).collect())
     }
 }
 

@@ -5,6 +5,7 @@ use super::deltas::{Deltas, Rows};
 use super::maintain::{Maintenance, rules};
 use crate::ast::Constant;
 use crate::depgraph::NodeRef;
+use crate::error::Error;
 use crate::eval::rows::RowSet;
 use crate::eval::{Evaluation, Given, Origin};
 use crate::program::{Grouping, Literal, Program};
@@ -50,6 +51,18 @@ pub(super) fn none(state: &State, width: usize) -> RowSet {
 }
 
 impl Maintenance<'_> {
+    fn limits(&self) -> Limits<'static> {
+        Limits { rows: Some(self.engine.views.rows_limit), stop: None }
+    }
+
+    /// The rows, unless they are too many for a view.
+    fn within(&self, rows: Result<RowSet, Error>) -> Option<RowSet> {
+        if rows.is_err() {
+            self.overflow.set(true);
+        }
+        rows.ok()
+    }
+
     /// The rows of a rule's head in a state, from given rows.
     pub(super) fn run(
         &self,
@@ -92,10 +105,9 @@ impl Maintenance<'_> {
     ) -> Heads {
         let policy = &self.component.nodes[node].policy;
         let plan = rule.plans.plan(state, policy, program, from);
-        let mut evaluation = Evaluation::at(state, Limits::default(), self.context);
-        // Without limits an evaluation does not fail.
+        let mut evaluation = Evaluation::at(state, self.limits(), self.context);
         let rows = evaluation.rows_of(plan, given);
-        let rows = rows.unwrap_or_else(|_| none(state, program.head.len()));
+        let rows = self.within(rows).unwrap_or_else(|| none(state, program.head.len()));
         Heads::new(node, rows, state, &evaluation)
     }
 
@@ -113,13 +125,13 @@ impl Maintenance<'_> {
         let plan = rule.plans.plan(state, policy, &grouping.solutions, from);
         let mut given = Rows::new(grouping.columns.len());
         groups.rows.iter().for_each(|row| given.push(row));
-        let mut evaluation = Evaluation::at(state, Limits::default(), self.context);
+        let mut evaluation = Evaluation::at(state, self.limits(), self.context);
         for values in &groups.fresh {
             let row: Vec<Word> = values.iter().map(|value| evaluation.values.word(value)).collect();
             given.push(&row);
         }
         let rows = evaluation.rows_of_groups(plan, given.given(), &rule.program, grouping);
-        let rows = rows.unwrap_or_else(|_| none(state, rule.program.head.len()));
+        let rows = self.within(rows).unwrap_or_else(|| none(state, rule.program.head.len()));
         Heads::new(node, rows, state, &evaluation)
     }
 

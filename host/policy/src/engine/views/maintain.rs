@@ -12,12 +12,14 @@
 //! phase 2 keeps counts as new, for others may stand on it (delete and rederive). Nothing is
 //! counted: docs/adr/0007 says why.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use super::changes::{Changed, Changes};
 use super::deltas::{Delta, Deltas, Rows};
 use super::heads::Heads;
-use super::{Component, table};
+use super::{Component, Overflow, table};
+use crate::ast::Constant;
 use crate::builtins::Context;
 use crate::depgraph::Node;
 use crate::engine::Engine;
@@ -35,19 +37,23 @@ impl Engine {
         before: &Arc<State>,
         component: &Component,
         below: &Deltas,
-    ) -> Vec<(Node, Vec<Delta>)> {
+    ) -> Result<Vec<(Node, Vec<Delta>)>, Overflow> {
         let context = before.context();
         let old = gone_rules(before, &self.state, component);
         let new = gone_rules(&self.state, before, component);
         if old.is_empty() && new.is_empty() && !self.is_touched(component, below) {
-            return Vec::new();
+            return Ok(Vec::new());
         }
-        let mut maintenance = Maintenance { engine: self, before, component, context };
+        let overflow = Cell::new(false);
+        let mut maintenance = Maintenance { engine: self, before, component, context, overflow };
         let mut changes = Changes::new(component.nodes.len());
         let going = maintenance.what_may_go(below, &old);
         maintenance.let_go(going, &mut changes);
         maintenance.what_comes(below, &new, &mut changes);
-        changes.finish(component)
+        match maintenance.overflow.get() {
+            true => Err(Overflow),
+            false => Ok(changes.finish(component)),
+        }
     }
 
     fn is_touched(&self, component: &Component, below: &Deltas) -> bool {
@@ -86,6 +92,8 @@ pub(super) struct Maintenance<'e> {
     pub(super) before: &'e Arc<State>,
     pub(super) component: &'e Component,
     pub(super) context: Context,
+    /// More rows have been found than a view may have.
+    pub(super) overflow: Cell<bool>,
 }
 
 impl Maintenance<'_> {
@@ -223,13 +231,20 @@ impl Maintenance<'_> {
                 found.extend(self.consequences(state, &back));
             }
         }
-        while !found.is_empty() {
+        let mut count = 0;
+        while !found.is_empty() && !self.overflow.get() {
             let mut fresh = Vec::new();
             for Heads { node, rows, fresh: values } in std::mem::take(&mut found) {
+                let weight = values.iter().flatten().map(Constant::size).sum::<usize>() / 64;
                 let mut came = self.put_in(node, rows.width(), rows.iter(), changes);
                 self.put_in_values(node, rows.width(), values, changes, &mut came);
+                // Rows of long new values count for many.
+                count += came.len + weight;
                 if came.len > 0 {
                     fresh.push(Changed { node, rows: came });
+                }
+                if count > self.engine.views.rows_limit {
+                    self.overflow.set(true);
                 }
             }
             if self.component.recursive {

@@ -34,8 +34,14 @@ use crate::store::dictionary::Interner;
 use crate::store::relation::Relation;
 use crate::store::word::Word;
 
+/// The most rows that are evaluated or kept for one view, unless [`Engine::limit_views`] says
+/// otherwise.
+const MAX_ROWS: usize = 5_000_000;
+
+/// A table has more rows than a view may have.
+struct Overflow;
+
 /// The tables with views.
-#[derive(Default)]
 pub(super) struct Views {
     /// In an order in which each comes after what it depends on.
     order: Vec<Component>,
@@ -43,8 +49,29 @@ pub(super) struct Views {
     nodes: HashSet<Node>,
     /// Tables whose rules ask for the time, and what depends on them.
     volatile: HashSet<Node>,
+    /// Tables with more rows than a view may have, and what depends on them; with the numbers of
+    /// the rules that this was found with.
+    overflowed: HashMap<Node, Vec<u64>>,
+    /// Those of them that the outcome of a change has not told of yet.
+    reported: Vec<Node>,
+    /// The most rows of a view.
+    rows_limit: usize,
     /// Rules or watches have changed since.
     stale: bool,
+}
+
+impl Default for Views {
+    fn default() -> Self {
+        Self {
+            order: Vec::new(),
+            nodes: HashSet::new(),
+            volatile: HashSet::new(),
+            overflowed: HashMap::new(),
+            reported: Vec::new(),
+            rows_limit: MAX_ROWS,
+            stale: false,
+        }
+    }
 }
 
 /// One table, or tables that depend on each other.
@@ -65,6 +92,21 @@ impl Views {
     /// Rules or watches have changed.
     pub(super) fn outdate(&mut self) {
         self.stale = true;
+    }
+
+    /// Sets the most rows of a view.
+    pub(super) fn limit(&mut self, rows: usize) {
+        self.rows_limit = rows;
+    }
+
+    /// The most rows of a view.
+    pub(super) fn rows_limit(&self) -> usize {
+        self.rows_limit
+    }
+
+    /// The tables that have been found to have too many rows since the last time.
+    pub(super) fn take_reported(&mut self) -> Vec<Node> {
+        std::mem::take(&mut self.reported)
     }
 
     /// Whether there are any.
@@ -94,7 +136,11 @@ impl Engine {
         let dropped = if self.views.stale { self.order_views() } else { Vec::new() };
         let order = std::mem::take(&mut self.views.order);
         for component in &order {
-            self.follow_component(before, component, &mut deltas);
+            let fits = !self.is_above_overflow(component)
+                && self.follow_component(before, component, &mut deltas).is_ok();
+            if !fits {
+                self.give_up(component, &mut deltas);
+            }
         }
         self.views.order = order;
         for node in dropped {
@@ -113,7 +159,44 @@ impl Engine {
         deltas
     }
 
-    fn follow_component(&mut self, before: &Arc<State>, component: &Component, all: &mut Deltas) {
+    /// Whether a table of the component, or one that it reads, has more rows than a view may have.
+    fn is_above_overflow(&self, component: &Component) -> bool {
+        let overflowed = &self.views.overflowed;
+        !overflowed.is_empty()
+            && component.nodes.iter().any(|node| {
+                overflowed.contains_key(node)
+                    || self.graph.bodies_of(node).any(|body| overflowed.contains_key(body))
+            })
+    }
+
+    /// Leaves a component without views until its rules change. Nobody is told of its rows.
+    fn give_up(&mut self, component: &Component, deltas: &mut Deltas) {
+        for node in &component.nodes {
+            self.take_view(node);
+            deltas.remove(node);
+            let rules = self.rules_below(node);
+            if self.views.overflowed.insert(node.clone(), rules).is_none() {
+                self.views.reported.push(node.clone());
+            }
+        }
+    }
+
+    /// The numbers of the rules that a table's rows depend on.
+    fn rules_below(&self, node: &Node) -> Vec<u64> {
+        let below = self.graph.below([node.clone()]);
+        let tables = below.iter().filter_map(|node| table(&self.state, node));
+        let mut numbers: Vec<u64> =
+            tables.flat_map(|table| &table.rules).map(|rule| rule.number).collect();
+        numbers.sort_unstable();
+        numbers
+    }
+
+    fn follow_component(
+        &mut self,
+        before: &Arc<State>,
+        component: &Component,
+        all: &mut Deltas,
+    ) -> Result<(), Overflow> {
         let exists = |state: &State| {
             component.nodes.iter().all(|node| {
                 table(state, node)
@@ -129,12 +212,12 @@ impl Engine {
             .iter()
             .any(|node| table(&self.state, node).is_some_and(|table| !table.rules.is_empty()));
         if !had && !has_rules {
-            return;
+            return Ok(());
         }
         let changes = if had && has_rules && exists(before) && exists(&self.state) {
-            self.maintain(before, component, all)
+            self.maintain(before, component, all)?
         } else {
-            self.rebuild(before, component)
+            self.rebuild(before, component)?
         };
         let mut changes: HashMap<Node, Vec<Delta>> = changes.into_iter().collect();
         for node in &component.nodes {
@@ -148,16 +231,21 @@ impl Engine {
                 all.insert(node.clone(), union);
             }
         }
+        Ok(())
     }
 
     /// Evaluates tables anew and compares with their views before, if they had any.
-    fn rebuild(&mut self, before: &Arc<State>, component: &Component) -> Vec<(Node, Vec<Delta>)> {
+    fn rebuild(
+        &mut self,
+        before: &Arc<State>,
+        component: &Component,
+    ) -> Result<Vec<(Node, Vec<Delta>)>, Overflow> {
         for node in &component.nodes {
             self.take_view(node);
         }
         let mut built = Vec::new();
         for node in &component.nodes {
-            built.push((node.clone(), self.evaluate(node)));
+            built.push((node.clone(), self.evaluate(node)?));
         }
         let mut changes = Vec::new();
         for (node, sets) in built {
@@ -165,14 +253,18 @@ impl Engine {
             let view = sets.map(|sets| self.store_view(&node, sets));
             changes.push((node, difference(&old.unwrap_or_default(), &view.unwrap_or_default())));
         }
-        changes
+        Ok(changes)
     }
 
     /// The rows that a table's rules give, by width; `None` if it has no rules.
-    fn evaluate(&self, node: &Node) -> Option<Vec<Evaluated>> {
-        let table = table(&self.state, node).filter(|table| !table.rules.is_empty())?;
+    fn evaluate(&self, node: &Node) -> Result<Option<Vec<Evaluated>>, Overflow> {
+        let table = table(&self.state, node).filter(|table| !table.rules.is_empty());
+        let Some(table) = table else {
+            return Ok(None);
+        };
+        let limits = Limits { rows: Some(self.views.rows_limit), stop: None };
         let mut sets: Vec<Evaluated> = Vec::new();
-        let mut evaluation = Evaluation::new(&self.state, Limits::default());
+        let mut evaluation = Evaluation::new(&self.state, limits);
         for stored in &table.rules {
             let width = stored.program.head.len();
             let at = sets.iter().position(|set| set.rows.width() == width).unwrap_or_else(|| {
@@ -180,10 +272,7 @@ impl Engine {
                 sets.push(Evaluated { rows, fresh: Vec::new() });
                 sets.len() - 1
             });
-            // Without limits an evaluation does not fail.
-            let Ok(rows) = evaluation.query(&node.policy, &stored.program) else {
-                continue;
-            };
+            let rows = evaluation.query(&node.policy, &stored.program).map_err(|_| Overflow)?;
             for row in rows.iter() {
                 if row.iter().any(|word| word.is_local()) {
                     let value = |word: &Word| evaluation.values.value(*word);
@@ -193,7 +282,7 @@ impl Engine {
                 }
             }
         }
-        Some(sets)
+        Ok(Some(sets))
     }
 
     /// Gives a table its view.

@@ -10,6 +10,10 @@ use crate::program::Literal;
 impl Engine {
     /// Settles anew which tables have views. Gives those that had one and need it no more.
     pub(super) fn order_views(&mut self) -> Vec<Node> {
+        // Rules that gave too many rows are not tried again as they are.
+        let mut overflowed = std::mem::take(&mut self.views.overflowed);
+        overflowed.retain(|node, rules| *rules == self.rules_below(node));
+        self.views.overflowed = overflowed;
         let roots: HashSet<Node> =
             self.watches.values().chain(self.executed.keys()).cloned().collect();
         let mut volatile = HashSet::new();
