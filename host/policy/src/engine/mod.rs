@@ -226,6 +226,12 @@ impl Engine {
         self.views.limit(rows);
     }
 
+    /// The tables, as policy and table, that are watched or below such and have no view because
+    /// they have too many rows; see [`Engine::limit_views`]. In no order.
+    pub fn overflowed(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.views.overflowed().map(|node| (&*node.policy, &*node.table))
+    }
+
     /// Whether rules of policies of every kind may depend on themselves from now on. At first
     /// only those of kind z3 may. Never through a negation.
     pub fn allow_recursion(&mut self, allowed: bool) {

@@ -180,7 +180,23 @@ impl Inner {
 
     /// Changes the engine, which may take a while.
     pub(super) fn change<T>(&self, change: impl FnOnce(&mut Engine) -> T) -> T {
-        tokio::task::block_in_place(|| change(&mut self.engine()))
+        tokio::task::block_in_place(|| {
+            let mut engine = self.engine();
+            let known: Vec<(String, String)> =
+                engine.overflowed().map(|(p, t)| (p.to_owned(), t.to_owned())).collect();
+            let result = change(&mut engine);
+            for (policy, table) in engine.overflowed() {
+                if !known.iter().any(|(p, t)| p == policy && t == table) {
+                    tracing::warn!(
+                        policy,
+                        table,
+                        "the table has too many rows to be kept up to date; its actions are not \
+                         requested until its rules change: look for a recursion without end"
+                    );
+                }
+            }
+            result
+        })
     }
 }
 

@@ -104,6 +104,11 @@ impl Views {
         self.rows_limit
     }
 
+    /// The tables that have too many rows for a view.
+    pub(super) fn overflowed(&self) -> impl Iterator<Item = &Node> {
+        self.overflowed.keys()
+    }
+
     /// The tables that have been found to have too many rows since the last time.
     pub(super) fn take_reported(&mut self) -> Vec<Node> {
         std::mem::take(&mut self.reported)
