@@ -4,18 +4,19 @@
 //! `Arc::make_mut`, which copies a table's or a policy's list of pointers, never rows.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use crate::ast::{Atom, Rule, Statement, Term};
+use crate::ast::{Atom, Constant, Rule, Statement, Term};
 use crate::builtins::Context;
 use crate::depgraph::Node;
 use crate::diagnostics::{listed, suggest};
 use crate::error::{Error, ErrorKind};
 use crate::eval::PlanCache;
 use crate::policy::{PolicyInfo, PolicyKind};
-use crate::program::{Program, TableKey};
+use crate::program::{Literal, Program, TableKey};
 use crate::schema::Schema;
 use crate::store::dictionary::Dictionary;
 use crate::store::relation::Relation;
@@ -63,9 +64,19 @@ pub(crate) struct StoredRule {
     /// Its place in the order of insertion.
     pub(crate) number: u64,
     pub(crate) rule: Rule,
+    /// The same for equal rules.
+    pub(crate) fingerprint: u64,
     pub(crate) program: Program,
     /// Plans for keeping views up to date.
     pub(crate) plans: PlanCache,
+}
+
+impl StoredRule {
+    /// A rule with its program.
+    pub(crate) fn new(number: u64, rule: Rule, program: Program) -> Self {
+        let fingerprint = fingerprint(&rule);
+        Self { number, rule, fingerprint, program, plans: PlanCache::default() }
+    }
 }
 
 impl State {
@@ -80,6 +91,29 @@ impl State {
         }
         let node = Node { policy: policy.clone(), modal: key.modal, table: key.name.clone() };
         self.components.get(&node).copied()
+    }
+
+    /// Whether the rows that a program of a policy gives depend on the spelling of numbers: it
+    /// matches some by value, where `1` and `1.0` are equal, and something else tells them apart.
+    /// Then a literal's variables have the spelling of the leftmost literal that binds them, and
+    /// the literals must be taken in their order.
+    pub(crate) fn depends_on_spelling(&self, policy: &Arc<str>, program: &Program) -> bool {
+        let by_value = |policy: &Arc<str>| {
+            self.policies.get(policy).is_some_and(|policy| policy.matches_by_value())
+        };
+        let (mut any, mut all) = (false, by_value(policy) && program.grouping.is_none());
+        for literal in &program.body {
+            match literal {
+                Literal::Table { policy: prefix, .. } => {
+                    let matches = by_value(prefix.as_ref().unwrap_or(policy));
+                    any |= matches;
+                    all &= matches;
+                }
+                Literal::Builtin { .. } => all = false,
+                Literal::Truth(_) | Literal::Nothing { .. } => {}
+            }
+        }
+        any && !all
     }
 
     /// The policy to operate on: the one named, or the only one.
@@ -177,7 +211,9 @@ impl Policy {
     /// The stored rule that equals a rule.
     pub(crate) fn rule(&self, rule: &Rule) -> Option<&Arc<StoredRule>> {
         let table = self.tables.get(&TableKey::of_head(rule.heads.first()?))?;
-        table.rules.iter().find(|stored| same_rule(&stored.rule, rule))
+        let fingerprint = fingerprint(rule);
+        let mut alike = table.rules.iter().filter(|stored| stored.fingerprint == fingerprint);
+        alike.find(|stored| same_rule(&stored.rule, rule))
     }
 
     /// All rules, in the order of insertion.
@@ -230,6 +266,28 @@ impl Table {
     pub(crate) fn is_empty(&self) -> bool {
         self.rules.is_empty() && self.views.is_none() && !self.initialized && self.rows() == 0
     }
+}
+
+/// A number that is the same for equal rules, whatever the order of their literals.
+pub(crate) fn fingerprint(rule: &Rule) -> u64 {
+    let sum = |atoms: &[Atom]| {
+        atoms.iter().fold(0u64, |sum, atom| {
+            let mut hasher = DefaultHasher::new();
+            (atom.modal, atom.negated, &atom.policy, &atom.table, atom.args.len())
+                .hash(&mut hasher);
+            for term in &atom.args {
+                match term {
+                    Term::Variable(name) => name.hash(&mut hasher),
+                    Term::Constant(Constant::Text(text)) => text.hash(&mut hasher),
+                    Term::Constant(Constant::Int(int)) => int.hash(&mut hasher),
+                    // What tells the rest apart is left to the comparison.
+                    Term::Constant(Constant::Float(_)) | Term::Aggregate(_) => {}
+                }
+            }
+            sum.wrapping_add(hasher.finish())
+        })
+    };
+    sum(&rule.heads).rotate_left(1) ^ sum(&rule.body)
 }
 
 /// Whether two rules are equal: heads and bodies as multisets, variable names significant.

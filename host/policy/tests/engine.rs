@@ -496,3 +496,75 @@ fn a_watched_recursion_without_end_is_given_up_and_told_of() {
     let outcome = engine.insert("n(1)", Some("z")).unwrap();
     assert_eq!(outcome.fired[0].added.len(), 1);
 }
+
+#[test]
+fn nan_stays_in_a_view_as_long_as_it_is_given() {
+    let mut engine = engine(&["t", "s"]);
+    engine.insert("p(x) :- s:t(x) p(x) :- s:u(x)", Some("t")).unwrap();
+    engine.watch("w", Some("t"), "p", None).unwrap();
+    let nan = |wanted: bool| -> Vec<Row> {
+        if wanted { vec![[Value::Float(f64::NAN)].into_iter().collect()] } else { Vec::new() }
+    };
+    let mut change = |table: &str, removed: bool, added: bool| {
+        let delta = TableDelta { removed: nan(removed), added: nan(added) };
+        let change = Change { tables: vec![(table.into(), delta)] };
+        let outcome = engine.apply_change("s", &change).unwrap();
+        let rows = engine.snapshot().select("p(x)", Some("t")).unwrap().len();
+        (outcome.fired.iter().map(|f| f.added.len() + f.removed.len()).sum::<usize>(), rows)
+    };
+    assert_eq!(change("t", false, true), (1, 1));
+    assert_eq!(change("u", false, true), (0, 1));
+    assert_eq!(change("u", true, false), (0, 1));
+    assert_eq!(change("t", true, true), (0, 1));
+    assert_eq!(change("t", true, false), (1, 0));
+}
+
+#[test]
+fn numbers_that_match_by_value_do_so_in_the_order_of_the_literals() {
+    let mut engine = engine(&["a"]);
+    engine.create_policy(NewPolicy::new("d", PolicyKind::Database)).unwrap();
+    engine.insert("k(1.0) r(x, y) :- k(x), d:q(x, y)", Some("a")).unwrap();
+    engine.insert("q(1, 2) q(1.0, 3)", Some("d")).unwrap();
+    engine.watch("w", Some("a"), "r", None).unwrap();
+    let rows = |engine: &Engine, query: &str| {
+        let answers = engine.snapshot().select(query, Some("a")).unwrap();
+        let mut rows: Vec<String> = answers.statements().map(|s| s.to_string()).collect();
+        rows.sort();
+        rows
+    };
+    let query = "p(x) :- k(x), d:q(x, 2)";
+    assert_eq!(rows(&engine, query), ["p(1.0) :- k(1.0), d:q(1.0, 2)"]);
+    let outcome = engine.insert("q(1, 7)", Some("d")).unwrap();
+    assert_eq!(outcome.fired[0].added.len(), 1);
+    assert_eq!(rows(&engine, "r(x, y)"), ["r(1.0, 2)", "r(1.0, 3)", "r(1.0, 7)"]);
+    // However many rows there are.
+    let more: String = (100..1100).map(|i| format!("k({i}) ")).collect();
+    engine.insert(&more, Some("a")).unwrap();
+    assert_eq!(rows(&engine, query), ["p(1.0) :- k(1.0), d:q(1.0, 2)"]);
+
+    engine.insert("n(x, count(y)) :- d:q(x, y)", Some("a")).unwrap();
+    let whole = rows(&engine, "n(x, y)");
+    for (bound, wanted) in [("n(1, y)", "n(1, "), ("n(1.0, y)", "n(1.0, ")] {
+        let part: Vec<String> =
+            whole.iter().filter(|row| row.starts_with(wanted)).cloned().collect();
+        assert_eq!(rows(&engine, bound), part);
+    }
+    engine.watch("n", Some("a"), "n", None).unwrap();
+    engine.insert("q(1, 9)", Some("d")).unwrap();
+    let watched = rows(&engine, "n(x, y)");
+    engine.unwatch("n");
+    engine.insert("unrelated(1)", Some("a")).unwrap();
+    assert_eq!(rows(&engine, "n(x, y)"), watched);
+}
+
+#[test]
+fn renaming_a_policy_tells_what_it_does_to_watched_tables() {
+    let mut engine = engine(&["a", "b"]);
+    engine.insert("p(x) :- b:f(x) execute[n:go(x)] :- b:f(x)", Some("a")).unwrap();
+    engine.watch("w", Some("a"), "p", None).unwrap();
+    engine.insert("f(1)", Some("b")).unwrap();
+    let outcome = engine.rename_policy("b", "c").unwrap();
+    assert_eq!((outcome.fired[0].removed.len(), outcome.executions[0].removed.len()), (1, 1));
+    let outcome = engine.rename_policy("c", "b").unwrap();
+    assert_eq!((outcome.fired[0].added.len(), outcome.executions[0].added.len()), (1, 1));
+}

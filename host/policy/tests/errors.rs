@@ -92,7 +92,7 @@ fn report(case: &str) -> String {
         }
         .map_err(shown),
         "drop" => engine.delete_policy(named(), References::Refuse).map(|_| ()).map_err(shown),
-        "rename" => engine.rename_policy(rest[0], rest[1]).map_err(shown),
+        "rename" => engine.rename_policy(rest[0], rest[1]).map(|_| ()).map_err(shown),
         "simulate" => {
             let fresh = || "new".to_owned();
             let simulation = Simulation {

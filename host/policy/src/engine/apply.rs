@@ -60,7 +60,11 @@ impl Engine {
         count_widths(state, policy, &statement, insert);
         if matches!(statement, Statement::Rule(_)) {
             self.subscriptions_version += 1;
-            self.views.outdate();
+            if let Statement::Rule(rule) = &statement
+                && let Some(head) = rule.heads.first()
+            {
+                self.views.rule_changed(Node::of(policy, head));
+            }
         }
         Some(statement)
     }
@@ -159,8 +163,7 @@ pub(crate) fn insert_rule(
     }
     let mut interner = Interner { dictionary: &mut state.dictionary, counts };
     let program = Compiler::new(|constant: &_| interner.intern(constant)).rule(rule);
-    let stored =
-        Arc::new(StoredRule { number, rule: rule.clone(), program, plans: Default::default() });
+    let stored = Arc::new(StoredRule::new(number, rule.clone(), program));
     let key = TableKey::of_head(rule.heads.first()?);
     table_mut(Arc::make_mut(owner), &key).rules.push(stored);
     Some(())

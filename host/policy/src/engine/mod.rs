@@ -13,6 +13,8 @@ mod watch;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use hashbrown::HashMap;
+
 use congress_table::{Change, Row, TableSchema};
 
 use crate::depgraph::{DependencyGraph, Node};
@@ -37,6 +39,8 @@ pub struct Engine {
     graph: DependencyGraph,
     waiting: Vec<Waiting>,
     watches: BTreeMap<Arc<str>, Node>,
+    /// The same by table.
+    watched: HashMap<Node, Vec<Arc<str>>>,
     /// `execute[…]` heads, and how many rules have them.
     executed: BTreeMap<Node, usize>,
     next_rule: u64,
@@ -66,6 +70,7 @@ impl Engine {
             graph: DependencyGraph::default(),
             waiting: Vec::new(),
             watches: BTreeMap::new(),
+            watched: HashMap::new(),
             executed: BTreeMap::new(),
             next_rule: 0,
             views: views::Views::default(),
@@ -134,7 +139,7 @@ impl Engine {
     /// # Errors
     ///
     /// There is no such policy, the new name is taken, or rules would become recursive.
-    pub fn rename_policy(&mut self, old: &str, new: &str) -> Result<(), Error> {
+    pub fn rename_policy(&mut self, old: &str, new: &str) -> Result<Outcome, Error> {
         let result = self.rename(old, new);
         self.publish(result)
     }
@@ -333,10 +338,13 @@ impl Engine {
 
     /// Ends a watch. False if there is none of that name.
     pub fn unwatch(&mut self, name: &str) -> bool {
-        let was = self.watches.remove(name).is_some();
-        if was {
-            self.refresh_views();
+        let node = self.watches.remove(name);
+        if let Some(names) = node.as_ref().and_then(|node| self.watched.get_mut(node)) {
+            names.retain(|other| **other != *name);
         }
-        self.publish(was)
+        self.watched.retain(|_, names| !names.is_empty());
+        // With the next change its view goes.
+        self.views.outdate();
+        node.is_some()
     }
 }

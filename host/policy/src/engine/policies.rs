@@ -113,7 +113,7 @@ impl Engine {
         Err(Error::new(ErrorKind::DanglingReference, text))
     }
 
-    pub(super) fn rename(&mut self, old: &str, new: &str) -> Result<(), Error> {
+    pub(super) fn rename(&mut self, old: &str, new: &str) -> Result<Outcome, Error> {
         let Some(policy) = self.state.policies.get(old).cloned() else {
             let text = format!("Cannot rename {old} to {new}: {old} does not exist");
             return Err(Error::not_found(text).suggest(self.state.suggest_policy(old)));
@@ -136,10 +136,22 @@ impl Engine {
         if let Some(found) = refused_recursion(&self.state, &graph, heads.iter().cloned(), false) {
             return Err(recursion::error(&graph, &found, &[]));
         }
+        let before = self.begin();
         self.drop_views();
         let Some(policy) = self.state.policies.get(&old).cloned() else {
-            return Ok(());
+            return Ok(Outcome::default());
         };
+        for (key, table) in &policy.tables {
+            let node = |policy: &Arc<str>| Node {
+                policy: policy.clone(),
+                modal: key.modal,
+                table: key.name.clone(),
+            };
+            for row in table.facts.iter().flat_map(|relation| relation.iter()) {
+                self.record(&node(&old), row, false);
+                self.record(&node(&new), row, true);
+            }
+        }
         self.graph = graph;
         for rule in &rules {
             self.count_execution(&old, rule, false);
@@ -154,7 +166,6 @@ impl Engine {
         self.subscriptions_version += 1;
         let old = rules.iter().flat_map(|rule| &rule.heads).map(|head| Node::of(&old, head));
         self.find_recursions(old.chain(heads).collect());
-        self.refresh_views();
-        Ok(())
+        Ok(self.finish(before))
     }
 }

@@ -40,14 +40,23 @@ impl Engine {
             (_, Some(policy)) => Node { policy, modal, table: table.into() },
             (_, None) => return Ok(()),
         };
-        self.watches.insert(name.into(), node);
+        let name: Arc<str> = name.into();
+        if let Some(other) = self.watches.insert(name.clone(), node.clone()) {
+            if let Some(names) = self.watched.get_mut(&other) {
+                names.retain(|known| *known != name);
+            }
+            self.views.outdate();
+        }
+        self.watched.entry_ref(&node).or_default().push(name);
+        if !self.views.knows(&node) {
+            self.views.join(node);
+        }
         self.refresh_views();
         Ok(())
     }
 
     /// Builds or drops views after what is watched has changed.
     pub(super) fn refresh_views(&mut self) {
-        self.views.outdate();
         let before = self.state.clone();
         self.counts.defer();
         self.follow(&before, Deltas::default());
@@ -64,8 +73,9 @@ impl Engine {
         }
         self.counts.defer();
         self.journal = Some(Journal::new(self.state.dictionary.mixer()));
-        let executed = self.executed.keys().cloned().collect();
-        Some(Before { state: self.state.clone(), executed })
+        let volatile = self.executed.keys().filter(|node| self.views.is_volatile(node));
+        let volatile = volatile.cloned().collect();
+        Some(Before { state: self.state.clone(), volatile })
     }
 
     /// Takes down that a stored row came or went.
@@ -82,7 +92,7 @@ impl Engine {
             // The first `execute[…]` rules have come just now.
             None if !self.executed.is_empty() => {
                 self.counts.defer();
-                Before { state: self.state.clone(), executed: HashSet::new() }
+                Before { state: self.state.clone(), volatile: HashSet::new() }
             }
             None => return Default::default(),
         };
@@ -91,26 +101,41 @@ impl Engine {
         let changed: HashSet<&Node> = deltas.keys().collect();
 
         let mut fired = Vec::new();
-        for (name, node) in &self.watches {
-            let (added, removed) = self.change_of(&before.state, node, &deltas, &changed);
-            if !added.is_empty() || !removed.is_empty() {
-                fired.push(Fired { watch: name.clone(), added, removed });
-            }
-        }
-        let nodes: HashSet<&Node> = before.executed.iter().chain(self.executed.keys()).collect();
         let mut executions = Vec::new();
+        // Nothing that is watched is looked at unless it has changed, or may have by itself.
+        let volatile = || self.views.volatile().chain(&before.volatile);
+        let mut nodes: HashSet<&Node> = changed.clone();
+        nodes.extend(volatile().filter(|node| node.modal.is_some()));
+        nodes.extend(volatile().filter(|node| self.watched.contains_key(*node)));
         for node in nodes {
+            let names = self.watched.get(node).map(|names| &names[..]).unwrap_or_default();
+            if names.is_empty() && node.modal.is_none() {
+                continue;
+            }
             let (added, removed) = self.change_of(&before.state, node, &deltas, &changed);
             if added.is_empty() && removed.is_empty() {
                 continue;
             }
-            let (service, action) = match node.table.split_once(':') {
-                Some((service, action)) => (service.into(), action.into()),
-                None => (node.policy.clone(), node.table.clone()),
-            };
-            let policy = node.policy.clone();
-            executions.push(Execution { policy, service, action, added, removed });
+            for name in names {
+                let (added, removed) = (added.clone(), removed.clone());
+                fired.push(Fired { watch: name.clone(), added, removed });
+            }
+            let was = before.volatile.contains(node)
+                || self.executed.contains_key(node)
+                || changed.contains(node);
+            if node.modal.is_some() && was {
+                let (service, action) = match node.table.split_once(':') {
+                    Some((service, action)) => (service.into(), action.into()),
+                    None => (node.policy.clone(), node.table.clone()),
+                };
+                let policy = node.policy.clone();
+                executions.push(Execution { policy, service, action, added, removed });
+            }
         }
+        fired.sort_by(|a, b| a.watch.cmp(&b.watch));
+        executions.sort_by(|a, b| {
+            (&a.policy, &a.service, &a.action).cmp(&(&b.policy, &b.service, &b.action))
+        });
         drop(changed);
         let state = Arc::make_mut(&mut self.state);
         Interner { dictionary: &mut state.dictionary, counts: &mut self.counts }.release_deferred();
@@ -169,8 +194,8 @@ impl Engine {
 /// The engine before a change.
 pub(super) struct Before {
     state: Arc<State>,
-    /// The `execute[…]` tables that had rules.
-    executed: HashSet<Node>,
+    /// The `execute[…]` tables that had rules and no view.
+    volatile: HashSet<Node>,
 }
 
 /// A cell, for comparison between two states, whose words mean different things.

@@ -282,9 +282,14 @@ impl Planner<'_, '_> {
         if of.by_value {
             return Box::default();
         }
-        let table = self.body.state.table(&of.policy, &of.key);
+        let state = self.body.state;
+        let table = state.table(&of.policy, &of.key);
         let rules = table.into_iter().flat_map(|table| &table.rules).map(|rule| &rule.program);
-        let rules = rules.filter(|program| program.head.len() == of.width);
+        let mut rules = rules.filter(|program| program.head.len() == of.width);
+        if rules.clone().any(|program| state.depends_on_spelling(&of.policy, program)) {
+            return Box::default();
+        }
+        let rules = &mut rules;
         let groupings: Vec<_> = rules.filter_map(|program| program.grouping.as_ref()).collect();
         let is_plain = |column: &u32| !groupings.iter().any(|it| it.is_aggregate(*column));
         columns.iter().copied().filter(is_plain).collect()

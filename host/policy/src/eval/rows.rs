@@ -179,11 +179,17 @@ impl RowSet {
         self.find(key) != NONE
     }
 
-    /// The number of a row, or [`NONE`]. `key` as for [`RowSet::insert`].
-    pub(crate) fn find(&self, key: &[Word]) -> u32 {
-        if key.contains(&Word::NAN) {
-            return NONE;
-        }
+    /// Whether this very row is there, one with NaN as well. `key` as for [`RowSet::insert`].
+    pub(crate) fn contains(&self, key: &[Word]) -> bool {
+        self.position(key) != NONE
+    }
+
+    fn find(&self, key: &[Word]) -> u32 {
+        if key.contains(&Word::NAN) { NONE } else { self.position(key) }
+    }
+
+    /// The number of this very row, or [`NONE`].
+    pub(crate) fn position(&self, key: &[Word]) -> u32 {
         let compared = self.compared();
         let same = |id: u32| {
             let start = id as usize * self.width;
@@ -274,6 +280,7 @@ mod tests {
         assert!(set.insert(&row, &row));
         let by_first = set.lookup(&[0]);
         assert!(!set.has(&row));
+        assert!(set.contains(&row));
         assert_eq!(set.first(by_first, &[Word::NAN], u32::MAX), NONE);
     }
 }

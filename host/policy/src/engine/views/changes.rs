@@ -70,9 +70,9 @@ impl Changes {
                 let deltas = sides.into_iter().map(|side| {
                     let mut delta = Delta::new(side.width);
                     // A row that went and came again has not changed.
-                    let gone = side.gone.iter().filter(|row| !side.came.has(row));
+                    let gone = side.gone.iter().filter(|row| !side.came.contains(row));
                     gone.for_each(|row| delta.removed.push(row));
-                    let came = side.came.iter().filter(|row| !side.gone.has(row));
+                    let came = side.came.iter().filter(|row| !side.gone.contains(row));
                     came.for_each(|row| delta.added.push(row));
                     delta
                 });

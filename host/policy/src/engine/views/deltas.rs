@@ -86,8 +86,7 @@ impl Journal {
             net.counts.push(sign);
             return;
         }
-        // NaN is found by nobody, and counted where it came first.
-        let id = net.rows.find(row);
+        let id = net.rows.position(row);
         if id != NONE {
             net.counts[id as usize] += sign;
         }

@@ -166,7 +166,7 @@ impl Maintenance<'_> {
             if self.component.recursive {
                 self.put_in(node, set.width(), kept.iter(), changes);
             } else {
-                let gone = set.iter().filter(|row| !kept.has(row));
+                let gone = set.iter().filter(|row| !kept.contains(row));
                 self.take_out(node, set.width(), gone, changes);
             }
         }
@@ -189,18 +189,27 @@ impl Maintenance<'_> {
             if rule.program.head.len() != set.width() || left.len == 0 {
                 continue;
             }
-            let heads = match by_value && !matches_by_value(state, name, rule) {
-                // Another spelling of a number would not be found from the head.
+            let all = (by_value && !matches_by_value(state, name, rule))
+                || left.words.contains(&Word::NAN);
+            let heads = match all {
+                // Another spelling of a number would not be found from the head, and NaN never.
                 true => self.run(state, node, rule, Origin::Nothing, Given::default()).rows,
                 false => self.run(state, node, rule, Origin::Head(left.width), left.given()).rows,
             };
-            let mut values = RowSet::new(set.width(), by_value, mixer);
-            for row in heads.iter().filter(|_| by_value) {
-                values.insert(row, &canonical(row));
+            // As a set: what a plan gives need not be one that can be asked.
+            let mut found = RowSet::new(set.width(), false, mixer);
+            for row in heads.iter() {
+                match by_value {
+                    true => found.insert(&canonical(row), &canonical(row)),
+                    false => found.insert(row, row),
+                };
             }
             let mut rest = Rows::new(left.width);
             for row in left.iter() {
-                let given = if by_value { values.has(&canonical(row)) } else { heads.has(row) };
+                let given = match by_value {
+                    true => found.contains(&canonical(row)),
+                    false => found.contains(row),
+                };
                 if given {
                     kept.insert(row, row);
                 } else {

@@ -3,8 +3,9 @@
 //! A table has a view while it is watched, or while a watched table depends on it. A change of the
 //! engine is applied first; then the views follow, those further down first, each at a cost that
 //! depends on what changed below it and not on what is stored ([`maintain`]). Tables whose rules
-//! ask for the time have none, for their rows change by themselves: whoever watches one pays for
-//! evaluating it ([`super::watch`]).
+//! ask for the time have none, for their rows change by themselves; nor have tables that mix
+//! literals that match numbers by value with others, for their rows depend on the order of
+//! evaluation. Whoever watches one pays for evaluating it ([`super::watch`]).
 //!
 //! While a change is applied no number of a dictionary entry is given to another value
 //! ([`Counts::defer`](crate::store::dictionary::Counts::defer)), so that words of the state before
@@ -16,6 +17,7 @@ mod heads;
 mod maintain;
 mod order;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use deltas::{Delta, Deltas, Rows};
@@ -45,9 +47,13 @@ struct Overflow;
 pub(super) struct Views {
     /// In an order in which each comes after what it depends on.
     order: Vec<Component>,
+    /// For each table the components that its changes concern, by their places in the order.
+    readers: HashMap<Node, Vec<usize>>,
+    /// Tables that have got their first `execute[…]` rule since.
+    joining: Vec<Node>,
     /// Watched, and everything below; those with and without views.
     nodes: HashSet<Node>,
-    /// Tables whose rules ask for the time, and what depends on them.
+    /// Tables that can have no view, and what depends on them.
     volatile: HashSet<Node>,
     /// Tables with more rows than a view may have, and what depends on them; with the numbers of
     /// the rules that this was found with.
@@ -64,6 +70,8 @@ impl Default for Views {
     fn default() -> Self {
         Self {
             order: Vec::new(),
+            readers: HashMap::new(),
+            joining: Vec::new(),
             nodes: HashSet::new(),
             volatile: HashSet::new(),
             overflowed: HashMap::new(),
@@ -92,6 +100,34 @@ impl Views {
     /// Rules or watches have changed.
     pub(super) fn outdate(&mut self) {
         self.stale = true;
+    }
+
+    /// A table has got or lost a rule.
+    pub(super) fn rule_changed(&mut self, node: Node) {
+        if self.nodes.contains(&node) {
+            self.stale = true;
+        } else if node.modal.is_some() {
+            self.joining.push(node);
+        }
+    }
+
+    /// A table is watched from now on.
+    pub(super) fn join(&mut self, node: Node) {
+        self.joining.push(node);
+    }
+
+    /// Whether a table is watched, or below one that is.
+    pub(super) fn knows(&self, node: &Node) -> bool {
+        self.nodes.contains(node)
+    }
+
+    /// The tables that are watched, or below such, and can have no view.
+    pub(super) fn volatile(&self) -> impl Iterator<Item = &Node> {
+        self.volatile.iter()
+    }
+
+    fn readers(&self, node: &Node) -> &[usize] {
+        self.readers.get(node).map(|places| &places[..]).unwrap_or_default()
     }
 
     /// Sets the most rows of a view.
@@ -138,16 +174,28 @@ impl Engine {
     /// all tables that are watched or below.
     pub(super) fn follow(&mut self, before: &Arc<State>, stored: Deltas) -> Deltas {
         let mut deltas = stored;
-        let dropped = if self.views.stale { self.order_views() } else { Vec::new() };
-        let order = std::mem::take(&mut self.views.order);
-        for component in &order {
-            let fits = !self.is_above_overflow(component)
-                && self.follow_component(before, component, &mut deltas).is_ok();
-            if !fits {
-                self.give_up(component, &mut deltas);
+        let mut dropped = Vec::new();
+        let mut todo: BTreeSet<usize> = BTreeSet::new();
+        if self.views.stale {
+            dropped = self.order_views();
+            todo.extend(0..self.views.order.len());
+        } else {
+            for node in std::mem::take(&mut self.views.joining) {
+                todo.extend(self.extend_views(node));
             }
+            todo.extend(deltas.keys().flat_map(|node| self.views.readers(node)).copied());
         }
-        self.views.order = order;
+        // Those that read a table come after it, so one pass does.
+        while let Some(at) = todo.pop_first() {
+            let component = self.views.order[at].clone();
+            let fits = !self.is_above_overflow(&component)
+                && self.follow_component(before, &component, &mut deltas).is_ok();
+            if !fits {
+                self.give_up(&component, &mut deltas);
+            }
+            let changed = component.nodes.iter().filter(|n| !fits || deltas.contains_key(*n));
+            todo.extend(changed.flat_map(|n| self.views.readers(n)).filter(|next| **next > at));
+        }
         for node in dropped {
             // A table that has lost its rules has lost their rows; it may have been watched.
             let rules = table(&self.state, &node).map_or(0, |table| table.rules.len());
@@ -337,7 +385,7 @@ impl Engine {
 
     /// Takes all views away. They are built again with the next change or watch.
     pub(super) fn drop_views(&mut self) {
-        for node in std::mem::take(&mut self.views.nodes) {
+        for node in self.views.nodes.clone() {
             self.drop_view(&node);
         }
         self.views.outdate();

@@ -2,7 +2,7 @@
 
 use hashbrown::HashSet;
 
-use super::{Component, table};
+use super::{Component, Views, table};
 use crate::depgraph::Node;
 use crate::engine::Engine;
 use crate::program::Literal;
@@ -16,39 +16,68 @@ impl Engine {
         self.views.overflowed = overflowed;
         let roots: HashSet<Node> =
             self.watches.values().chain(self.executed.keys()).cloned().collect();
-        let mut volatile = HashSet::new();
-        let mut nodes = HashSet::new();
-        let mut order = Vec::new();
+        let before = std::mem::take(&mut self.views.nodes);
+        self.views.volatile.clear();
+        self.views.order.clear();
+        self.views.readers.clear();
+        self.views.joining.clear();
         for component in self.graph.in_order(roots) {
-            nodes.extend(component.iter().cloned());
-            let is_volatile = component.iter().any(|node| {
-                self.asks_for_time(node)
-                    || self.graph.bodies_of(node).any(|body| volatile.contains(body))
-            });
-            if is_volatile {
-                volatile.extend(component);
-                continue;
-            }
-            let recursive = component.len() > 1
-                || component.iter().any(|node| self.graph.bodies_of(node).any(|b| b == node));
-            order.push(Component { nodes: component, recursive });
+            self.add_component(component);
         }
-        let kept: HashSet<&Node> = order.iter().flat_map(|component| &component.nodes).collect();
-        let dropped = self.views.nodes.iter().filter(|node| !kept.contains(node)).cloned();
-        let dropped = dropped.collect();
-        drop(kept);
-        self.views.order = order;
-        self.views.nodes = nodes;
-        self.views.volatile = volatile;
         self.views.stale = false;
-        dropped
+        let Views { nodes, volatile, .. } = &self.views;
+        before.into_iter().filter(|node| !nodes.contains(node) || volatile.contains(node)).collect()
     }
 
-    fn asks_for_time(&self, node: &Node) -> bool {
+    /// Puts a component at the end of the order. Its place, unless it can have no views.
+    fn add_component(&mut self, nodes: Vec<Node>) -> Option<usize> {
+        self.views.nodes.extend(nodes.iter().cloned());
+        let is_volatile = nodes.iter().any(|node| {
+            self.has_no_view(node)
+                || self.graph.bodies_of(node).any(|body| self.views.volatile.contains(body))
+        });
+        if is_volatile {
+            self.views.volatile.extend(nodes);
+            return None;
+        }
+        let place = self.views.order.len();
+        let mut recursive = nodes.len() > 1;
+        for node in &nodes {
+            let itself = std::iter::once(node);
+            for read in self.graph.bodies_of(node).chain(itself) {
+                let places = self.views.readers.entry_ref(read).or_default();
+                if places.last() != Some(&place) {
+                    places.push(place);
+                }
+            }
+            recursive |= self.graph.bodies_of(node).any(|body| body == node);
+        }
+        self.views.order.push(Component { nodes, recursive });
+        Some(place)
+    }
+
+    /// Adds a table, and what it depends on, to those that have views. The places of what is new.
+    pub(super) fn extend_views(&mut self, node: Node) -> Vec<usize> {
+        let mut places = Vec::new();
+        for component in self.graph.in_order([node]) {
+            // What one of them depends on is known if it is.
+            if !component.iter().any(|node| self.views.nodes.contains(node)) {
+                places.extend(self.add_component(component));
+            }
+        }
+        places
+    }
+
+    /// Whether a table's rules ask for the time, or their rows depend on the order in which
+    /// literals that match by value come upon numbers.
+    fn has_no_view(&self, node: &Node) -> bool {
         let rules = table(&self.state, node).map(|table| &table.rules[..]).unwrap_or_default();
-        rules.iter().flat_map(|stored| &stored.program.body).any(|literal| match literal {
-            Literal::Builtin { builtin, .. } => builtin.is_volatile(),
-            _ => false,
+        rules.iter().any(|stored| {
+            let asks_for_time = stored.program.body.iter().any(|literal| match literal {
+                Literal::Builtin { builtin, .. } => builtin.is_volatile(),
+                _ => false,
+            });
+            asks_for_time || self.state.depends_on_spelling(&node.policy, &stored.program)
         })
     }
 }
