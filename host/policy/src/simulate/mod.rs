@@ -87,9 +87,9 @@ pub enum SimulationAnswers {
     /// The difference that the sequence makes.
     Delta {
         /// Found only after it.
-        gained: Answers,
+        gained: Box<Answers>,
         /// Found only before it.
-        lost: Answers,
+        lost: Box<Answers>,
     },
 }
 
@@ -166,8 +166,8 @@ impl Snapshot {
         let answers = match before {
             None => SimulationAnswers::After(after),
             Some(before) => SimulationAnswers::Delta {
-                gained: after.without(&before),
-                lost: before.without(&after),
+                gained: Box::new(after.without(&before)),
+                lost: Box::new(before.without(&after)),
             },
         };
         Ok(SimulationResult { answers, trace: log.map(Log::into_text) })
