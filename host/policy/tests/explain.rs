@@ -187,7 +187,8 @@ fn literal(layer: usize, recursive: bool) -> impl Strategy<Value = String> {
         1 => (0..DERIVED, terms()).prop_map(move |(table, terms)| format!("not {}", atom(table, &terms))),
         1 => (term(), term(), 0..3usize).prop_map(|(a, b, which)| match which {
             0 => format!("lt({a}, {b})"),
-            1 => format!("plus({a}, 1, {b})"),
+            // Bounded, for a recursion must end.
+            1 => format!("lt({a}, 3), plus({a}, 1, {b})"),
             _ => format!("not equal({a}, {b})"),
         }),
     ]

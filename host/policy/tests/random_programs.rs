@@ -49,7 +49,7 @@ fn literal(layer: usize) -> impl Strategy<Value = String> {
         0 => format!("lt({a}, {b})"),
         1 => format!("equal({a}, {b})"),
         // Bounded, for a recursion must end.
-        2 => format!("lt({a}, 2), plus({a}, {b}, {c})"),
+        2 => format!("lt({a}, 3), lt({b}, 3), plus({a}, {b}, {c})"),
         _ => format!("not lteq({a}, {b})"),
     });
     prop_oneof![5 => table, 1 => builtin]
