@@ -6,7 +6,7 @@ use hashbrown::HashMap;
 
 use crate::ast::{Aggregate, AggregateFunction, Atom, Constant, Modal, Rule, Term};
 use crate::builtins::Builtin;
-use crate::depgraph;
+use crate::depgraph::{self, Node};
 use crate::store::word::Word;
 
 /// A table within its policy. Under a modal the name carries the service's prefix.
@@ -20,6 +20,11 @@ impl TableKey {
     /// A table without a modal.
     pub(crate) fn plain(name: &Arc<str>) -> Self {
         Self { modal: None, name: name.clone() }
+    }
+
+    /// A node of the dependency graph, within its policy.
+    pub(crate) fn of_node(node: &Node) -> Self {
+        Self { modal: node.modal, name: node.table.clone() }
     }
 
     /// The table that a head or fact fills in the policy that holds it.

@@ -61,6 +61,11 @@ impl Engine {
         self.counts.defer();
         self.follow(&before, Deltas::default());
         drop(before);
+        self.release_deferred();
+    }
+
+    /// Counts out what has gone since the change began.
+    fn release_deferred(&mut self) {
         let state = Arc::make_mut(&mut self.state);
         Interner { dictionary: &mut state.dictionary, counts: &mut self.counts }.release_deferred();
     }
@@ -103,10 +108,11 @@ impl Engine {
         let mut fired = Vec::new();
         let mut executions = Vec::new();
         // Nothing that is watched is looked at unless it has changed, or may have by itself.
-        let volatile = || self.views.volatile().chain(&before.volatile);
+        let volatile = self.views.volatile().chain(&before.volatile);
         let mut nodes: HashSet<&Node> = changed.clone();
-        nodes.extend(volatile().filter(|node| node.modal.is_some()));
-        nodes.extend(volatile().filter(|node| self.watched.contains_key(*node)));
+        nodes.extend(
+            volatile.filter(|node| node.modal.is_some() || self.watched.contains_key(*node)),
+        );
         for node in nodes {
             let names = self.watched.get(node).map(|names| &names[..]).unwrap_or_default();
             if names.is_empty() && node.modal.is_none() {
@@ -137,8 +143,7 @@ impl Engine {
             (&a.policy, &a.service, &a.action).cmp(&(&b.policy, &b.service, &b.action))
         });
         drop(changed);
-        let state = Arc::make_mut(&mut self.state);
-        Interner { dictionary: &mut state.dictionary, counts: &mut self.counts }.release_deferred();
+        self.release_deferred();
         let overflowed = self.views.take_reported().into_iter();
         let overflowed = overflowed.map(|node| (node.policy, node.table)).collect();
         Outcome { fired, executions, overflowed, ..Outcome::default() }
@@ -155,7 +160,7 @@ impl Engine {
         if self.views.is_volatile(node) {
             let below = self.graph.below([node.clone()]);
             if !below.iter().any(|node| changed.contains(node))
-                && self.rules_are_those(before, node)
+                && self.rules_are_those(before, &below)
             {
                 return Default::default();
             }
@@ -179,15 +184,13 @@ impl Engine {
         (added, removed)
     }
 
-    /// Whether a table and all below have the same rules as before.
-    fn rules_are_those(&self, before: &State, node: &Node) -> bool {
+    /// Whether tables have the same rules as before.
+    fn rules_are_those(&self, before: &State, tables: &HashSet<Node>) -> bool {
         let numbers = |state: &State, node: &Node| -> Vec<u64> {
-            let key = TableKey { modal: node.modal, name: node.table.clone() };
-            let table = state.table(&node.policy, &key);
+            let table = state.table(&node.policy, &TableKey::of_node(node));
             table.into_iter().flat_map(|table| &table.rules).map(|rule| rule.number).collect()
         };
-        let below = self.graph.below([node.clone()]);
-        below.iter().all(|node| numbers(before, node) == numbers(&self.state, node))
+        tables.iter().all(|node| numbers(before, node) == numbers(&self.state, node))
     }
 }
 
@@ -213,8 +216,7 @@ struct Rows(HashMap<Vec<Cell>, Vec<Constant>>);
 impl Rows {
     /// None if there are too many.
     fn of(state: &Arc<State>, node: &Node, limits: Limits<'_>) -> Option<Self> {
-        let key = TableKey { modal: node.modal, name: node.table.clone() };
-        let rows = rows_of(state, &node.policy, &key, limits).ok()?;
+        let rows = rows_of(state, &node.policy, &TableKey::of_node(node), limits).ok()?;
         let cell = |value: &Constant| match value {
             Constant::Int(int) => Cell::Int(int.clone()),
             Constant::Float(float) => Cell::Float(float.to_bits()),

@@ -69,7 +69,6 @@ impl PlanCache {
                 Origin::Head(columns) => Start::GivenHead(columns),
             },
             recursion: None,
-            prune: true,
         });
         let plan = Arc::new(plan);
         let new = Kept {

@@ -136,7 +136,6 @@ impl<'s> Evaluation<'s> {
                     program: &stored.program,
                     start: Start::Asked(&columns),
                     recursion: None,
-                    prune: true,
                 };
                 Arc::new(self.rule_plan(&body, memo, None).0)
             })
@@ -144,6 +143,7 @@ impl<'s> Evaluation<'s> {
         self.memos[memo].plans = Some(plans.clone());
         plans
     }
+
     /// The memo that is the answer as it is: the query is for all of one derived table.
     pub(super) fn whole_memo(&self, ready: &Ready<'s>) -> Option<usize> {
         let [Step::Match(step)] = &ready.plan.steps[..] else {

@@ -139,9 +139,6 @@ pub(crate) struct Body<'a> {
     pub(crate) program: &'a Program,
     pub(crate) start: Start<'a>,
     pub(crate) recursion: Option<Recursion<'a>>,
-    /// Whether the body may stop at one match of a literal that binds nothing more that is
-    /// wanted.
-    pub(crate) prune: bool,
 }
 
 /// Plans a body; also gives by which columns each literal of the recursion is asked.
@@ -160,19 +157,16 @@ pub(crate) fn plan(body: &Body<'_>) -> (Plan, Vec<Option<Box<[u32]>>>) {
         Start::Asked(columns) => {
             let args: Vec<Arg> =
                 columns.iter().map(|&column| program.head[column as usize]).collect();
-            planner.source(Source::Asked(Range::Delta), &args, false, true);
+            planner.source(Source::Asked(Range::Delta), &args, false);
         }
         Start::Delta { literal, asked } => {
             placed[literal] = true;
-            if let Literal::Table { args, .. } = &program.body[literal] {
-                let mut table = planner.table(literal);
-                if let Some(table) = &mut table {
-                    table.range = Range::Delta;
-                }
-                if let Some(table) = table {
-                    let by_value = table.by_value;
-                    planner.source(Source::Table(table), args, by_value, true);
-                }
+            if let Literal::Table { args, .. } = &program.body[literal]
+                && let Some(mut table) = planner.table(literal)
+            {
+                table.range = Range::Delta;
+                let by_value = table.by_value;
+                planner.source(Source::Table(table), args, by_value);
             }
             if !asked.is_empty() {
                 asks = Some(
@@ -184,14 +178,14 @@ pub(crate) fn plan(body: &Body<'_>) -> (Plan, Vec<Option<Box<[u32]>>>) {
             placed[literal] = true;
             if let Literal::Table { args, .. } = &program.body[literal] {
                 let by_value = planner.table(literal).is_some_and(|table| table.by_value);
-                planner.source(Source::Given, args, by_value, true);
+                planner.source(Source::Given, args, by_value);
             }
         }
         Start::GivenHead(columns) => {
             let args = program.head.get(..columns).unwrap_or_default();
             let owner = body.state.policies.get(body.policy);
             let by_value = owner.is_some_and(|owner| owner.matches_by_value());
-            planner.source(Source::Given, args, by_value, true);
+            planner.source(Source::Given, args, by_value);
         }
     }
     let first_delta = match *start {
@@ -209,19 +203,12 @@ pub(crate) fn plan(body: &Body<'_>) -> (Plan, Vec<Option<Box<[u32]>>>) {
         match next {
             Placed::Asks => {
                 if let Some(args) = &asks {
-                    planner.source(Source::Asked(Range::Old), args, false, true);
+                    planner.source(Source::Asked(Range::Old), args, false);
                 }
             }
             Placed::Literal(literal) => {
                 placed[literal] = true;
                 planner.literal(literal, &placed, first_delta);
-            }
-        }
-    }
-    if !body.prune {
-        for step in &mut planner.steps {
-            if let Step::Match(step) = step {
-                step.exists_only = false;
             }
         }
     }
@@ -301,9 +288,9 @@ impl Planner<'_, '_> {
         }
     }
 
-    /// A step over a source whose rows have these arguments. `wanted`: all that it binds.
-    fn source(&mut self, source: Source, args: &[Arg], by_value: bool, wanted: bool) {
-        let step = self.matching(source, args, by_value, |_| wanted);
+    /// A step over a source whose rows have these arguments. All that it binds is wanted.
+    fn source(&mut self, source: Source, args: &[Arg], by_value: bool) {
+        let step = self.matching(source, args, by_value, |_| true);
         self.bind(args);
         self.steps.push(Step::Match(step));
     }

@@ -13,11 +13,11 @@
 use std::sync::Arc;
 
 use super::memo::Marks;
-use super::plan::{Body, Match, Plan, Range, Recursion, Source, Start, Step, TableUse, plan};
-use super::ready::Ready;
+use super::plan::{Body, Match, Plan, Range, Recursion, Source, Start, Step, plan};
+use super::ready::{Reads, Ready};
+use super::rows::Lookup;
 use super::run::{Evaluation, Pending};
-use crate::depgraph::Node;
-use crate::program::{Arg, Literal, TableKey};
+use crate::program::{Arg, Literal};
 
 impl<'s> Evaluation<'s> {
     /// Ends a round and begins the next one, if anything came.
@@ -51,11 +51,11 @@ impl<'s> Evaluation<'s> {
             return false;
         };
         match (&first.source, &ready.reads[0]) {
-            (Source::Asked(_), super::ready::Reads::Asked(memo, _)) => {
+            (Source::Asked(_), Reads::Asked(memo, _)) => {
                 let memo = &self.memos[*memo];
                 memo.old.asked < memo.now.asked
             }
-            (Source::Table(_), super::ready::Reads::Table { memo: Some((memo, _)), .. }) => {
+            (Source::Table(_), Reads::Table { memo: Some((memo, _)), .. }) => {
                 let memo = &self.memos[*memo];
                 memo.old.rows < memo.now.rows
             }
@@ -76,12 +76,10 @@ impl<'s> Evaluation<'s> {
         let mut plans = Vec::new();
         let stored: Vec<_> = table.stored(width).collect();
         for relation in stored {
-            let ready = stored_rows(number, width, &columns, by_value);
-            let mut ready = self.ready(Arc::new(ready), Some(number), component);
-            if let Some(reads) = ready.reads.get_mut(1) {
-                *reads = super::ready::Reads::Table { stored: [Some(relation), None], memo: None };
-            }
-            plans.push(Arc::new(ready));
+            let plan = Arc::new(stored_rows(width, &columns, by_value));
+            let stored = Reads::Table { stored: [Some(relation), None], memo: None };
+            let reads = [Reads::Asked(number, Lookup::All), stored].into();
+            plans.push(Arc::new(Ready { plan, reads, component, groups: None }));
         }
         for stored in table.rules.iter().filter(|stored| stored.program.head.len() == width) {
             let program = &stored.program;
@@ -102,7 +100,6 @@ impl<'s> Evaluation<'s> {
                 program,
                 start: Start::Asked(&columns),
                 recursion: Some(Recursion { literals: &literals, asked: &[] }),
-                prune: true,
             };
             let (ready, asked) = self.rule_plan(&body, number, component);
             plans.push(Arc::new(ready));
@@ -121,7 +118,7 @@ impl<'s> Evaluation<'s> {
 }
 
 /// A plan that takes over the stored rows that new keys ask for.
-fn stored_rows(memo: usize, width: usize, columns: &[u32], by_value: bool) -> Plan {
+fn stored_rows(width: usize, columns: &[u32], by_value: bool) -> Plan {
     let variables: Box<[Arg]> = (0..width as u32).map(Arg::Variable).collect();
     let asked = Match {
         source: Source::Asked(Range::Delta),
@@ -132,17 +129,8 @@ fn stored_rows(memo: usize, width: usize, columns: &[u32], by_value: bool) -> Pl
         by_value: false,
         exists_only: false,
     };
-    let node = Node { policy: "".into(), modal: None, table: memo.to_string().into() };
-    let table = TableUse {
-        policy: node.policy,
-        key: TableKey { modal: node.modal, name: node.table },
-        width,
-        by_value,
-        asked: Box::default(),
-        range: Range::All,
-    };
     let rows = Match {
-        source: Source::Table(table),
+        source: Source::Given,
         columns: columns.into(),
         bound: columns.iter().map(|&column| Arg::Variable(column)).collect(),
         binds: (0..width as u32).filter(|c| !columns.contains(c)).map(|c| (c, c)).collect(),

@@ -133,7 +133,6 @@ impl<'s> Evaluation<'s> {
             program: program.grouping.as_ref().map_or(program, |grouping| &grouping.solutions),
             start: Start::Nothing,
             recursion: None,
-            prune: true,
         };
         let plan = Arc::new(plan(&body).0);
         match &program.grouping {

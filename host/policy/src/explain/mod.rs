@@ -251,7 +251,7 @@ impl Snapshot {
 /// tell which of them came first.
 fn without_recursive_views(state: &Arc<State>) -> Arc<State> {
     let has_view = |node: &crate::depgraph::Node| {
-        let key = crate::program::TableKey { modal: node.modal, name: node.table.clone() };
+        let key = crate::program::TableKey::of_node(node);
         let viewed = state.table(&node.policy, &key).is_some_and(|table| table.views.is_some());
         viewed.then_some((node.policy.clone(), key))
     };

@@ -83,7 +83,7 @@ fn below(state: &State, tables: Vec<Node>) -> DependencyGraph {
         if !seen.insert(node.clone()) {
             continue;
         }
-        let key = TableKey { modal: node.modal, name: node.table };
+        let key = TableKey::of_node(&node);
         for stored in state.table(&node.policy, &key).into_iter().flat_map(|table| &table.rules) {
             graph.insert(&node.policy, &stored.rule);
             todo.extend(bodies(&node.policy, &stored.rule));

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use super::deltas::{Delta, Rows};
 use super::maintain::Maintenance;
-use super::{Component, empty, key};
+use super::{Component, empty};
 use crate::ast::Constant;
 use crate::depgraph::Node;
 use crate::engine::apply::table_mut;
 use crate::eval::rows::RowSet;
+use crate::program::TableKey;
 use crate::state::State;
 use crate::store::dictionary::Interner;
 use crate::store::relation::Relation;
@@ -95,7 +96,7 @@ impl Maintenance<'_> {
         let interner = Interner { dictionary: &mut state.dictionary, counts };
         let policy = state.policies.get_mut(&name.policy).map(Arc::make_mut)?;
         let by_value = policy.matches_by_value();
-        let views = table_mut(policy, &key(name)).views.get_or_insert_default();
+        let views = table_mut(policy, &TableKey::of_node(name)).views.get_or_insert_default();
         let at = views.iter().position(|view| view.width() == width).unwrap_or_else(|| {
             views.push(Arc::new(empty(width, by_value)));
             views.len() - 1

@@ -161,12 +161,8 @@ impl Views {
     }
 }
 
-fn key(node: &Node) -> TableKey {
-    TableKey { modal: node.modal, name: node.table.clone() }
-}
-
 fn table<'s>(state: &'s State, node: &Node) -> Option<&'s Table> {
-    state.policies.get(&node.policy)?.tables.get(&key(node)).map(|table| &**table)
+    state.table(&node.policy, &TableKey::of_node(node)).map(|table| &**table)
 }
 
 impl Engine {
@@ -362,7 +358,7 @@ impl Engine {
             }
             views.push(Arc::new(relation));
         }
-        table_mut(policy, &key(node)).views = Some(views.clone());
+        table_mut(policy, &TableKey::of_node(node)).views = Some(views.clone());
         views
     }
 
@@ -377,7 +373,7 @@ impl Engine {
         let Some(policy) = state.policies.get_mut(&node.policy).map(Arc::make_mut) else {
             return;
         };
-        let table = table_mut(policy, &key(node));
+        let table = table_mut(policy, &TableKey::of_node(node));
         for relation in table.views.take().into_iter().flatten() {
             relation.iter().flatten().for_each(|word| interner.release(*word));
         }
@@ -397,7 +393,7 @@ impl Engine {
         if table(&self.state, node).is_some_and(Table::is_empty)
             && let Some(policy) = policy_mut(Arc::make_mut(&mut self.state), &node.policy)
         {
-            policy.tables.remove(&key(node));
+            policy.tables.remove(&TableKey::of_node(node));
         }
     }
 
