@@ -104,6 +104,9 @@ mod tests {
         assert_eq!(of(Value::Int(1)), of(Value::Bool(true)));
         assert_eq!(of(Value::Float(f64::NAN)), of(Value::Float(-f64::NAN)));
         assert_ne!(of(Value::Int(1)), of(Value::text("1")));
-        assert_ne!(Digest::of(&[Value::text("ab"), Value::text("")]), Digest::of(&[Value::text("a"), Value::text("b")]));
+        assert_ne!(
+            Digest::of(&[Value::text("ab"), Value::text("")]),
+            Digest::of(&[Value::text("a"), Value::text("b")])
+        );
     }
 }

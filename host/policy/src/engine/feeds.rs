@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use congress_table::{Change, Row, TableDelta, Value};
+use congress_table::{Change, Row, Value};
 
 use super::apply::{count_widths, policy_mut, release_rule, table_mut};
 use super::{Engine, Outcome};
@@ -11,8 +11,10 @@ use crate::depgraph::Node;
 use crate::error::{Error, ErrorKind, Errors};
 use crate::policy::PolicyKind;
 use crate::program::TableKey;
+use crate::schema::Schema;
 use crate::state::Policy;
 use crate::store::dictionary::Interner;
+use crate::store::relation::Relation;
 use crate::store::word::Word;
 
 impl Engine {
@@ -35,38 +37,50 @@ impl Engine {
         let name = self.fed(policy)?.info.name.clone();
         let before = self.begin();
         for (table, rows) in tables {
-            self.clear(&name, table);
-            self.change_rows(&name, table, &[], rows);
+            self.clear_rules(&name, table);
+            self.replace_rows(&name, table, rows);
         }
         Ok(self.finish(before))
     }
 
-    /// Takes out all rows and rules of a table; its indexes are built again when rows come.
-    fn clear(&mut self, policy: &Arc<str>, name: &Arc<str>) {
+    /// Puts rows in the place of those that a table has.
+    pub(super) fn replace_rows(&mut self, policy: &Arc<str>, name: &Arc<str>, rows: &[Row]) {
+        if let Some(owner) = policy_mut(Arc::make_mut(&mut self.state), policy) {
+            let table = table_mut(owner, &TableKey::plain(name));
+            let old = table.facts.clone();
+            for relation in &mut table.facts {
+                *relation = Arc::new(relation.emptied());
+            }
+            self.release_rows(&plain(policy, name), &old);
+        }
+        self.change_rows(policy, name, &[], rows);
+    }
+
+    /// Counts out the values of rows that have gone from a table.
+    pub(super) fn release_rows(&mut self, node: &Node, gone: &[Arc<Relation>]) {
+        let state = Arc::make_mut(&mut self.state);
+        let mut interner = Interner { dictionary: &mut state.dictionary, counts: &mut self.counts };
+        for row in gone.iter().flat_map(|relation| relation.iter()) {
+            row.iter().for_each(|word| interner.release(*word));
+            if let Some(journal) = &mut self.journal {
+                journal.record(node, row, false);
+            }
+        }
+    }
+
+    /// Takes out all rules of a table.
+    fn clear_rules(&mut self, policy: &Arc<str>, name: &Arc<str>) {
         let state = Arc::make_mut(&mut self.state);
         let Some(owner) = policy_mut(state, policy) else {
             return;
         };
-        let table = table_mut(owner, &TableKey::plain(name));
-        let rules = std::mem::take(&mut table.rules);
-        let old = table.facts.clone();
-        for relation in &mut table.facts {
-            *relation = Arc::new(relation.emptied());
-        }
+        let rules = std::mem::take(&mut table_mut(owner, &TableKey::plain(name)).rules);
         for stored in &rules {
             self.graph.remove(policy, &stored.rule);
             self.subscriptions_version += 1;
             self.views.outdate();
             count_widths(state, policy, &Statement::Rule(stored.rule.clone()), false);
             release_rule(state, &mut self.counts, stored);
-        }
-        let mut interner = Interner { dictionary: &mut state.dictionary, counts: &mut self.counts };
-        let node = plain(policy, name);
-        for row in old.iter().flat_map(|relation| relation.iter()) {
-            row.iter().for_each(|word| interner.release(*word));
-            if let Some(journal) = &mut self.journal {
-                journal.record(&node, row, false);
-            }
         }
         let heads = rules.iter().flat_map(|stored| &stored.rule.heads);
         self.find_recursions(heads.map(|head| Node::of(policy, head)).collect());
@@ -77,7 +91,10 @@ impl Engine {
         let errors: Vec<Error> = change
             .tables
             .iter()
-            .flat_map(|(table, delta)| wrong_rows(owner, table, delta))
+            .flat_map(|(table, delta)| {
+                let rows = delta.removed.iter().chain(&delta.added);
+                wrong_rows(&owner.info.name, &owner.schema, table, rows)
+            })
             .collect();
         if !errors.is_empty() {
             return Err(Errors(errors));
@@ -162,19 +179,20 @@ fn printed(value: &Value) -> String {
 /// The most errors that one feed reports: a wrong table is wrong in every row.
 const REPORTED: usize = 10;
 
-fn wrong_rows(policy: &Policy, table: &Arc<str>, delta: &TableDelta) -> Vec<Error> {
-    let name = &policy.info.name;
-    let schema = &policy.schema;
+/// What is wrong with rows for a table of a policy that has this schema.
+pub(super) fn wrong_rows<'r>(
+    policy: &str,
+    schema: &Schema,
+    table: &str,
+    rows: impl Iterator<Item = &'r Row>,
+) -> Vec<Error> {
     let error = |text| vec![Error::new(ErrorKind::Schema, text)];
     match schema.width(table) {
         None if schema.is_complete() => {
-            error(format!("Rows for unknown table {table} of policy {name}"))
+            error(format!("Rows for unknown table {table} of policy {policy}"))
         }
         None => Vec::new(),
-        Some(width) => delta
-            .removed
-            .iter()
-            .chain(&delta.added)
+        Some(width) => rows
             .filter(|row| row.len() != width)
             .take(REPORTED)
             .flat_map(|row| {
@@ -192,6 +210,8 @@ fn wrong_rows(policy: &Policy, table: &Arc<str>, delta: &TableDelta) -> Vec<Erro
 
 #[cfg(test)]
 mod tests {
+    use congress_table::TableDelta;
+
     use crate::{Engine, NewPolicy, Options, PolicyKind};
 
     use super::*;

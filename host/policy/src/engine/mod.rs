@@ -190,6 +190,27 @@ impl Engine {
         self.publish(result)
     }
 
+    /// Declares the tables of a datasource policy anew, and gives some of them their rows, as one
+    /// change: for a datasource whose driver is another one now. There are no other tables.
+    ///
+    /// Tables whose number of columns has changed lose the rows that they had. Rules that read a
+    /// table whose columns have changed are checked again as they were given: those with columns
+    /// by name go on with the columns of these names. One that does not fit any more goes, and is
+    /// kept with its errors ([`Engine::waiting`]) until a schema comes that it fits.
+    ///
+    /// # Errors
+    ///
+    /// There is no such policy, or a row is not as wide as its table. Nothing has changed then.
+    pub fn redeclare_tables(
+        &mut self,
+        name: &str,
+        tables: &[TableSchema],
+        rows: &[(Arc<str>, Vec<Row>)],
+    ) -> Result<Outcome, Errors> {
+        let result = self.redeclare(name, tables, rows);
+        self.publish(result)
+    }
+
     /// Checks a batch as [`Engine::update`] would, without changing anything.
     ///
     /// A statement whose schema is not known is refused here (the API's rules may not wait),

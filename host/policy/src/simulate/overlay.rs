@@ -53,7 +53,7 @@ impl Overlay {
             (Statement::Fact(atom), false) => delete_fact(state, counts, policy, atom).is_some(),
             (Statement::Rule(rule), true) => {
                 self.next_rule += 1;
-                insert_rule(state, counts, policy, rule, self.next_rule).is_some()
+                insert_rule(state, counts, policy, rule, self.next_rule, None).is_some()
             }
             (Statement::Rule(rule), false) => delete_rule(state, counts, policy, rule).is_some(),
             (Statement::Event(_), _) => false,
