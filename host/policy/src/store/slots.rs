@@ -57,6 +57,15 @@ impl Slots {
         probe(self.slots.len(), |at| self.slot(at), Slot::new(hash, 0), same).ok()
     }
 
+    /// Reads the slot where a hash belongs, so that the processor's caches have it when it is looked
+    /// for. Of many such reads, one after another, the processor waits for several at once.
+    #[inline]
+    pub(crate) fn warm(&self, hash: u64) {
+        if self.used > 0 {
+            std::hint::black_box(self.slot(Slot::new(hash, 0).home(self.slots.len())));
+        }
+    }
+
     /// Files an id. The caller knows that it is not there.
     pub(crate) fn insert(&mut self, hash: u64, id: u32) {
         // At most three quarters full, or fifteen sixteenths.
