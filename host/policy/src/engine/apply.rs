@@ -8,7 +8,7 @@ use crate::check::widths;
 use crate::depgraph::Node;
 use crate::program::{Compiler, TableKey};
 use crate::state::{Policy, State, StoredRule, Table, Written};
-use crate::store::dictionary::{Counts, Interner};
+use crate::store::interner::{Counts, Interner};
 use crate::store::word::Word;
 
 /// The policy, to be changed.

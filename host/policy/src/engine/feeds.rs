@@ -13,7 +13,7 @@ use crate::policy::PolicyKind;
 use crate::program::TableKey;
 use crate::schema::Schema;
 use crate::state::Policy;
-use crate::store::dictionary::Interner;
+use crate::store::interner::Interner;
 use crate::store::relation::Relation;
 use crate::store::word::Word;
 
@@ -117,28 +117,81 @@ impl Engine {
         let node = plain(policy, table);
         let table = table_mut(Arc::make_mut(owner), &TableKey::plain(table));
         table.initialized = true;
-        let mut words: Vec<Word> = Vec::new();
+        let mut block = Block::default();
         for (rows, insert) in [(removed, false), (added, true)] {
-            for row in rows {
-                words.clear();
-                words.extend(row.iter().map(|value| word(&mut interner, value, ascii)));
-                let relation = table.relation_mut(row.len());
-                if insert {
-                    if relation.insert(interner.dictionary, &words) {
-                        if let Some(journal) = &mut self.journal {
-                            journal.record(&node, &words, true);
+            let alike = rows.chunk_by(|a, b| a.len() == b.len());
+            for rows in alike.flat_map(|rows| rows.chunks(BLOCK)) {
+                let relation = table.relation_mut(rows[0].len());
+                block.read(&mut interner, relation, rows, ascii);
+                for (words, hash) in block.rows(relation.width()) {
+                    if insert {
+                        if relation.insert_with_hash(interner.dictionary, words, hash) {
+                            if let Some(journal) = &mut self.journal {
+                                journal.record(&node, words, true);
+                            }
+                            continue;
                         }
-                        continue;
+                    } else if let Some(stored) = relation.remove(interner.dictionary, words) {
+                        stored.iter().for_each(|word| interner.release(*word));
+                        if let Some(journal) = &mut self.journal {
+                            journal.record(&node, &stored, false);
+                        }
                     }
-                } else if let Some(stored) = relation.remove(interner.dictionary, &words) {
-                    stored.iter().for_each(|word| interner.release(*word));
-                    if let Some(journal) = &mut self.journal {
-                        journal.record(&node, &stored, false);
-                    }
+                    words.iter().for_each(|word| interner.release(*word));
                 }
-                words.iter().for_each(|word| interner.release(*word));
             }
         }
+    }
+}
+
+/// So many rows are looked up together, for the memory that it takes waits in parallel.
+const BLOCK: usize = 128;
+
+/// Rows as words.
+#[derive(Default)]
+struct Block {
+    text_hashes: Vec<u64>,
+    words: Vec<Word>,
+    row_hashes: Vec<u64>,
+}
+
+impl Block {
+    /// Takes in the rows of a relation; counts one use of each value.
+    fn read(
+        &mut self,
+        interner: &mut Interner<'_>,
+        relation: &Relation,
+        rows: &[Row],
+        ascii: bool,
+    ) {
+        let Self { text_hashes, words, row_hashes } = self;
+        text_hashes.clear();
+        text_hashes.extend(rows.iter().flat_map(|row| row.iter()).map(|value| match value {
+            Value::Text(text) => interner.dictionary.text_hash(text),
+            _ => 0,
+        }));
+        text_hashes.iter().for_each(|hash| interner.dictionary.warm_text(*hash));
+        words.clear();
+        for (value, &hash) in rows.iter().flat_map(|row| row.iter()).zip(&*text_hashes) {
+            words.push(match value {
+                Value::Text(text) if !ascii || text.is_ascii() => {
+                    interner.text_with_hash(text, hash)
+                }
+                other => word(interner, other, ascii),
+            });
+        }
+        row_hashes.clear();
+        row_hashes.extend((0..rows.len()).map(|at| {
+            let row = &words[at * relation.width()..(at + 1) * relation.width()];
+            relation.hash(interner.dictionary, row)
+        }));
+        row_hashes.iter().for_each(|hash| relation.warm(*hash));
+    }
+
+    /// The rows, and their hashes.
+    fn rows(&self, width: usize) -> impl Iterator<Item = (&[Word], u64)> {
+        let row = move |at: usize| &self.words[at * width..(at + 1) * width];
+        self.row_hashes.iter().enumerate().map(move |(at, &hash)| (row(at), hash))
     }
 }
 

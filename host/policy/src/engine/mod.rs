@@ -22,7 +22,8 @@ use crate::error::{Error, Errors};
 use crate::policy::{NewPolicy, PolicyInfo, PolicyKind};
 use crate::snapshot::{Latest, Snapshot};
 use crate::state::State;
-use crate::store::dictionary::{Counts, Dictionary};
+use crate::store::dictionary::Dictionary;
+use crate::store::interner::Counts;
 
 pub use types::{
     Applied, Event, Execution, Fired, Options, Outcome, References, Subscription, Waiting,

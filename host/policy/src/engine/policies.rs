@@ -11,7 +11,7 @@ use crate::depgraph::{Node, builtin};
 use crate::error::{Error, ErrorKind};
 use crate::policy::{NewPolicy, PolicyInfo};
 use crate::state::{Policy, StoredRule};
-use crate::store::dictionary::Interner;
+use crate::store::interner::Interner;
 
 /// Characters of a name that make its default abbreviation.
 const ABBREVIATION: usize = 5;

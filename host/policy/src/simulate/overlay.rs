@@ -10,7 +10,7 @@ use crate::ast::{Atom, Statement};
 use crate::engine::apply::{count_widths, delete_fact, delete_rule, insert_fact, insert_rule};
 use crate::program::TableKey;
 use crate::state::State;
-use crate::store::dictionary::Counts;
+use crate::store::interner::Counts;
 use crate::store::relation::Relation;
 
 /// Rules of an overlay come after all others.

@@ -23,7 +23,7 @@ use crate::policy::PolicyInfo;
 use crate::program::{Arg, Compiler, Literal, Program, TableKey};
 use crate::snapshot::rows_of_width;
 use crate::state::{Policy, State, StoredRule, Table};
-use crate::store::dictionary::{Counts, Interner};
+use crate::store::interner::{Counts, Interner};
 use crate::store::word::Word;
 
 /// The table of the names of actions.
