@@ -76,7 +76,7 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     std::fs::write(&arguments.out, text)
         .with_context(|| format!("cannot write {}", arguments.out.display()))?;
     output::note(&format!(
-        "{}: {} requests, {} rows in {} tables",
+        "{} written (requests: {}, rows: {}, tables: {})",
         arguments.out.display(),
         recorder.len(),
         fixture.tables.values().map(Vec::len).sum::<usize>(),

@@ -32,7 +32,7 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let differences = compare::differences(&polled.tables, &fixture);
     if differences.is_empty() {
         output::note(&format!(
-            "the same: {} rows in {} tables, in {:.1} ms",
+            "the same (rows: {}, tables: {}), polled in {:.1} ms",
             polled.tables.values().map(|table| table.len()).sum::<usize>(),
             polled.tables.len(),
             polled.figures.duration.as_secs_f64() * 1000.0

@@ -95,7 +95,7 @@ async fn once(
         output::note(&format!("table '{table}' could not be read: {}", with_hint(error)));
     }
     output::note(&format!(
-        "polled in {:.1} ms: {} rows in {} tables, {} requests",
+        "polled in {:.1} ms (rows: {}, tables: {}, requests: {})",
         polled.figures.duration.as_secs_f64() * 1000.0,
         polled.figures.rows,
         polled.tables.len(),

@@ -4,6 +4,9 @@ use std::fmt;
 
 use serde::Serialize;
 
+/// How many problems of one check are shown.
+const SHOWN: usize = 5;
+
 /// All findings, in order.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Report {
@@ -23,6 +26,8 @@ struct Finding {
 #[serde(rename_all = "lowercase")]
 enum Outcome {
     Passed,
+    /// Passed, with something that its author may want to know.
+    Noted,
     Failed,
     Skipped,
 }
@@ -42,18 +47,27 @@ impl Report {
 
     /// Passed if there is no problem; otherwise failed, with the first few.
     pub(super) fn judge(&mut self, check: &'static str, problems: &[String]) {
-        const SHOWN: usize = 5;
-        match problems {
-            [] => self.pass(check),
-            [problem] => self.fail(check, problem),
-            _ => {
-                let mut text = problems.iter().take(SHOWN).cloned().collect::<Vec<_>>().join("\n");
-                if problems.len() > SHOWN {
-                    text += &format!("\n… and {} more", problems.len() - SHOWN);
-                }
-                self.fail(check, text);
-            }
+        self.judge_with_notes(check, problems, &[]);
+    }
+
+    /// The same, where notes alone do not make it fail.
+    pub(super) fn judge_with_notes(
+        &mut self,
+        check: &'static str,
+        problems: &[String],
+        notes: &[String],
+    ) {
+        let outcome = match (problems, notes) {
+            ([], []) => Outcome::Passed,
+            ([], _) => Outcome::Noted,
+            _ => Outcome::Failed,
+        };
+        let lines: Vec<&str> = problems.iter().chain(notes).map(String::as_str).collect();
+        let mut text = lines.iter().take(SHOWN).copied().collect::<Vec<_>>().join("\n");
+        if lines.len() > SHOWN {
+            text += &format!("\n… and {} more", lines.len() - SHOWN);
         }
+        self.add(check, outcome, text);
     }
 
     pub(super) fn failures(&self) -> usize {
@@ -70,6 +84,7 @@ impl fmt::Display for Report {
         for Finding { check, result, reason } in &self.checks {
             let word = match result {
                 Outcome::Passed => "ok",
+                Outcome::Noted => "note",
                 Outcome::Failed => "FAIL",
                 Outcome::Skipped => "skip",
             };

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use congress_plugins::{Datasource, State};
 use congress_server::datasources::lazy_tables;
-use congress_server::fixture::tables::{self, Polled};
+use congress_server::fixture::tables;
 use congress_table::{Column, ColumnType, Table, Value};
 
 use super::calls::Subject;
@@ -58,59 +58,61 @@ pub(super) async fn check(subject: &Subject, service: Service, given: bool, repo
     if polled.tables.values().all(Table::is_empty) {
         report.skip(MATCH, "no table has rows");
     } else {
-        report.judge(MATCH, &mismatches(&source, &polled.tables));
+        let (wrong, mixed) = mismatches(&source, &polled.tables);
+        report.judge_with_notes(MATCH, &wrong, &mixed);
     }
-    report.judge(WANTED, &unwanted(&source, &roots).await);
+    match unwanted(&source, &roots).await {
+        Ok(notes) => report.judge_with_notes(WANTED, &[], &notes),
+        Err(problem) => report.fail(WANTED, problem),
+    }
 }
 
-/// Polls one root table at a time, and none.
-async fn unwanted(source: &Datasource, roots: &[String]) -> Vec<String> {
+/// Polls one root table at a time. Reading more than is wanted is allowed, and a waste.
+async fn unwanted(source: &Datasource, roots: &[String]) -> Result<Vec<String>, String> {
     /// More polls would tell no more.
     const TRIED: usize = 10;
-    let mut problems = Vec::new();
-    let mut lists: Vec<Vec<String>> = vec![Vec::new()];
-    if roots.len() > 1 {
-        lists.extend(roots.iter().take(TRIED).map(|root| vec![root.clone()]));
-    }
-    for wanted in lists {
-        match tables::poll(source, &wanted).await {
-            Err(error) => problems.push(format!("asked for {wanted:?}: {}", error.kind)),
-            Ok(Polled { tables, .. }) => {
-                let is_wanted = |name: &str| {
-                    let schema = source.table(name);
-                    schema.is_some_and(|s| wanted.iter().any(|w| w == s.root_name()))
-                };
-                let extra: Vec<&String> = tables.keys().filter(|name| !is_wanted(name)).collect();
-                if !extra.is_empty() {
-                    problems.push(format!(
-                        "asked for {wanted:?}, it also reads {extra:?}: a lazy table costs requests \
-                         that nobody needs"
-                    ));
-                }
-            }
+    let mut notes = Vec::new();
+    for root in roots.iter().take(TRIED).filter(|_| roots.len() > 1) {
+        let wanted = [root.clone()];
+        let polled = tables::poll(source, &wanted)
+            .await
+            .map_err(|error| format!("asked for '{root}' alone: {}", error.kind))?;
+        let is_wanted = |name: &String| source.table(name).is_some_and(|s| s.root_name() == root);
+        let extra: Vec<&str> =
+            polled.tables.keys().filter(|name| !is_wanted(name)).map(String::as_str).collect();
+        if !extra.is_empty() {
+            notes.push(format!(
+                "asked for '{root}' alone, it also reads '{}': lazy tables then save nothing",
+                extra.join("', '")
+            ));
         }
     }
-    problems
+    Ok(notes)
 }
 
-/// Cells that are not what their columns say; one per column.
-fn mismatches(source: &Datasource, tables: &BTreeMap<String, Table>) -> Vec<String> {
-    let mut problems = Vec::new();
+/// Columns of which no cell is what they say, and those of which some are not: the declaration is
+/// not enforced, for a service that breaks its own promises must not lose the row.
+fn mismatches(source: &Datasource, tables: &BTreeMap<String, Table>) -> (Vec<String>, Vec<String>) {
+    let (mut wrong, mut mixed) = (Vec::new(), Vec::new());
     for (name, table) in tables {
         let Some(schema) = source.table(name) else { continue };
         for (position, column) in schema.columns.iter().enumerate() {
-            let wrong = table.rows().filter_map(|row| row.get(position)).find(|c| !fits(column, c));
-            if let Some(cell) = wrong {
-                problems.push(format!(
-                    "table '{name}', column '{}' is declared {}{}, but holds {cell:?}",
-                    column.name,
-                    declared(column.column_type),
-                    if column.nullable { "" } else { " without nulls" },
-                ));
+            let cells = || table.rows().filter_map(|row| row.get(position));
+            let Some(cell) = cells().find(|cell| !fits(column, cell)) else { continue };
+            let text = format!(
+                "table '{name}', column '{}' is declared {}{}, but holds {}",
+                column.name,
+                declared(column.column_type),
+                if column.nullable { "" } else { " without nulls" },
+                congress_server::fixture::compare::cell(cell),
+            );
+            match cells().any(|cell| fits(column, cell) && !matches!(cell, Value::Null)) {
+                true => mixed.push(text + " among others"),
+                false => wrong.push(text),
             }
         }
     }
-    problems
+    (wrong, mixed)
 }
 
 fn declared(column_type: ColumnType) -> &'static str {
