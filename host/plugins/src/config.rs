@@ -1,9 +1,11 @@
 //! What the operator decides: folders, limits and grants.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use crate::net::allowed::{AllowedHost, ParseAllowedHostError};
+pub use crate::net::wire::Wire;
 
 /// The configuration of a [`Host`](crate::Host).
 #[derive(Clone, Debug)]
@@ -26,6 +28,8 @@ pub struct HostConfig {
     /// Files and folders (with everything below) that datasources may read. Paths are absolute;
     /// symbolic links are followed before a path is compared.
     pub allowed_files: Vec<PathBuf>,
+    /// Who listens in on requests, or answers them; for tools. None in a server.
+    pub wire: Option<Arc<dyn Wire>>,
 }
 
 impl Default for HostConfig {
@@ -37,6 +41,7 @@ impl Default for HostConfig {
             allowed_hosts: Vec::new(),
             only_hosts: Vec::new(),
             allowed_files: Vec::new(),
+            wire: None,
         }
     }
 }

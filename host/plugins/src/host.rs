@@ -133,7 +133,7 @@ impl Host {
         self.load_named(name, bytes, None).await
     }
 
-    async fn read(&self, path: PathBuf) -> Result<Bytes, LoadErrorKind> {
+    pub(crate) async fn read(&self, path: PathBuf) -> Result<Bytes, LoadErrorKind> {
         let limit = self.0.config.limits.component_bytes;
         let task = self.0.io().spawn_blocking(move || {
             let size = std::fs::metadata(&path)?.len();
@@ -181,9 +181,17 @@ impl Host {
     }
 
     async fn compile(&self, bytes: Bytes) -> Result<Compiled, LoadErrorKind> {
+        self.blocking_compile(move |host| compile(host, &bytes)).await
+    }
+
+    /// Runs work that compiles, when its turn comes.
+    pub(crate) async fn blocking_compile<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Inner) -> Result<T, LoadErrorKind> + Send + 'static,
+    ) -> Result<T, LoadErrorKind> {
         let _turn = self.0.compiling.acquire().await.map_err(|_| shutting_down())?;
         let host = self.0.clone();
-        self.0.io().spawn_blocking(move || compile(&host, &bytes)).await.map_err(stopped)?
+        self.0.io().spawn_blocking(move || work(&host)).await.map_err(stopped)?
     }
 
     async fn describe(
@@ -229,21 +237,7 @@ struct Compiled {
 
 fn compile(host: &Inner, bytes: &[u8]) -> Result<Compiled, LoadErrorKind> {
     let hash = hex_sha256(bytes);
-    let cached = host.cache.as_ref().and_then(|cache| cache.get(&hash)).and_then(|code| {
-        precompiled::load(&host.engine, &code)
-            .inspect_err(|error| tracing::warn!(hash, %error, "compiled code is unusable"))
-            .ok()
-    });
-    let from_cache = cached.is_some();
-    let component = match cached {
-        Some(component) => component,
-        None => {
-            let component = Component::from_binary(&host.engine, bytes)
-                .map_err(|e| LoadErrorKind::Invalid(first_line(&e)))?;
-            keep(host, &hash, &component);
-            component
-        }
-    };
+    let (component, from_cache) = component_of(host, &hash, bytes)?;
     let world_version = check_type(&host.engine, &component)?;
     let pre = host
         .linker
@@ -254,6 +248,26 @@ fn compile(host: &Inner, bytes: &[u8]) -> Result<Compiled, LoadErrorKind> {
         wanted: WANTED,
     })?;
     Ok(Compiled { pre, hash, world_version, from_cache })
+}
+
+/// The component of some bytes, whose hash is given, and whether it came from the cache.
+pub(crate) fn component_of(
+    host: &Inner,
+    hash: &str,
+    bytes: &[u8],
+) -> Result<(Component, bool), LoadErrorKind> {
+    let cached = host.cache.as_ref().and_then(|cache| cache.get(hash)).and_then(|code| {
+        precompiled::load(&host.engine, &code)
+            .inspect_err(|error| tracing::warn!(hash, %error, "compiled code is unusable"))
+            .ok()
+    });
+    if let Some(component) = cached {
+        return Ok((component, true));
+    }
+    let component = Component::from_binary(&host.engine, bytes)
+        .map_err(|e| LoadErrorKind::Invalid(first_line(&e)))?;
+    keep(host, hash, &component);
+    Ok((component, false))
 }
 
 /// Keeps compiled code for the next start. Without it everything works, only later.

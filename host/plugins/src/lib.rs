@@ -36,6 +36,7 @@ mod error;
 mod files;
 mod host;
 mod imports;
+mod inspect;
 mod limits;
 mod logging;
 mod metadata;
@@ -51,13 +52,14 @@ mod text;
 mod ticker;
 mod wasi;
 
-pub use config::{AllowedHost, HostConfig, Limits, ParseAllowedHostError};
+pub use config::{AllowedHost, HostConfig, Limits, ParseAllowedHostError, Wire};
 pub use datasource::{Datasource, Push};
 pub use driver::Driver;
 pub use error::{
     CallError, CallErrorKind, ConfigError, HostError, LoadError, LoadErrorKind, MetadataError, Trap,
 };
 pub use host::Host;
+pub use inspect::{Import, Inspection, Standing};
 pub use metadata::{
     Action, Argument, ConfigField, ConfigValues, Feed, FieldType, Metadata, SessionKind,
 };

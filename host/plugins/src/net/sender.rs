@@ -26,12 +26,42 @@ pub(crate) struct Request {
     pub(crate) body: Bytes,
 }
 
+impl Request {
+    /// The same in the words that a [`Wire`](super::wire::Wire) takes.
+    fn for_wire(&self) -> Result<http::Request<Bytes>, SendError> {
+        let refused = |e| SendError::Refused(format!("the request cannot be used: {e}"));
+        let mut request = http::Request::builder()
+            .method(self.method.clone())
+            .uri(self.url.as_str())
+            .body(self.body.clone())
+            .map_err(refused)?;
+        *request.headers_mut() = self.headers.clone();
+        Ok(request)
+    }
+}
+
 /// An answer, read to its end.
 #[derive(Clone)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+}
+
+impl From<http::Response<Bytes>> for Answer {
+    fn from(response: http::Response<Bytes>) -> Self {
+        let (parts, body) = response.into_parts();
+        Self { status: parts.status, headers: parts.headers, body }
+    }
+}
+
+impl From<Answer> for http::Response<Bytes> {
+    fn from(answer: Answer) -> Self {
+        let mut response = Self::new(answer.body);
+        *response.status_mut() = answer.status;
+        *response.headers_mut() = answer.headers;
+        response
+    }
 }
 
 /// The sender of one datasource, with connections of its own: pooled ones carry no credentials of
@@ -58,6 +88,17 @@ impl Sender {
 
     /// Sends a request and reads the whole answer.
     pub(crate) async fn fetch(&self, request: Request) -> Result<Answer, SendError> {
+        let Some(wire) = &self.network.wire else { return self.fetch_from_network(request).await };
+        let seen = request.for_wire()?;
+        if let Some(answer) = wire.answer(&seen) {
+            return answer.map(Answer::from).map_err(SendError::Connection);
+        }
+        let answer = self.fetch_from_network(request).await?;
+        wire.saw(&seen, &answer.clone().into());
+        Ok(answer)
+    }
+
+    async fn fetch_from_network(&self, request: Request) -> Result<Answer, SendError> {
         let origin = Origin::of(&request.url)?;
         let client = self.client(&origin)?;
         let limit = self.network.limits.response_bytes;
@@ -82,6 +123,9 @@ impl Sender {
     /// Sends a request and answers as soon as the headers are there; the body is the caller's to
     /// bound. Errors of the body are described by [`describe`].
     pub(crate) async fn open(&self, request: Request) -> Result<reqwest::Response, SendError> {
+        if self.network.wire.is_some() {
+            return Ok(http::Response::from(self.fetch(request).await?).into());
+        }
         let origin = Origin::of(&request.url)?;
         let client = self.client(&origin)?;
         let timeout = self.network.limits.request_timeout;

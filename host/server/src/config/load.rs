@@ -259,6 +259,7 @@ impl Reader<'_> {
             allowed_hosts: self.value(&options::ALLOWED_HOSTS),
             only_hosts: self.value(&options::ONLY_HOSTS),
             allowed_files: self.value(&options::ALLOWED_FILES),
+            wire: None,
         }
     }
 }
