@@ -1,17 +1,17 @@
 //! The engine, its threads, and loading.
 
 use std::fmt;
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
-use tokio::runtime::{self, Handle, Runtime};
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 
+use crate::allowance::Allowance;
 use crate::bindings::DatasourcePre;
 use crate::cache::{Cache, hex_sha256};
 use crate::call::{Context, Guest, Job, Reply, run};
@@ -19,12 +19,14 @@ use crate::component::{WANTED, check_bytes, check_type};
 use crate::driver::Loaded;
 use crate::error::first_line;
 use crate::files::Files;
+use crate::lanes::Lanes;
 use crate::logging::GuestLog;
 use crate::net::Network;
 use crate::secret::Scrubber;
 use crate::session::Session;
 use crate::sink::Tables;
 use crate::text::clean;
+use crate::threads::Threads;
 use crate::ticker::Ticker;
 use crate::{
     CallError, CallErrorKind, Driver, HostConfig, HostError, LoadError, LoadErrorKind, State,
@@ -48,46 +50,13 @@ pub(crate) struct Inner {
     cache: Option<Cache>,
     /// Compiling takes all processors it can get, so it goes one by one.
     compiling: Semaphore,
-    guests: Threads,
+    pub(crate) lanes: Lanes,
     io: Threads,
 }
 
-/// A runtime of our own. Dropped from within another one, an ordinary runtime would panic.
-struct Threads {
-    runtime: Option<Runtime>,
-    handle: Handle,
-}
-
-impl Threads {
-    fn start(name: &str, workers: usize) -> io::Result<Self> {
-        let runtime = runtime::Builder::new_multi_thread()
-            .worker_threads(workers.max(1))
-            .thread_name(name)
-            // A guest's turn may take a whole tick, so new tasks, timers and sockets are looked
-            // at between any two turns and not, as by default, after dozens of them.
-            .global_queue_interval(1)
-            .event_interval(1)
-            .enable_all()
-            .build()?;
-        Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
-    }
-}
-
-impl Drop for Threads {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
-    }
-}
-
 impl Inner {
-    pub(crate) fn guests(&self) -> &Handle {
-        &self.guests.handle
-    }
-
     pub(crate) fn io(&self) -> &Handle {
-        &self.io.handle
+        self.io.handle()
     }
 }
 
@@ -105,11 +74,11 @@ impl Host {
         let io = Threads::start("plugins-io", 1).map_err(HostError::Threads)?;
         Ok(Self(Arc::new(Inner {
             ticker: Ticker::start(engine.clone()).map_err(HostError::Threads)?,
-            network: Arc::new(Network::new(&config, io.handle.clone())),
+            network: Arc::new(Network::new(&config, io.handle().clone())),
             linker,
             cache,
             compiling: Semaphore::new(1),
-            guests: Threads::start("plugins-guest", config.guest_threads)
+            lanes: Lanes::start(config.guest_threads, config.simultaneous_calls)
                 .map_err(HostError::Threads)?,
             io,
             engine,
@@ -206,6 +175,7 @@ impl Host {
             session: Arc::new(Session::closed(self.0.network.clone())),
             files: Arc::new(Files::none()),
             tables: Arc::new(Tables::new(Vec::new())),
+            allowance: Arc::new(Allowance::full()),
             limits: limits.clone(),
             io: self.0.io().clone(),
         });
