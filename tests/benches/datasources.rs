@@ -5,6 +5,8 @@
 //!
 //! By default 1,000 datasources, each polled every 10 s, watched for 60 s. No time is asserted.
 
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
 use std::fs;
 use std::time::{Duration, Instant};
 
