@@ -26,7 +26,7 @@ const SOURCES: [&str; 9] = [
 ];
 
 /// The server: `CONGRESS_SERVER`, or the one of this workspace.
-pub(crate) fn server() -> anyhow::Result<PathBuf> {
+pub fn server() -> anyhow::Result<PathBuf> {
     program("CONGRESS_SERVER", "congress-server")
 }
 
