@@ -36,6 +36,8 @@ mod describe;
 mod driver;
 mod error;
 mod files;
+#[cfg(test)]
+mod fuzz;
 mod host;
 mod imports;
 mod inspect;

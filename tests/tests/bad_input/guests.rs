@@ -42,9 +42,12 @@ async fn a_misbehaving_guest_costs_one_datasource_an_error() {
     for (mode, text) in [
         ("trap", "crashed"),
         ("spin", "did not end within 1 s"),
+        ("sleep", "did not end within 1 s"),
         ("memory", "more memory than the limit"),
         ("recurse", "stack"),
         ("bad-rows", "columns"),
+        ("malformed-rows", "`refused_batches`"),
+        ("flood-log", "`log_lines_per_call`"),
         ("error", "makes no sense"),
     ] {
         let name = mode.replace('-', "_");

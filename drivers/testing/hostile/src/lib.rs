@@ -33,7 +33,10 @@ const MODES: &[(&str, &str)] = &[
     ("bad-rows", "sends a row of the wrong width and returns the host's error"),
     ("ignore-bad-rows", "the same, but goes on as if nothing had happened"),
     ("bad-columns", "columns of unequal length, ends out of order, nulls out of range"),
-    ("malformed-rows", "`count` rows (default 1000000) too wide, in batches, whatever the host says"),
+    (
+        "malformed-rows",
+        "`count` rows (default 1000000) too wide, in batches, whatever the host says",
+    ),
     ("unknown-table", "sends rows to a table that it does not have"),
     ("many-rows", "`count` rows (default 1000000) in batches"),
     ("huge-text", "one text of `count` bytes (default 64 MiB)"),
@@ -46,7 +49,10 @@ const MODES: &[(&str, &str)] = &[
     ("fetch", "GET of field `target`; its status and size in `report`"),
     ("wasi-fetch", "the same through wasi:http, past the session"),
     ("requests", "GET of `target` `count` times (default 1000), one after another"),
-    ("connections", "`count` requests (default 1000) at once through wasi:http, answers held unread"),
+    (
+        "connections",
+        "`count` requests (default 1000) at once through wasi:http, answers held unread",
+    ),
     ("never-read", "GET of `target` through wasi:http, then never reads the answer"),
     ("spy", "all that the guest can find out, a GET of `target` included, in `report`"),
     ("endpoint", "the endpoint of service type `target`, in `report`"),
@@ -77,6 +83,11 @@ impl Driver for Hostile {
                 field("auth_header", "As the session wants it."),
                 field("auth_url", "As the session wants it."),
                 field("project_name", "As the session wants it."),
+                field(
+                    "cacert",
+                    "Certificates, or a file of them, to trust instead of the system's.",
+                ),
+                field("insecure", "Trusts anybody.").of(FieldType::Boolean),
                 poll_time(),
                 lazy_tables(),
             ])

@@ -6,6 +6,8 @@
 //! checking configurations, hiding secrets), and over the bus where a running datasource must
 //! answer.
 
+#[cfg(test)]
+mod bus_tests;
 mod calls;
 mod check;
 mod client;
