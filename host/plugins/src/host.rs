@@ -181,9 +181,15 @@ impl Host {
     }
 
     async fn compile(&self, bytes: Bytes) -> Result<Compiled, LoadErrorKind> {
+        let (host, copy) = (self.0.clone(), bytes.clone());
+        let task = self.0.io().spawn_blocking(move || cached(&host, &copy));
+        let hash = match task.await.map_err(stopped)?? {
+            Cached::Here(compiled) => return Ok(compiled),
+            Cached::Missing { hash } => hash,
+        };
         let _turn = self.0.compiling.acquire().await.map_err(|_| shutting_down())?;
         let host = self.0.clone();
-        self.0.io().spawn_blocking(move || compile(&host, &bytes)).await.map_err(stopped)?
+        self.0.io().spawn_blocking(move || compile(&host, &bytes, hash)).await.map_err(stopped)?
     }
 
     async fn describe(
@@ -227,27 +233,48 @@ struct Compiled {
     from_cache: bool,
 }
 
-fn compile(host: &Inner, bytes: &[u8]) -> Result<Compiled, LoadErrorKind> {
+/// What the cache has of a component.
+enum Cached {
+    /// Its compiled code.
+    Here(Compiled),
+    /// Nothing usable: it must be compiled.
+    Missing {
+        /// The component's hash.
+        hash: String,
+    },
+}
+
+/// Looks into the cache, which needs no turn: nobody waits behind another's compiling.
+fn cached(host: &Inner, bytes: &[u8]) -> Result<Cached, LoadErrorKind> {
     let hash = hex_sha256(bytes);
-    let cached = host.cache.as_ref().and_then(|cache| cache.get(&hash)).and_then(|code| {
+    let component = host.cache.as_ref().and_then(|cache| cache.get(&hash)).and_then(|code| {
         precompiled::load(&host.engine, &code)
             .inspect_err(|error| tracing::warn!(hash, %error, "compiled code is unusable"))
             .ok()
     });
-    let from_cache = cached.is_some();
-    let component = match cached {
-        Some(component) => component,
-        None => {
-            let component = Component::from_binary(&host.engine, bytes)
-                .map_err(|e| LoadErrorKind::Invalid(first_line(&e)))?;
-            keep(host, &hash, &component);
-            component
-        }
-    };
-    let world_version = check_type(&host.engine, &component)?;
+    match component {
+        Some(component) => link(host, hash, &component, true).map(Cached::Here),
+        None => Ok(Cached::Missing { hash }),
+    }
+}
+
+fn compile(host: &Inner, bytes: &[u8], hash: String) -> Result<Compiled, LoadErrorKind> {
+    let component = Component::from_binary(&host.engine, bytes)
+        .map_err(|e| LoadErrorKind::Invalid(first_line(&e)))?;
+    keep(host, &hash, &component);
+    link(host, hash, &component, false)
+}
+
+fn link(
+    host: &Inner,
+    hash: String,
+    component: &Component,
+    from_cache: bool,
+) -> Result<Compiled, LoadErrorKind> {
+    let world_version = check_type(&host.engine, component)?;
     let pre = host
         .linker
-        .instantiate_pre(&component)
+        .instantiate_pre(component)
         .map_err(|e| LoadErrorKind::Imports(first_line(&e)))?;
     let pre = DatasourcePre::new(pre).map_err(|e| LoadErrorKind::OtherVersion {
         found: format!("another form of {WANTED} ({})", first_line(&e)),
