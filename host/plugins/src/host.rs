@@ -150,7 +150,13 @@ impl Host {
     }
 
     async fn compile(&self, bytes: Bytes) -> Result<Compiled, LoadErrorKind> {
-        self.blocking_compile(move |host| compile(host, &bytes)).await
+        let (host, copy) = (self.0.clone(), bytes.clone());
+        let task = self.0.io().spawn_blocking(move || cached(&host, &copy));
+        let hash = match task.await.map_err(stopped)?? {
+            Cached::Here(compiled) => return Ok(compiled),
+            Cached::Missing { hash } => hash,
+        };
+        self.blocking_compile(move |host| compile(host, &bytes, hash)).await
     }
 
     /// Runs work that compiles, when its turn comes.
@@ -205,13 +211,48 @@ struct Compiled {
     from_cache: bool,
 }
 
-fn compile(host: &Inner, bytes: &[u8]) -> Result<Compiled, LoadErrorKind> {
+/// What the cache has of a component.
+enum Cached {
+    /// Its compiled code.
+    Here(Compiled),
+    /// Nothing usable: it must be compiled.
+    Missing {
+        /// The component's hash.
+        hash: String,
+    },
+}
+
+/// Looks into the cache, which needs no turn: nobody waits behind another's compiling.
+fn cached(host: &Inner, bytes: &[u8]) -> Result<Cached, LoadErrorKind> {
     let hash = hex_sha256(bytes);
+    match from_cache(host, &hash) {
+        Some(component) => link(host, hash, &component, true).map(Cached::Here),
+        None => Ok(Cached::Missing { hash }),
+    }
+}
+
+fn from_cache(host: &Inner, hash: &str) -> Option<Component> {
+    let code = host.cache.as_ref()?.get(hash)?;
+    precompiled::load(&host.engine, &code)
+        .inspect_err(|error| tracing::warn!(hash, %error, "compiled code is unusable"))
+        .ok()
+}
+
+fn compile(host: &Inner, bytes: &[u8], hash: String) -> Result<Compiled, LoadErrorKind> {
     let (component, from_cache) = component_of(host, &hash, bytes)?;
-    let world_version = check_type(&host.engine, &component)?;
+    link(host, hash, &component, from_cache)
+}
+
+fn link(
+    host: &Inner,
+    hash: String,
+    component: &Component,
+    from_cache: bool,
+) -> Result<Compiled, LoadErrorKind> {
+    let world_version = check_type(&host.engine, component)?;
     let pre = host
         .linker
-        .instantiate_pre(&component)
+        .instantiate_pre(component)
         .map_err(|e| LoadErrorKind::Imports(first_line(&e)))?;
     let pre = DatasourcePre::new(pre).map_err(|e| LoadErrorKind::OtherVersion {
         found: format!("another form of {WANTED} ({})", first_line(&e)),
@@ -226,12 +267,7 @@ pub(crate) fn component_of(
     hash: &str,
     bytes: &[u8],
 ) -> Result<(Component, bool), LoadErrorKind> {
-    let cached = host.cache.as_ref().and_then(|cache| cache.get(hash)).and_then(|code| {
-        precompiled::load(&host.engine, &code)
-            .inspect_err(|error| tracing::warn!(hash, %error, "compiled code is unusable"))
-            .ok()
-    });
-    if let Some(component) = cached {
+    if let Some(component) = from_cache(host, hash) {
         return Ok((component, true));
     }
     let component = Component::from_binary(&host.engine, bytes)

@@ -126,6 +126,7 @@ impl Reader<'_> {
             },
             datasources: DatasourcesConfig {
                 sync_period: self.value(&options::SYNC_PERIOD),
+                longest_pause: self.value(&options::LONGEST_PAUSE),
                 execute_actions: self.value(&options::EXECUTE_ACTIONS),
                 driver_path: self.value(&options::DRIVER_PATH),
                 disabled_drivers: self.value(&options::DISABLED_DRIVERS),

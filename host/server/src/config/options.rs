@@ -99,6 +99,9 @@ options! {
         "Drivers outside these folders: name=/path/driver.wasm.";
     ["DEFAULT"] "datasource_sync_period" SYNC_PERIOD: Duration = SECONDS, Some("60"),
         "Seconds between comparisons of the running datasources with the database.";
+    ["DEFAULT"] "datasource_longest_pause" LONGEST_PAUSE: Duration = SECONDS, Some("300"),
+        "Most seconds that a datasource which fails again and again waits between two attempts, \
+         unless its poll_time is longer. The pause doubles with each failure, with some jitter.";
     ["DEFAULT"] "enable_execute_action" EXECUTE_ACTIONS: bool = BOOLEAN, Some("true"),
         "Execute actions. Otherwise they are logged only.";
     ["DEFAULT"] "max_simultaneous_requests" MAX_REQUESTS: usize = COUNT, Some("1024"),
