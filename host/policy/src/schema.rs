@@ -76,14 +76,14 @@ impl Schema {
         diagnostics::suggest(table, tables, near, &format!("the tables of '{policy}' are"))
     }
 
-    /// Counts one literal in; the first one fixes the width.
-    pub(crate) fn learn(&mut self, table: &Arc<str>, columns: usize) {
-        if self.complete {
+    /// Counts literals in; the first one fixes the width.
+    pub(crate) fn learn(&mut self, table: &Arc<str>, columns: usize, uses: usize) {
+        if self.complete || uses == 0 {
             return;
         }
         let width =
             self.tables.entry(table.clone()).or_insert(Width { columns, names: None, uses: 0 });
-        width.uses += 1;
+        width.uses += uses;
     }
 
     /// Counts one literal out.
@@ -106,8 +106,8 @@ mod tests {
     fn a_learned_width_goes_with_its_last_use() {
         let mut schema = Schema::default();
         let q: Arc<str> = "q".into();
-        schema.learn(&q, 2);
-        schema.learn(&q, 3);
+        schema.learn(&q, 2, 1);
+        schema.learn(&q, 3, 1);
         assert_eq!(schema.width("q"), Some(2));
         schema.forget("q");
         assert_eq!(schema.width("q"), Some(2));
@@ -120,7 +120,7 @@ mod tests {
         let mut schema =
             Schema::default().redeclared([("q".into(), vec!["id".into()].into())], true);
         schema.forget("q");
-        schema.learn(&"r".into(), 1);
+        schema.learn(&"r".into(), 1, 1);
         assert_eq!((schema.width("q"), schema.width("r")), (Some(1), None));
     }
 }

@@ -104,10 +104,19 @@ pub(crate) fn count_widths(
         }
         let schema = &mut Arc::make_mut(owner).schema;
         match insert {
-            true => schema.learn(&atom.table, atom.args.len()),
+            true => schema.learn(&atom.table, atom.args.len(), 1),
             false => schema.forget(&atom.table),
         }
     }
+}
+
+/// Appends the words of a fact; counts one use of each.
+pub(super) fn intern_fact(interner: &mut Interner<'_>, fact: &Atom, row: &mut Vec<Word>) {
+    row.extend(fact.args.iter().filter_map(|term| match term {
+        Term::Constant(constant) => Some(interner.intern(constant)),
+        // No fact has any other.
+        Term::Variable(_) | Term::Aggregate(_) => None,
+    }));
 }
 
 pub(crate) fn insert_fact(
@@ -118,11 +127,7 @@ pub(crate) fn insert_fact(
 ) -> Option<Vec<Word>> {
     let mut interner = Interner { dictionary: &mut state.dictionary, counts };
     let mut row = Vec::with_capacity(atom.args.len());
-    for term in &atom.args {
-        if let Term::Constant(constant) = term {
-            row.push(interner.intern(constant));
-        }
-    }
+    intern_fact(&mut interner, atom, &mut row);
     let owner = state.policies.get_mut(policy).map(Arc::make_mut)?;
     let table = table_mut(owner, &TableKey::of_head(atom));
     if table.relation_mut(row.len()).insert(interner.dictionary, &row) {

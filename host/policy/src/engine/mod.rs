@@ -3,6 +3,7 @@
 pub(crate) mod apply;
 pub(crate) mod batch;
 mod datasources;
+mod facts;
 mod feeds;
 mod policies;
 mod types;
@@ -231,7 +232,10 @@ impl Engine {
     ///
     /// Every refusal of every statement.
     pub fn update(&mut self, events: Vec<Event>) -> Result<Outcome, Errors> {
-        let result = self.update_batch(&events, false);
+        let result = match self.insert_facts(events) {
+            Ok(outcome) => Ok(outcome),
+            Err(events) => self.update_batch(&events, false),
+        };
         self.publish(result)
     }
 

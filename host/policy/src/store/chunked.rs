@@ -32,13 +32,9 @@ impl<T: Clone + Default> Chunked<T> {
 
     /// The elements of a vector, one after another.
     pub(crate) fn from_vec(stride: usize, elements: Vec<T>) -> Self {
-        let mut array = Self::new(stride);
-        array.len = elements.len() / array.stride;
-        let leaves: Vec<Arc<[T]>> =
-            elements.chunks(LEAF * array.stride).map(|leaf| leaf.into()).collect();
-        let pages = leaves.chunks(FAN).map(|page| Arc::new(Inner { leaves: page.to_vec() }));
-        array.root = pages.collect();
-        array
+        let mut builder = Builder::new(stride);
+        elements.chunks(LEAF * builder.array.stride).for_each(|leaf| builder.push_leaf(leaf));
+        builder.finish()
     }
 
     /// How many elements there are.
@@ -88,15 +84,18 @@ impl<T: Clone + Default> Chunked<T> {
         }
     }
 
-    /// The elements, in blocks that lie together. Only the last may be shorter than the others.
-    pub(crate) fn blocks(&self) -> impl Iterator<Item = &[T]> {
-        let leaves = self.root.iter().flat_map(|page| &page.leaves);
-        let mut left = self.len * self.stride;
-        leaves.map(move |leaf| {
-            let here = left.min(leaf.len());
-            left -= here;
-            &leaf[..here]
-        })
+    /// The chunks, one after another; each is freed, unless it is shared, when the caller is done
+    /// with it.
+    pub(super) fn into_blocks(self) -> impl Iterator<Item = Arc<[T]>> {
+        self.root.into_iter().flat_map(|page| Arc::unwrap_or_clone(page).leaves)
+    }
+
+    /// Reads of an element what a write to it will need: the element itself, and the counter of its
+    /// chunk. See [`Slots::warm`](super::slots::Slots::warm).
+    #[inline]
+    pub(super) fn warm(&self, i: usize) {
+        let leaf = &self.root[i / (LEAF * FAN)].leaves[(i / LEAF) % FAN];
+        std::hint::black_box((Arc::strong_count(leaf), leaf[(i % LEAF) * self.stride].clone()));
     }
 
     /// The elements from one on, as many as lie together with it.
@@ -152,6 +151,55 @@ impl<T: Clone + Default> Chunked<T> {
     }
 }
 
+/// Makes an array from front to back.
+pub(super) struct Builder<T> {
+    array: Chunked<T>,
+    /// The chunk that is being filled.
+    leaf: Vec<T>,
+}
+
+impl<T: Clone + Default> Builder<T> {
+    pub(super) fn new(stride: usize) -> Self {
+        Self { array: Chunked::new(stride), leaf: Vec::new() }
+    }
+
+    /// Appends a value of an element.
+    #[inline]
+    pub(super) fn push(&mut self, value: T) {
+        self.leaf.push(value);
+        if self.leaf.len() == LEAF * self.array.stride {
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        let mut leaf = std::mem::take(&mut self.leaf);
+        self.push_leaf(&leaf);
+        leaf.clear();
+        self.leaf = leaf;
+    }
+
+    /// Appends a chunk. Only the last may be shorter than others.
+    fn push_leaf(&mut self, leaf: &[T]) {
+        let array = &mut self.array;
+        if array.len.is_multiple_of(LEAF * FAN) {
+            array.root.push(Arc::new(Inner { leaves: Vec::new() }));
+        }
+        if let Some(page) = array.root.last_mut() {
+            Arc::make_mut(page).leaves.push(leaf.into());
+        }
+        array.len += leaf.len() / array.stride;
+    }
+
+    /// The array.
+    pub(super) fn finish(mut self) -> Chunked<T> {
+        if !self.leaf.is_empty() {
+            self.flush();
+        }
+        self.array
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,7 +216,9 @@ mod tests {
             assert_eq!(array.block(i)[..2], [i as u64, i as u64 * 2]);
         }
         assert_eq!(array.block(39_999).len(), 2);
-        let all: Vec<u64> = array.blocks().flatten().copied().collect();
+        let copy = Chunked::from_vec(2, (0..40_000).flat_map(|i| array.get(i).to_vec()).collect());
+        assert_eq!((copy.len(), copy.get(39_999)), (40_000, &[39_999, 79_998][..]));
+        let all: Vec<u64> = copy.into_blocks().flat_map(|block| block.to_vec()).collect();
         assert_eq!((all.len(), all[79_999]), (80_000, 79_998));
     }
 

@@ -3,7 +3,7 @@
 //! Open addressing over a [`Chunked`] array of [`Slot`]s. Growing rehashes from the slots alone; it
 //! is the one operation that touches everything, amortised over the insertions.
 
-use super::chunked::Chunked;
+use super::chunked::{Builder, Chunked};
 use super::ids::Ids;
 use super::slot::{Slot, after, distance, probe};
 
@@ -62,7 +62,7 @@ impl Slots {
     #[inline]
     pub(crate) fn warm(&self, hash: u64) {
         if self.used > 0 {
-            std::hint::black_box(self.slot(Slot::new(hash, 0).home(self.slots.len())));
+            self.slots.warm(Slot::new(hash, 0).home(self.slots.len()));
         }
     }
 
@@ -73,23 +73,43 @@ impl Slots {
         if (self.used + 1) * 16 > room {
             self.grow();
         }
-        let slot = Slot::new(hash, id);
-        if let Err(at) = probe(self.slots.len(), |at| self.slot(at), slot, |_| false) {
-            self.slots.get_mut(at)[0] = slot;
-            self.used += 1;
-        }
+        self.put(Slot::new(hash, id));
+        self.used += 1;
     }
 
     fn grow(&mut self) {
+        let old_len = self.slots.len();
         // By a half: the slots of a large table are a good part of what a row takes.
-        let len = (self.slots.len() * 3 / 2).max(8).next_multiple_of(8);
-        let mut slots = vec![Slot::EMPTY; len];
-        for &slot in self.slots.blocks().flatten().filter(|slot| !slot.is_empty()) {
-            if let Err(at) = probe(len, |at| slots[at], slot, |_| false) {
-                slots[at] = slot;
+        let len = (old_len * 3 / 2).max(8).next_multiple_of(8);
+        let old = std::mem::replace(&mut self.slots, Chunked::new(1));
+        let mut growing = Growing { len, at: 0, builder: Builder::new(1), left: Vec::new() };
+        // Slots in use between two that are empty. Those of the next run have larger tags.
+        let mut run = Vec::new();
+        let mut at = 0;
+        for block in old.into_blocks() {
+            for &slot in &*block {
+                if slot.is_empty() {
+                    growing.place(&mut run);
+                } else if slot.home(old_len) > at {
+                    // From beyond the end of the old table.
+                    growing.left.push(slot);
+                } else {
+                    run.push(slot);
+                }
+                at += 1;
             }
         }
-        self.slots = Chunked::from_vec(1, slots);
+        growing.place(&mut run);
+        let (slots, left) = growing.finish();
+        self.slots = slots;
+        left.into_iter().for_each(|slot| self.put(slot));
+    }
+
+    /// Puts in a slot for which there is room.
+    fn put(&mut self, slot: Slot) {
+        if let Err(at) = probe(self.slots.len(), |at| self.slot(at), slot, |_| false) {
+            self.slots.get_mut(at)[0] = slot;
+        }
     }
 
     /// Files `new` in the place of `old`.
@@ -123,6 +143,44 @@ impl Slots {
     }
 }
 
+/// A larger table that is made from front to back.
+struct Growing {
+    len: usize,
+    /// The next place.
+    at: usize,
+    builder: Builder<Slot>,
+    /// Slots that belong behind the last place, which is at the front.
+    left: Vec<Slot>,
+}
+
+impl Growing {
+    /// Takes over a run of slots, whose tags are not below those before.
+    fn place(&mut self, run: &mut Vec<Slot>) {
+        run.sort_unstable();
+        for slot in run.drain(..) {
+            let home = slot.home(self.len);
+            if home.max(self.at) >= self.len {
+                self.left.push(slot);
+                continue;
+            }
+            self.fill(home);
+            self.builder.push(slot);
+            self.at += 1;
+        }
+    }
+
+    /// Leaves the places up to one empty.
+    fn fill(&mut self, end: usize) {
+        (self.at..end).for_each(|_| self.builder.push(Slot::EMPTY));
+        self.at = self.at.max(end);
+    }
+
+    fn finish(mut self) -> (Chunked<Slot>, Vec<Slot>) {
+        self.fill(self.len);
+        (self.builder.finish(), self.left)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
@@ -152,6 +210,23 @@ mod tests {
             for id in 0..60 {
                 assert_eq!(slots.find(hash(id), |i| i == id).is_some(), model.contains(&id));
             }
+        }
+    }
+
+    #[test]
+    fn growing_loses_nothing_at_either_end() {
+        for shift in [32, 33, 40] {
+            // Tags all over, or crowded at the end of the table and so beyond it.
+            let hash = |id: u32| !(u64::from(id.wrapping_mul(0x9e37_79b9)) << 32 >> (shift - 32));
+            let mut slots = Slots::new();
+            for id in 0..2_000 {
+                slots.insert(hash(id), id);
+            }
+            assert_eq!(slots.len(), 2_000);
+            assert!((0..2_000).all(|id| slots.find(hash(id), |other| other == id).is_some()));
+            (0..1_000).for_each(|id| slots.remove(hash(id), id));
+            let there = |id: u32| slots.find(hash(id), |other| other == id).is_some();
+            assert!((0..1_000).all(|id| !there(id)) && (1_000..2_000).all(there));
         }
     }
 
