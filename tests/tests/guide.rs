@@ -111,10 +111,9 @@ fn the_guide_holds_what_it_promises() {
     let (_, shown) = guide.split_once("```text\n").unwrap();
     let (shown, _) = shown.split_once("```").unwrap();
     assert!(out.contains(shown), "{out}");
-    for line in
-        ["Mars    Phobos  0.32", "checks, none failed", "{\"data\":[\"Mars\",\"Phobos\",0.32]"]
-    {
-        assert!(out.replace(", ", ",").contains(&line.replace(", ", ",")), "{line}: {out}");
+    let compact: String = out.split_whitespace().collect();
+    for expected in ["checks,nonefailed", r#"{"data":["Mars","Phobos",0.32]}"#] {
+        assert!(compact.contains(expected), "{expected}: {out}");
     }
 }
 
