@@ -117,13 +117,14 @@ fn the_guide_holds_what_it_promises() {
     }
 }
 
-/// Runs the part of a language whose tools come from a registry.
-fn language(name: &str, tool: &str, heading: &str, next: &str, kept: &[&str]) {
+/// Whether a language's tools are here.
+fn is_here(tool: &str) -> bool {
     let found = Command::new("sh").args(["-c", &format!("command -v {tool}")]).output().unwrap();
-    if !found.status.success() {
-        println!("skipped: the guide's {name} part, for there is no {tool}");
-        return;
-    }
+    found.status.success()
+}
+
+/// Runs the part of a language whose compiler comes from a registry.
+fn language(name: &str, heading: &str, next: &str, kept: &[&str]) {
     let folder = folder(name, kept);
     let output = run(&folder, &with_kept(&commands(heading, next), &folder));
     let out = String::from_utf8_lossy(&output.stdout);
@@ -132,10 +133,18 @@ fn language(name: &str, tool: &str, heading: &str, next: &str, kept: &[&str]) {
 
 #[test]
 fn python() {
-    language("python", "python3", "## In Python", "## In JavaScript", &[".venv"]);
+    if !is_here("python3") {
+        println!("skipped: the guide's part on Python, for there is no python3");
+        return;
+    }
+    language("python", "## In Python", "## In JavaScript", &[".venv"]);
 }
 
 #[test]
 fn javascript() {
-    language("javascript", "npm", "## In JavaScript", "## What else", &[]);
+    if !is_here("npm") {
+        println!("skipped: the guide's part on JavaScript, for there is no npm");
+        return;
+    }
+    language("javascript", "## In JavaScript", "## What else", &[]);
 }
