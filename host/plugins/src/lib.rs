@@ -21,9 +21,11 @@
 //! # }
 //! ```
 //!
-//! What a guest can do is decided in four places: `component` refuses imports that are not of the
-//! contract, `limits` bounds what a call costs, `net` judges addresses, and `files` judges paths.
+//! What a guest can do is decided in five places: `component` refuses imports that are not of the
+//! contract, `limits` bounds what a call costs, `lanes` who waits for whom, `net` judges addresses,
+//! and `files` judges paths.
 
+mod allowance;
 mod bindings;
 mod cache;
 mod call;
@@ -34,9 +36,12 @@ mod describe;
 mod driver;
 mod error;
 mod files;
+#[cfg(test)]
+mod fuzz;
 mod host;
 mod imports;
 mod inspect;
+mod lanes;
 mod limits;
 mod logging;
 mod metadata;
@@ -49,6 +54,7 @@ mod settings;
 mod sink;
 mod state;
 mod text;
+mod threads;
 mod ticker;
 mod wasi;
 

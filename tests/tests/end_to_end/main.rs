@@ -6,7 +6,9 @@
 )]
 
 mod drivers;
+mod fail_over;
 mod http_json;
+mod life_cycle;
 mod rows;
 mod stored;
 

@@ -8,6 +8,7 @@
 mod address;
 pub(crate) mod allowed;
 mod grants;
+mod pace;
 mod sender;
 mod tls;
 pub(crate) mod wire;
