@@ -111,20 +111,25 @@ fn the_guide_holds_what_it_promises() {
     let (_, shown) = guide.split_once("```text\n").unwrap();
     let (shown, _) = shown.split_once("```").unwrap();
     assert!(out.contains(shown), "{out}");
-    for line in
-        ["Mars    Phobos  0.32", "checks, none failed", "{\"data\":[\"Mars\",\"Phobos\",0.32]"]
-    {
-        assert!(out.replace(", ", ",").contains(&line.replace(", ", ",")), "{line}: {out}");
+    let compact: String = out.split_whitespace().collect();
+    for expected in ["checks,nonefailed", r#"{"data":["Mars","Phobos",0.32]}"#] {
+        assert!(compact.contains(expected), "{expected}: {out}");
     }
 }
 
-/// Runs the part of a language whose tools come from a registry.
-fn language(name: &str, tool: &str, heading: &str, next: &str, kept: &[&str]) {
-    let found = Command::new("sh").args(["-c", &format!("command -v {tool}")]).output().unwrap();
-    if !found.status.success() {
-        println!("skipped: the guide's {name} part, for there is no {tool}");
-        return;
+/// Why a language's part cannot be run here, if it cannot. `scripts/build-language-drivers` leaves
+/// a note where the compiler cannot be had from its registry.
+fn missing(language: &str, tool: &str) -> Option<String> {
+    let note = drivers_folder().join(format!("languages/{language}.skipped"));
+    if let Ok(reason) = fs::read_to_string(note) {
+        return Some(reason.trim().to_owned());
     }
+    let found = Command::new("sh").args(["-c", &format!("command -v {tool}")]).output().unwrap();
+    (!found.status.success()).then(|| format!("there is no {tool}"))
+}
+
+/// Runs the part of a language whose compiler comes from a registry.
+fn language(name: &str, heading: &str, next: &str, kept: &[&str]) {
     let folder = folder(name, kept);
     let output = run(&folder, &with_kept(&commands(heading, next), &folder));
     let out = String::from_utf8_lossy(&output.stdout);
@@ -133,10 +138,18 @@ fn language(name: &str, tool: &str, heading: &str, next: &str, kept: &[&str]) {
 
 #[test]
 fn python() {
-    language("python", "python3", "## In Python", "## In JavaScript", &[".venv"]);
+    if let Some(reason) = missing("python", "python3") {
+        println!("skipped: the guide's part on Python: {reason}");
+        return;
+    }
+    language("python", "## In Python", "## In JavaScript", &[".venv"]);
 }
 
 #[test]
 fn javascript() {
-    language("javascript", "npm", "## In JavaScript", "## What else", &[]);
+    if let Some(reason) = missing("javascript", "npm") {
+        println!("skipped: the guide's part on JavaScript: {reason}");
+        return;
+    }
+    language("javascript", "## In JavaScript", "## What else", &[]);
 }
