@@ -163,6 +163,7 @@ async fn a_file_that_is_being_copied_is_not_loaded() {
         while std::time::Instant::now() < until {
             let list = server.get("/v1/system/drivers").await.unwrap().json().unwrap();
             assert_eq!(list["results"][0]["state"], "copying", "{list}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
     drop(file);

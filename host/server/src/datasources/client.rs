@@ -75,13 +75,19 @@ impl Client {
         let (stored, states) = self.stored_and_states().await?;
         let mut summaries = Vec::new();
         for driver in &stored {
-            let entry = entry(driver)?;
             let state = states.iter().find(|state| state.id == driver.id);
-            summaries.push(DriverSummary {
-                id: driver.id.clone(),
-                build: BuildSummary::new(Some((driver, &entry)), state),
-                description: entry.metadata.description,
-            });
+            match entry(driver) {
+                Ok(entry) => summaries.push(DriverSummary {
+                    id: driver.id.clone(),
+                    build: BuildSummary::new(Some((driver, &entry)), state),
+                    description: entry.metadata.description,
+                }),
+                // One that another version wrote must not hide all others.
+                Err(error) => tracing::error!(
+                    driver = %driver.id, error = %error.message,
+                    "the catalogue's entry of a driver cannot be read"
+                ),
+            }
         }
         for state in states {
             if !stored.iter().any(|driver| driver.id == state.id) {
@@ -431,3 +437,6 @@ pub(crate) fn failure(error: congress_store::Error) -> Failure {
         other => Failure::internal(other),
     }
 }
+
+#[cfg(test)]
+mod tests;

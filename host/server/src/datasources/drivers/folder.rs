@@ -74,12 +74,14 @@ impl Listing {
     }
 }
 
-/// Looks at all folders and files.
+/// Looks at all folders and files. A path that two of them have counts where it comes first.
 pub(super) async fn list(folders: &DriverFolders) -> Listing {
     let mut listing = Listing::default();
+    let mut seen = BTreeSet::new();
     for (_, path) in &folders.files {
         match stamp(path).await {
             Ok(stamp) => {
+                seen.insert(path.clone());
                 listing.files.insert(FileKey { rank: 0, path: path.clone() }, stamp);
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -89,8 +91,11 @@ pub(super) async fn list(folders: &DriverFolders) -> Listing {
         }
     }
     for (folder, rank) in folders.folders.iter().zip(1..) {
-        match components(folder, rank).await {
-            Ok(files) => listing.files.extend(files),
+        match components(folder).await {
+            Ok(files) => {
+                let new = files.into_iter().filter(|(path, _)| seen.insert(path.clone()));
+                listing.files.extend(new.map(|(path, stamp)| (FileKey { rank, path }, stamp)));
+            }
             Err(error) => {
                 listing.unreadable.insert(folder.clone(), error.to_string());
             }
@@ -99,7 +104,7 @@ pub(super) async fn list(folders: &DriverFolders) -> Listing {
     listing
 }
 
-async fn components(folder: &Path, rank: usize) -> io::Result<Vec<(FileKey, Stamp)>> {
+async fn components(folder: &Path) -> io::Result<Vec<(PathBuf, Stamp)>> {
     let mut files = Vec::new();
     let mut entries = tokio::fs::read_dir(folder).await?;
     while let Some(entry) = entries.next_entry().await? {
@@ -109,7 +114,7 @@ async fn components(folder: &Path, rank: usize) -> io::Result<Vec<(FileKey, Stam
             && path.extension().is_some_and(|extension| extension == "wasm")
             && let Ok(stamp) = stamp(&path).await
         {
-            files.push((FileKey { rank, path }, stamp));
+            files.push((path, stamp));
         }
     }
     Ok(files)
@@ -132,4 +137,62 @@ pub(super) async fn stamp(path: &Path) -> io::Result<Stamp> {
 /// A file's name for people who need not know the folders of a host.
 pub(super) fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn files_come_in_order_of_preference_and_once() {
+        let root = tempfile::tempdir().unwrap();
+        let (first, second) = (root.path().join("first"), root.path().join("second"));
+        for folder in [&first, &second] {
+            fs::create_dir(folder).unwrap();
+            for name in ["b.wasm", "a.wasm", ".hidden.wasm", "notes.txt"] {
+                fs::write(folder.join(name), name).unwrap();
+            }
+        }
+        fs::create_dir(first.join("folder.wasm")).unwrap();
+        let missing = root.path().join("missing");
+        let folders = DriverFolders {
+            folders: vec![first.clone(), missing.clone(), second.clone(), first.clone()],
+            files: vec![
+                ("b".to_owned(), second.join("b.wasm")),
+                ("gone".to_owned(), second.join("gone.wasm")),
+            ],
+            disabled: BTreeSet::new(),
+        };
+        let listing = list(&folders).await;
+        let paths: Vec<_> = listing.files.keys().map(|key| key.path.clone()).collect();
+        let expected = [
+            second.join("b.wasm"),
+            first.join("a.wasm"),
+            first.join("b.wasm"),
+            second.join("a.wasm"),
+        ];
+        assert_eq!(paths, expected);
+        assert!(!listing.is_gone(&missing.join("x.wasm")), "nobody could look");
+        assert!(listing.is_gone(&first.join("x.wasm")));
+        assert!(folders.would_load(&first.join("x.wasm")));
+        assert!(!folders.would_load(&root.path().join("x.wasm")));
+        assert_eq!(folders.expected_id(&second.join("b.wasm")), Some("b"));
+
+        // Another file under the same name is seen, whatever its length and times.
+        let key = FileKey { rank: 1, path: first.join("a.wasm") };
+        let before = listing.files[&key];
+        fs::write(first.join("new"), "a.wasm").unwrap();
+        fs::File::options()
+            .write(true)
+            .open(first.join("new"))
+            .unwrap()
+            .set_modified(before.modified.unwrap())
+            .unwrap();
+        fs::rename(first.join("new"), first.join("a.wasm")).unwrap();
+        let after = list(&folders).await.files[&key];
+        assert_eq!((after.length, after.modified), (before.length, before.modified));
+        assert_ne!(after, before);
+    }
 }

@@ -121,7 +121,9 @@ impl Watcher {
 
     /// Whether all drivers of the catalogue can be used here, or cannot be helped.
     fn keeps_promises(&self) -> bool {
-        let Some(listed) = &self.memory.catalogue else { return false };
+        let Some(listed) = self.memory.catalogue.as_ref().filter(|_| self.memory.was_read) else {
+            return false;
+        };
         let used = self.memory.builds.used();
         listed.iter().all(|driver| {
             let has_failed = self.memory.builds.has_failed(&driver.id);
