@@ -47,6 +47,7 @@ mod session;
 mod settings;
 mod sink;
 mod state;
+mod stderr;
 mod text;
 mod ticker;
 mod wasi;

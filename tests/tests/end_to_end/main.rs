@@ -7,6 +7,7 @@
 
 mod drivers;
 mod http_json;
+mod languages;
 mod rows;
 mod stored;
 

@@ -7,6 +7,8 @@ mod calls;
 #[cfg(test)]
 mod common;
 #[cfg(test)]
+mod languages;
+#[cfg(test)]
 mod load;
 #[cfg(test)]
 mod network;
