@@ -12,10 +12,21 @@ use std::time::SystemTime;
 use anyhow::{Context as _, anyhow, bail};
 
 /// What binaries are made of, below the workspace's root.
-const SOURCES: [&str; 4] = ["Cargo.toml", "Cargo.lock", "host", "wit"];
+const SOURCES: [&str; 9] = [
+    "Cargo.toml",
+    "Cargo.lock",
+    "host",
+    "wit",
+    // Embedded in the author's tool.
+    "drivers/sdk",
+    "drivers/template",
+    "drivers/template-javascript",
+    "drivers/template-python",
+    "scripts/lib",
+];
 
 /// The server: `CONGRESS_SERVER`, or the one of this workspace.
-pub(crate) fn server() -> anyhow::Result<PathBuf> {
+pub fn server() -> anyhow::Result<PathBuf> {
     program("CONGRESS_SERVER", "congress-server")
 }
 

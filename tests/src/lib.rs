@@ -4,6 +4,6 @@ mod binaries;
 mod places;
 mod server;
 
-pub use binaries::client as client_binary;
+pub use binaries::{client as client_binary, server as server_binary};
 pub use places::{drivers_folder, root, shared};
 pub use server::{Reply, Server, ServerOptions};

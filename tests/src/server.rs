@@ -133,6 +133,25 @@ impl Server {
         self.process.log()
     }
 
+    /// Waits until its log satisfies a condition.
+    pub async fn logs(
+        &self,
+        within: Duration,
+        condition: impl Fn(&str) -> bool,
+    ) -> anyhow::Result<()> {
+        let deadline = Instant::now() + within;
+        loop {
+            let log = self.log();
+            if condition(&log) {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                bail!("the log after {within:?}:\n{log}");
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
     /// Sends a request. The path begins with a slash and is sent as it is.
     pub async fn request(
         &self,

@@ -157,7 +157,9 @@ impl Bus for InProcessBus {
             .sources
             .get(source)
             .into_iter()
-            .flat_map(|source| source.subscribers.values().map(|s| s.name.clone()))
+            .flat_map(|source| source.subscribers.values())
+            .filter(|subscriber| !subscriber.tables.is_empty())
+            .map(|subscriber| subscriber.name.clone())
             .collect();
         names.into_iter().collect()
     }
@@ -241,6 +243,12 @@ impl Outlet for HubOutlet {
                 // A full queue loses the change: the subscriber sees by the head that it is behind.
                 let _ = subscriber.queue.try_send((position, change.clone()));
             }
+            source.head.send_replace(Some(position));
+        });
+    }
+
+    fn advance(&self, position: Position) {
+        self.with_source(|source| {
             source.head.send_replace(Some(position));
         });
     }

@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use congress_table::TableSchema;
 
 pub use call::{CallError, Request, Requests};
 pub use in_process::InProcessBus;
@@ -31,6 +32,9 @@ pub use stream::{Cursor, Epoch, Position, Snapshot, Step, Subscription, Update};
 
 /// A table's name.
 pub type TableName = Arc<str>;
+
+/// The tables that a source can have, each with its columns.
+pub type Schema = Arc<[Arc<TableSchema>]>;
 
 /// One node as the bus sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,7 +72,8 @@ pub trait Bus: Send + Sync + 'static {
     fn publish(&self, source: &str, epoch: Epoch) -> Result<Publisher, RegisterError>;
 
     /// Subscribes `subscriber` (a service's name, shown in the source's status) to some tables of
-    /// a source. The source need not exist yet: the first update comes when it does.
+    /// a source. The source need not exist yet: the first update comes when it does. Whoever
+    /// subscribes to no table follows the schema alone.
     fn subscribe(
         &self,
         subscriber: &str,
@@ -76,7 +81,7 @@ pub trait Bus: Send + Sync + 'static {
         tables: BTreeSet<TableName>,
     ) -> Subscription;
 
-    /// Who subscribes to a source, on all nodes: service names, sorted.
+    /// Who subscribes to tables of a source, on all nodes: service names, sorted.
     fn subscribers(&self, source: &str) -> Vec<String>;
 
     /// Answers calls for a service from now on, until the returned queue is dropped. At most

@@ -6,25 +6,35 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use congress_table::{Change, Row, Table, TableDelta};
 use tokio::sync::watch;
 
-use crate::TableName;
 use crate::stream::{Epoch, Position, Snapshot};
+use crate::{Schema, TableName};
 
 /// A source's tables and where its stream stands. The one copy of the rows on the publishing
 /// node: the datasource itself compares each poll with it.
 #[derive(Debug)]
 pub struct Publication {
     position: Position,
+    schema: Schema,
     tables: BTreeMap<TableName, Table>,
 }
 
 impl Publication {
     pub(crate) fn new(epoch: Epoch) -> Self {
-        Self { position: Position { epoch, sequence: 0 }, tables: BTreeMap::new() }
+        Self {
+            position: Position { epoch, sequence: 0 },
+            schema: Schema::default(),
+            tables: BTreeMap::new(),
+        }
     }
 
     /// Where the stream stands.
     pub fn position(&self) -> Position {
         self.position
+    }
+
+    /// The tables that there can be; empty until declared.
+    pub fn schema(&self) -> &Schema {
+        &self.schema
     }
 
     /// A table, once something was published for it.
@@ -46,7 +56,7 @@ impl Publication {
                 Some((name.clone(), table.rows().cloned().collect::<Vec<Row>>()))
             })
             .collect();
-        Snapshot { position: self.position, tables }
+        Snapshot { position: self.position, schema: self.schema.clone(), tables }
     }
 
     /// Applies a change and keeps of it what really changes something. None if nothing does.
@@ -68,12 +78,35 @@ impl Publication {
         self.position.sequence += 1;
         Some((self.position, Arc::new(effective)))
     }
+
+    /// Takes another schema, and a change that fits it. Rows of tables that have other columns in
+    /// it, or are not in it, are dropped first.
+    fn declare(&mut self, schema: Schema, change: Change) -> Position {
+        let old = std::mem::replace(&mut self.schema, schema);
+        self.tables.retain(|name, _| {
+            let columns = columns_of(&self.schema, name);
+            columns.is_some() && columns == columns_of(&old, name)
+        });
+        if self.commit(change).is_none() {
+            self.position.sequence += 1;
+        }
+        self.position
+    }
+}
+
+/// The names of a table's columns.
+fn columns_of<'a>(schema: &'a Schema, table: &str) -> Option<Vec<&'a str>> {
+    let declared = schema.iter().find(|declared| declared.name == table)?;
+    Some(declared.columns.iter().map(|column| column.name.as_str()).collect())
 }
 
 /// Where a publisher's changes go.
 pub(crate) trait Outlet: Send + Sync {
     /// Sends a change on. Called with the publication locked, so that order is kept; must not block.
     fn send(&self, position: Position, change: Arc<Change>);
+    /// Says where the stream stands after something that no change tells: subscribers take a
+    /// snapshot. Called likewise.
+    fn advance(&self, position: Position);
     /// The publisher ends.
     fn close(&self);
 }
@@ -98,6 +131,15 @@ impl Publisher {
             }
             None => false,
         }
+    }
+
+    /// Declares the tables that there can be, in place of those declared before, and publishes a
+    /// change that fits them, as one step. Subscribers get a snapshot, with the schema in it: rows
+    /// of one width never meet the schema of another.
+    pub fn declare(&self, schema: Schema, change: Change) {
+        let mut publication = self.lock();
+        let position = publication.declare(schema, change);
+        self.outlet.advance(position);
     }
 
     /// Reads the published tables. The lock is held while `read` runs: keep it short.

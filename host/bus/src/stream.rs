@@ -6,7 +6,7 @@ use std::sync::Arc;
 use congress_table::{Change, Row};
 use serde::{Deserialize, Serialize};
 
-use crate::TableName;
+use crate::{Schema, TableName};
 
 /// Counts the publishers that a source has had. A higher epoch fences off all lower ones.
 #[derive(
@@ -36,6 +36,8 @@ pub struct Position {
 pub struct Snapshot {
     /// Where in the stream it was taken.
     pub position: Position,
+    /// All tables that the source can have at that position.
+    pub schema: Schema,
     /// The tables asked for, as far as they exist.
     pub tables: Vec<(TableName, Vec<Row>)>,
 }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio_util::task::AbortOnDropHandle;
 use wasmtime::Store;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
+use crate::allowance::Allowance;
 use crate::bindings::logging::Level;
 use crate::bindings::{Datasource, DatasourcePre, driver as wit, types};
 use crate::files::Files;
@@ -34,6 +34,7 @@ pub(crate) struct Context {
     pub(crate) files: Arc<Files>,
     pub(crate) tables: Arc<Tables>,
     pub(crate) limits: Limits,
+    pub(crate) allowance: Arc<Allowance>,
     pub(crate) io: tokio::runtime::Handle,
 }
 
@@ -43,6 +44,9 @@ pub(crate) struct Guest {
     pub(crate) sink: Sink,
     pub(crate) state: StagedState,
     pub(crate) budget: Arc<Budget>,
+    pub(crate) log_lines: usize,
+    /// The limit that ended the call, if one did outside the sink.
+    pub(crate) exceeded: Option<String>,
     limiter: Limiter,
     wasi: WasiCtx,
     stderr: Stderr,
@@ -70,7 +74,7 @@ impl WasiHttpView for Guest {
 impl Guest {
     fn new(context: Arc<Context>, state: Arc<State>, requests: usize) -> Self {
         let limits = &context.limits;
-        let budget = Arc::new(Budget::new(requests, limits.concurrent_requests));
+        let budget = Arc::new(Budget::new(requests));
         let stderr = Stderr::default();
         let mut resources = ResourceTable::new();
         resources.set_max_capacity(HANDLES);
@@ -82,10 +86,18 @@ impl Guest {
             stderr,
             http: WasiHttpCtx::new(),
             outgoing: wasi::Outgoing { session: context.session.clone(), budget: budget.clone() },
+            log_lines: 0,
+            exceeded: None,
             resources,
             budget,
             context,
         }
+    }
+
+    /// Ends the call for a limit that it has reached: the guest gets no say in that.
+    pub(crate) fn exceed(&mut self, limit: String) -> wasmtime::Error {
+        self.exceeded = Some(limit);
+        wasmtime::Error::msg("a limit is reached")
     }
 }
 
@@ -144,12 +156,19 @@ pub(crate) async fn run(
 ) -> Result<Success, CallErrorKind> {
     let limit = job.timeout(&context.limits);
     let guest = Guest::new(context.clone(), state, job.requests(&context.limits));
+    let Some(place) = host.lanes.enter(limit).await else {
+        return Err(CallErrorKind::Limit(format!(
+            "{} calls of drivers were under way for {} s, the limit `simultaneous_calls`",
+            host.config.simultaneous_calls,
+            limit.as_secs_f64()
+        )));
+    };
     let (host_in_task, pre) = (host.clone(), pre.clone());
-    let task = host.guests().spawn(async move {
-        let _running = host_in_task.ticker.run();
+    let work = async move {
+        let _until_the_end = (place, host_in_task.ticker.run());
         tokio::time::timeout(limit, in_instance(&host_in_task, &pre, guest, config, job)).await
-    });
-    match AbortOnDropHandle::new(task).await {
+    };
+    match host.lanes.run(&context.allowance, work).await {
         Ok(Ok(result)) => result,
         Ok(Err(_)) => Err(CallErrorKind::Timeout(limit)),
         // A panic of ours, or the runtime is going down.
@@ -180,7 +199,7 @@ async fn in_instance(
     };
     let guest = store.data();
     // A limit explains whatever came after it.
-    if let Some(limit) = guest.sink.spoilt() {
+    if let Some(limit) = guest.sink.spoilt().or(guest.exceeded.as_deref()) {
         return Err(CallErrorKind::Limit(limit.to_owned()));
     }
     let reply = answer.map_err(|error| classify(&error, guest))?;

@@ -4,7 +4,7 @@
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use crate::LoadErrorKind;
+use crate::{LoadErrorKind, Standing};
 
 /// The package of the contract.
 const PACKAGE: &str = "congress:datasource/";
@@ -40,30 +40,46 @@ pub(crate) fn check_type(engine: &Engine, component: &Component) -> Result<Strin
     let Some(driver) = driver else {
         return Err(LoadErrorKind::OtherWorld { found: shown(&exports), wanted: WANTED });
     };
-    let version = driver.split_once('@').map_or("", |(_, version)| version);
     let other_version =
         |found: &str| Err(LoadErrorKind::OtherVersion { found: found.to_owned(), wanted: WANTED });
-    if !version.starts_with(COMPATIBLE) {
+    if !version(driver).starts_with(COMPATIBLE) {
         return other_version(driver);
     }
 
     let imports: Vec<&str> = component_type.imports(engine).map(|(name, _)| name).collect();
-    let version_of = |name: &str| name.split_once('@').map_or(String::new(), |(_, v)| v.to_owned());
     if let Some(name) = imports
         .iter()
-        .find(|name| name.starts_with(PACKAGE) && !version_of(name).starts_with(COMPATIBLE))
+        .find(|name| name.starts_with(PACKAGE) && !version(name).starts_with(COMPATIBLE))
     {
         return other_version(name);
     }
-    let is_offered = |name: &str| {
-        name.starts_with(PACKAGE)
-            || name.starts_with("wasi:") && version_of(name).starts_with("0.2.")
-    };
-    let foreign: Vec<&str> = imports.into_iter().filter(|name| !is_offered(name)).collect();
+    let foreign: Vec<&str> =
+        imports.into_iter().filter(|name| standing(name) == Standing::Refused).collect();
     if !foreign.is_empty() {
         return Err(LoadErrorKind::Imports(shown(&foreign)));
     }
-    Ok(version.to_owned())
+    Ok(version(driver).to_owned())
+}
+
+/// The version in a name such as `wasi:io/poll@0.2.6`; empty without one.
+fn version(name: &str) -> &str {
+    name.split_once('@').map_or("", |(_, version)| version)
+}
+
+/// What this host makes of an import, by its name: see the world's comment in
+/// `wit/datasource.wit`.
+pub(crate) fn standing(name: &str) -> Standing {
+    let interface = name.split('@').next().unwrap_or_default();
+    if interface.starts_with(PACKAGE) && version(name).starts_with(COMPATIBLE) {
+        return Standing::Granted;
+    }
+    if !interface.starts_with("wasi:") || !version(name).starts_with("0.2.") {
+        return Standing::Refused;
+    }
+    let works =
+        ["wasi:clocks/", "wasi:io/", "wasi:random/"].iter().any(|p| interface.starts_with(p))
+            || ["wasi:http/types", "wasi:http/outgoing-handler"].contains(&interface);
+    if works { Standing::Granted } else { Standing::Empty }
 }
 
 /// Some names for people.
@@ -126,6 +142,17 @@ mod tests {
         for name in ["wasi:io/poll@0.3.0", "acme:tools/shell@1.0.0", "congress:other/x@0.1.0"] {
             let error = check(&driver("0.1.0", &import(name))).unwrap_err();
             assert!(matches!(&error, LoadErrorKind::Imports(text) if text == name), "{error}");
+        }
+        for (name, expected) in [
+            ("congress:datasource/sink@0.1.0", Standing::Granted),
+            ("congress:datasource/sink@1.0.0", Standing::Refused),
+            ("wasi:clocks/wall-clock@0.2.6", Standing::Granted),
+            ("wasi:http/outgoing-handler@0.2.0", Standing::Granted),
+            ("wasi:filesystem/types@0.2.6", Standing::Empty),
+            ("wasi:filesystem/types@0.3.0", Standing::Refused),
+            ("shell", Standing::Refused),
+        ] {
+            assert_eq!(standing(name), expected, "{name}");
         }
         let later = check(&driver("0.1.0", &import("congress:datasource/sink@0.2.0")));
         assert!(matches!(later, Err(LoadErrorKind::OtherVersion { .. })));

@@ -72,7 +72,7 @@ pub(crate) fn metadata(raw: wit::Metadata, limits: &Limits) -> Result<Metadata> 
 
 /// Checks tables: names unique and well formed, roots that exist, sizes within the limits.
 pub(crate) fn tables(raw: Vec<types::Table>, limits: &Limits) -> Result<Vec<TableSchema>> {
-    at_most("tables", raw.len(), limits.tables)?;
+    within("tables", raw.len(), limits.tables_per_datasource, "tables_per_datasource")?;
     let tables = raw.into_iter().map(|t| table(t, limits)).collect::<Result<Vec<_>>>()?;
     unique("tables", tables.iter().map(|t| t.name.as_str()))?;
     let roots: HashSet<&str> =
@@ -91,7 +91,12 @@ pub(crate) fn tables(raw: Vec<types::Table>, limits: &Limits) -> Result<Vec<Tabl
 fn table(raw: types::Table, limits: &Limits) -> Result<TableSchema> {
     name("tables", &raw.name, |c| c.is_ascii_alphanumeric() || c == '_' || c == '.')?;
     let place = format!("table '{}'", raw.name);
-    at_most(&format!("{place}, columns"), raw.columns.len(), limits.columns)?;
+    within(
+        &format!("{place}, columns"),
+        raw.columns.len(),
+        limits.columns_per_table,
+        "columns_per_table",
+    )?;
     if raw.columns.is_empty() {
         return error(place, "it has no columns");
     }
@@ -219,6 +224,14 @@ fn unique<'a>(place: &str, names: impl Iterator<Item = &'a str>) -> Result<()> {
     Ok(())
 }
 
+/// As [`at_most`], for a limit that the operator can raise.
+fn within(place: &str, count: usize, limit: usize, name: &str) -> Result<()> {
+    if count > limit {
+        return error(place, format!("{count} entries; the limit `{name}` is {limit}"));
+    }
+    Ok(())
+}
+
 fn at_most(place: &str, count: usize, limit: usize) -> Result<()> {
     if count > limit {
         return error(place, format!("{count} entries; at most {limit} are allowed"));
@@ -328,12 +341,15 @@ mod tests {
     fn sizes_are_bounded() {
         let wide: Vec<String> = (0..300).map(|i| format!("c{i}")).collect();
         let wide: Vec<&str> = wide.iter().map(String::as_str).collect();
-        assert!(problem(|m| m.tables.push(table("x", &wide, None))).contains("at most 256"));
+        assert!(
+            problem(|m| m.tables.push(table("x", &wide, None)))
+                .contains("`columns_per_table` is 256")
+        );
         assert!(
             problem(
                 |m| m.tables = (0..2000).map(|i| table(&format!("t{i}"), &["a"], None)).collect()
             )
-            .contains("at most 1000")
+            .contains("`tables_per_datasource` is 1000")
         );
     }
 }

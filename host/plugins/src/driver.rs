@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
+use crate::allowance::Allowance;
 use crate::bindings::DatasourcePre;
 use crate::call::{Context, Guest, GuestConfig, Job, Reply, run};
 use crate::datasource::Configured;
@@ -98,6 +99,7 @@ impl Driver {
         let session = Session::new(metadata, &settings, host.network.clone(), trust)?;
         let (session, scrubber) = (Arc::new(session), settings.scrubber());
         let limits = &host.config.limits;
+        let allowance = Arc::new(Allowance::full());
         let context = |tables| {
             Arc::new(Context {
                 log: GuestLog::new(&metadata.id, name, scrubber.clone(), limits),
@@ -105,6 +107,7 @@ impl Driver {
                 session: session.clone(),
                 files: files.clone(),
                 tables: Arc::new(Tables::new(tables)),
+                allowance: allowance.clone(),
                 limits: limits.clone(),
                 io: host.io().clone(),
             })

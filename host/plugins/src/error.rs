@@ -204,8 +204,9 @@ impl fmt::Display for CallErrorKind {
             }
             Self::Timeout(limit) => write!(
                 f,
-                "the call did not end within {} s and was stopped; raise the call timeout if the \
-                 service is slow, else report it to the driver's author",
+                "the call did not end within {} s and was stopped; raise the limit `call_timeout` \
+                 (`describe_timeout`, if it was asked for its tables) if that is too short, else \
+                 report it to the driver's author",
                 limit.as_secs_f64()
             ),
             Self::Limit(text) => f.write_str(text),
@@ -238,8 +239,8 @@ impl fmt::Display for Trap {
                 "the driver crashed (it panicked or aborted); report it to the driver's author"
             }
             Self::StackOverflow => {
-                "the driver crashed because its call stack is exhausted; report it to the \
-                 driver's author"
+                "the driver crashed because its call stack is exhausted (the limit is \
+                 `stack_bytes`); report it to the driver's author"
             }
             Self::Memory => {
                 "the driver asked for more memory than the limit `memory_bytes` allows; raise \

@@ -1,17 +1,17 @@
 //! The engine, its threads, and loading.
 
 use std::fmt;
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
-use tokio::runtime::{self, Handle, Runtime};
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 
+use crate::allowance::Allowance;
 use crate::bindings::DatasourcePre;
 use crate::cache::{Cache, hex_sha256};
 use crate::call::{Context, Guest, Job, Reply, run};
@@ -19,12 +19,14 @@ use crate::component::{WANTED, check_bytes, check_type};
 use crate::driver::Loaded;
 use crate::error::first_line;
 use crate::files::Files;
+use crate::lanes::Lanes;
 use crate::logging::GuestLog;
 use crate::net::Network;
 use crate::secret::Scrubber;
 use crate::session::Session;
 use crate::sink::Tables;
 use crate::text::clean;
+use crate::threads::Threads;
 use crate::ticker::Ticker;
 use crate::{
     CallError, CallErrorKind, Driver, HostConfig, HostError, LoadError, LoadErrorKind, State,
@@ -48,46 +50,13 @@ pub(crate) struct Inner {
     cache: Option<Cache>,
     /// Compiling takes all processors it can get, so it goes one by one.
     compiling: Semaphore,
-    guests: Threads,
+    pub(crate) lanes: Lanes,
     io: Threads,
 }
 
-/// A runtime of our own. Dropped from within another one, an ordinary runtime would panic.
-struct Threads {
-    runtime: Option<Runtime>,
-    handle: Handle,
-}
-
-impl Threads {
-    fn start(name: &str, workers: usize) -> io::Result<Self> {
-        let runtime = runtime::Builder::new_multi_thread()
-            .worker_threads(workers.max(1))
-            .thread_name(name)
-            // A guest's turn may take a whole tick, so new tasks, timers and sockets are looked
-            // at between any two turns and not, as by default, after dozens of them.
-            .global_queue_interval(1)
-            .event_interval(1)
-            .enable_all()
-            .build()?;
-        Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
-    }
-}
-
-impl Drop for Threads {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
-    }
-}
-
 impl Inner {
-    pub(crate) fn guests(&self) -> &Handle {
-        &self.guests.handle
-    }
-
     pub(crate) fn io(&self) -> &Handle {
-        &self.io.handle
+        self.io.handle()
     }
 }
 
@@ -105,11 +74,11 @@ impl Host {
         let io = Threads::start("plugins-io", 1).map_err(HostError::Threads)?;
         Ok(Self(Arc::new(Inner {
             ticker: Ticker::start(engine.clone()).map_err(HostError::Threads)?,
-            network: Arc::new(Network::new(&config, io.handle.clone())),
+            network: Arc::new(Network::new(&config, io.handle().clone())),
             linker,
             cache,
             compiling: Semaphore::new(1),
-            guests: Threads::start("plugins-guest", config.guest_threads)
+            lanes: Lanes::start(config.guest_threads, config.simultaneous_calls)
                 .map_err(HostError::Threads)?,
             io,
             engine,
@@ -133,7 +102,7 @@ impl Host {
         self.load_named(name, bytes, None).await
     }
 
-    async fn read(&self, path: PathBuf) -> Result<Bytes, LoadErrorKind> {
+    pub(crate) async fn read(&self, path: PathBuf) -> Result<Bytes, LoadErrorKind> {
         let limit = self.0.config.limits.component_bytes;
         let task = self.0.io().spawn_blocking(move || {
             let size = std::fs::metadata(&path)?.len();
@@ -181,9 +150,23 @@ impl Host {
     }
 
     async fn compile(&self, bytes: Bytes) -> Result<Compiled, LoadErrorKind> {
+        let (host, copy) = (self.0.clone(), bytes.clone());
+        let task = self.0.io().spawn_blocking(move || cached(&host, &copy));
+        let hash = match task.await.map_err(stopped)?? {
+            Cached::Here(compiled) => return Ok(compiled),
+            Cached::Missing { hash } => hash,
+        };
+        self.blocking_compile(move |host| compile(host, &bytes, hash)).await
+    }
+
+    /// Runs work that compiles, when its turn comes.
+    pub(crate) async fn blocking_compile<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Inner) -> Result<T, LoadErrorKind> + Send + 'static,
+    ) -> Result<T, LoadErrorKind> {
         let _turn = self.0.compiling.acquire().await.map_err(|_| shutting_down())?;
         let host = self.0.clone();
-        self.0.io().spawn_blocking(move || compile(&host, &bytes)).await.map_err(stopped)?
+        self.0.io().spawn_blocking(move || work(&host)).await.map_err(stopped)?
     }
 
     async fn describe(
@@ -198,6 +181,7 @@ impl Host {
             session: Arc::new(Session::closed(self.0.network.clone())),
             files: Arc::new(Files::none()),
             tables: Arc::new(Tables::new(Vec::new())),
+            allowance: Arc::new(Allowance::full()),
             limits: limits.clone(),
             io: self.0.io().clone(),
         });
@@ -227,33 +211,69 @@ struct Compiled {
     from_cache: bool,
 }
 
-fn compile(host: &Inner, bytes: &[u8]) -> Result<Compiled, LoadErrorKind> {
+/// What the cache has of a component.
+enum Cached {
+    /// Its compiled code.
+    Here(Compiled),
+    /// Nothing usable: it must be compiled.
+    Missing {
+        /// The component's hash.
+        hash: String,
+    },
+}
+
+/// Looks into the cache, which needs no turn: nobody waits behind another's compiling.
+fn cached(host: &Inner, bytes: &[u8]) -> Result<Cached, LoadErrorKind> {
     let hash = hex_sha256(bytes);
-    let cached = host.cache.as_ref().and_then(|cache| cache.get(&hash)).and_then(|code| {
-        precompiled::load(&host.engine, &code)
-            .inspect_err(|error| tracing::warn!(hash, %error, "compiled code is unusable"))
-            .ok()
-    });
-    let from_cache = cached.is_some();
-    let component = match cached {
-        Some(component) => component,
-        None => {
-            let component = Component::from_binary(&host.engine, bytes)
-                .map_err(|e| LoadErrorKind::Invalid(first_line(&e)))?;
-            keep(host, &hash, &component);
-            component
-        }
-    };
-    let world_version = check_type(&host.engine, &component)?;
+    match from_cache(host, &hash) {
+        Some(component) => link(host, hash, &component, true).map(Cached::Here),
+        None => Ok(Cached::Missing { hash }),
+    }
+}
+
+fn from_cache(host: &Inner, hash: &str) -> Option<Component> {
+    let code = host.cache.as_ref()?.get(hash)?;
+    precompiled::load(&host.engine, &code)
+        .inspect_err(|error| tracing::warn!(hash, %error, "compiled code is unusable"))
+        .ok()
+}
+
+fn compile(host: &Inner, bytes: &[u8], hash: String) -> Result<Compiled, LoadErrorKind> {
+    let (component, from_cache) = component_of(host, &hash, bytes)?;
+    link(host, hash, &component, from_cache)
+}
+
+fn link(
+    host: &Inner,
+    hash: String,
+    component: &Component,
+    from_cache: bool,
+) -> Result<Compiled, LoadErrorKind> {
+    let world_version = check_type(&host.engine, component)?;
     let pre = host
         .linker
-        .instantiate_pre(&component)
+        .instantiate_pre(component)
         .map_err(|e| LoadErrorKind::Imports(first_line(&e)))?;
     let pre = DatasourcePre::new(pre).map_err(|e| LoadErrorKind::OtherVersion {
         found: format!("another form of {WANTED} ({})", first_line(&e)),
         wanted: WANTED,
     })?;
     Ok(Compiled { pre, hash, world_version, from_cache })
+}
+
+/// The component of some bytes, whose hash is given, and whether it came from the cache.
+pub(crate) fn component_of(
+    host: &Inner,
+    hash: &str,
+    bytes: &[u8],
+) -> Result<(Component, bool), LoadErrorKind> {
+    if let Some(component) = from_cache(host, hash) {
+        return Ok((component, true));
+    }
+    let component = Component::from_binary(&host.engine, bytes)
+        .map_err(|e| LoadErrorKind::Invalid(first_line(&e)))?;
+    keep(host, hash, &component);
+    Ok((component, false))
 }
 
 /// Keeps compiled code for the next start. Without it everything works, only later.

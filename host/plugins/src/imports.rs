@@ -20,6 +20,9 @@ use crate::session::{Interface, SessionError};
 use crate::text::clean;
 use crate::{DriverError, Limits};
 
+/// A batch, which the sink may refuse.
+type Refusable = std::result::Result<(), SinkError>;
+
 struct HasGuest;
 
 impl HasData for HasGuest {
@@ -37,7 +40,8 @@ impl types::Host for Guest {}
 
 impl sink::Host for Guest {
     fn replace(&mut self, table: String, rows: Vec<Row>) -> Result<Result<(), SinkError>> {
-        Ok(self.sink.replace(&table, rows))
+        let outcome = self.sink.replace(&table, rows);
+        self.batch(outcome)
     }
 
     fn replace_columns(
@@ -45,7 +49,8 @@ impl sink::Host for Guest {
         table: String,
         columns: Vec<ColumnData>,
     ) -> Result<Result<(), SinkError>> {
-        Ok(self.sink.replace_columns(&table, columns))
+        let outcome = self.sink.replace_columns(&table, columns);
+        self.batch(outcome)
     }
 
     fn patch(
@@ -54,7 +59,8 @@ impl sink::Host for Guest {
         added: Vec<Row>,
         removed: Vec<Row>,
     ) -> Result<Result<(), SinkError>> {
-        Ok(self.sink.patch(&table, added, removed))
+        let outcome = self.sink.patch(&table, added, removed);
+        self.batch(outcome)
     }
 
     fn failed(&mut self, table: String, error: WitError) -> Result<()> {
@@ -79,6 +85,14 @@ impl state::Host for Guest {
 
 impl logging::Host for Guest {
     fn log(&mut self, level: Level, message: String) -> Result<()> {
+        self.log_lines += 1;
+        let limit = self.context.limits.log_lines_per_call;
+        if self.log_lines > limit {
+            return Err(self.exceed(format!(
+                "the driver logged more than {limit} lines in one call, the limit \
+                 `log_lines_per_call`; report it to the driver's author"
+            )));
+        }
         self.context.log.log(level, &message);
         Ok(())
     }
@@ -149,6 +163,14 @@ impl files::Host for Guest {
 }
 
 impl Guest {
+    /// What a guest hears of a batch.
+    fn batch(&mut self, outcome: Refusable) -> Result<Refusable> {
+        match outcome.as_ref().err().and_then(|error| self.sink.refused(error)) {
+            Some(limit) => Err(self.exceed(limit)),
+            None => Ok(outcome),
+        }
+    }
+
     /// A guest's error, fit for people.
     pub(crate) fn lift_error(&self, error: WitError) -> DriverError {
         let Limits { error_bytes, .. } = self.context.limits;

@@ -21,9 +21,11 @@
 //! # }
 //! ```
 //!
-//! What a guest can do is decided in four places: `component` refuses imports that are not of the
-//! contract, `limits` bounds what a call costs, `net` judges addresses, and `files` judges paths.
+//! What a guest can do is decided in five places: `component` refuses imports that are not of the
+//! contract, `limits` bounds what a call costs, `lanes` who waits for whom, `net` judges addresses,
+//! and `files` judges paths.
 
+mod allowance;
 mod bindings;
 mod cache;
 mod call;
@@ -34,8 +36,12 @@ mod describe;
 mod driver;
 mod error;
 mod files;
+#[cfg(test)]
+mod fuzz;
 mod host;
 mod imports;
+mod inspect;
+mod lanes;
 mod limits;
 mod logging;
 mod metadata;
@@ -49,16 +55,18 @@ mod sink;
 mod state;
 mod stderr;
 mod text;
+mod threads;
 mod ticker;
 mod wasi;
 
-pub use config::{AllowedHost, HostConfig, Limits, ParseAllowedHostError};
+pub use config::{AllowedHost, HostConfig, Limits, ParseAllowedHostError, Wire};
 pub use datasource::{Datasource, Push};
 pub use driver::Driver;
 pub use error::{
     CallError, CallErrorKind, ConfigError, HostError, LoadError, LoadErrorKind, MetadataError, Trap,
 };
 pub use host::Host;
+pub use inspect::{Import, Inspection, Standing};
 pub use metadata::{
     Action, Argument, ConfigField, ConfigValues, Feed, FieldType, Metadata, SessionKind,
 };

@@ -33,12 +33,13 @@ impl Scrubber {
     /// garble it.
     const SHORTEST: usize = 4;
 
+    /// Secrets are known in the spellings that they have in JSON and in URLs as well.
     pub(crate) fn new(secrets: impl IntoIterator<Item = Secret>) -> Self {
-        let mut secrets: Vec<Secret> =
-            secrets.into_iter().filter(|s| s.0.len() >= Self::SHORTEST).collect();
+        let secrets = secrets.into_iter().filter(|secret| secret.0.len() >= Self::SHORTEST);
+        let mut spellings: Vec<Secret> = secrets.flat_map(|secret| spellings(&secret.0)).collect();
         // Longest first, so that a secret that contains another leaves no remains.
-        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.0.len()));
-        Self(secrets)
+        spellings.sort_by_key(|secret| std::cmp::Reverse(secret.0.len()));
+        Self(spellings)
     }
 
     pub(crate) fn scrub<'a>(&self, text: &'a str) -> Cow<'a, str> {
@@ -52,6 +53,24 @@ impl Scrubber {
     }
 }
 
+/// A text as it is, and as it stands in JSON, in forms and in the paths of URLs.
+fn spellings(text: &str) -> Vec<Secret> {
+    let mut all = vec![text.to_owned()];
+    let json = serde_json::Value::from(text).to_string();
+    all.push(json.trim_start_matches('"').strip_suffix('"').unwrap_or_default().to_owned());
+    if let Ok(mut url) = reqwest::Url::parse("http://x/") {
+        url.query_pairs_mut().append_pair("", text);
+        let form = url.query().and_then(|query| query.strip_prefix('=')).unwrap_or_default();
+        all.extend([form.to_owned(), form.replace('+', "%20")]);
+        url.set_path(text);
+        all.push(url.path().trim_start_matches('/').to_owned());
+    }
+    all.retain(|spelling| spelling.len() >= text.len());
+    all.sort_unstable();
+    all.dedup();
+    all.into_iter().map(Secret::new).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,5 +81,14 @@ mod tests {
         assert_eq!(scrubber.scrub("u=hunter22&p=hunter2"), "u=<hidden>&p=<hidden>");
         assert_eq!(scrubber.scrub("abc"), "abc");
         assert!(!format!("{scrubber:?}").contains("hunter"));
+    }
+
+    #[test]
+    fn nor_do_they_in_other_spellings() {
+        let secret = r#"p"w d&+ö"#;
+        let scrubber = Scrubber::new([Secret::new(secret)]);
+        for spelling in [r#"p\"w d&+ö"#, "p%22w+d%26%2B%C3%B6", "p%22w%20d%26%2B%C3%B6"] {
+            assert_eq!(scrubber.scrub(&format!("a{spelling}b")), "a<hidden>b", "{spelling}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::Value as Json;
 
 use crate::secret::{Scrubber, Secret};
@@ -33,10 +34,19 @@ impl Settings {
         self.values.iter().filter(|(k, _)| kept(k)).map(|(k, v)| (k.clone(), v.clone())).collect()
     }
 
-    /// Takes the values of secret fields out of texts.
+    /// Takes the values of secret fields out of texts, also where they stand in the header of
+    /// basic authentication.
     pub(crate) fn scrubber(&self) -> Scrubber {
-        Scrubber::new(self.secrets.iter().filter_map(|f| self.get(f)).map(Secret::new))
+        let secrets = self.secrets.iter().filter_map(|f| self.get(f)).map(Secret::new);
+        let pair = self.get("username").zip(self.get("password"));
+        let basic = pair.map(|(user, password)| Secret::new(basic(user, password)));
+        Scrubber::new(secrets.chain(basic))
     }
+}
+
+/// What stands behind `Basic` in a header.
+pub(crate) fn basic(user: &str, password: &str) -> String {
+    BASE64_STANDARD.encode(format!("{user}:{password}"))
 }
 
 impl fmt::Debug for Settings {
@@ -256,6 +266,7 @@ mod tests {
         assert_eq!(s.for_guest(d.session), [("username".to_owned(), "u".to_owned())]);
         assert_eq!(s.for_guest(SessionKind::None).len(), 2);
         assert_eq!(s.scrubber().scrub("a canary sang"), "a <hidden> sang");
+        assert_eq!(s.scrubber().scrub("Basic dTpjYW5hcnk="), "Basic <hidden>");
         assert!(!format!("{s:?}").contains("canary"));
     }
 }

@@ -50,12 +50,6 @@ async fn send(
     budget: &Budget,
     request: http::Request<WasiBody>,
 ) -> Result<http::Response<WasiBody>, Error> {
-    let permit = budget
-        .concurrent
-        .clone()
-        .acquire_owned()
-        .await
-        .map_err(|_| Error::ConnectionLimitReached)?;
     let limits = session.limits().clone();
     let (mut parts, body) = request.into_parts();
     let url = Url::parse(&parts.uri.to_string()).map_err(|_| Error::HttpRequestUriInvalid)?;
@@ -72,13 +66,13 @@ async fn send(
     parts.headers.remove(http::header::CONTENT_LENGTH);
     let request =
         Request { method: parts.method, url, headers: parts.headers, body: body.to_bytes() };
-    let response: http::Response<reqwest::Body> =
-        session.open(request, budget).await.map_err(convert)?.into();
+    let (response, turn) = session.open(request, budget).await.map_err(convert)?;
+    let response: http::Response<reqwest::Body> = response.into();
     Ok(response.map(|body| {
         let body = Limited::new(body, limits.response_bytes);
         body.map_err(move |error| {
             // Held until the body is dropped: the answer counts as under way until then.
-            let _ = &permit;
+            let _ = &turn;
             convert(match error.downcast_ref::<reqwest::Error>() {
                 Some(error) => describe(error, &origin, limits.request_timeout),
                 None => too_large(&origin, limits.response_bytes),
@@ -154,7 +148,7 @@ mod tests {
         let settings = metadata.check(config.as_object().unwrap()).unwrap();
         let network = Arc::new(Network::new(&host, tokio::runtime::Handle::current()));
         let session = Session::new(&metadata, &settings, network, TlsTrust::System).unwrap();
-        Outgoing { session: Arc::new(session), budget: Arc::new(Budget::new(3, 1)) }
+        Outgoing { session: Arc::new(session), budget: Arc::new(Budget::new(3)) }
     }
 
     async fn post(outgoing: &mut Outgoing, url: &str, body: &str) -> Result<String, Error> {

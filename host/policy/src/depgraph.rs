@@ -99,7 +99,16 @@ struct Edge {
 pub(crate) struct DependencyGraph {
     /// For each head, the tables of its bodies.
     edges: HashMap<Node, HashMap<Node, Edge>>,
+    /// The same edges the other way: for each table, the heads of the rules that read it.
+    readers: HashMap<Node, HashSet<Node>>,
 }
+
+/// How many edges for each table [`DependencyGraph::closes_cycle`] looks at before it takes to
+/// walking everything below once.
+const EDGES_PER_TABLE: usize = 16;
+
+/// How many edges it looks at besides.
+const EDGES: usize = 4_000;
 
 /// Tables that all depend on each other.
 #[derive(Clone, Debug)]
@@ -113,6 +122,7 @@ impl DependencyGraph {
     /// Counts a rule's edges in.
     pub(crate) fn insert(&mut self, policy: &Arc<str>, rule: &Rule) {
         for (head, body, negated) in edges(policy, rule) {
+            self.readers.entry_ref(&body).or_default().insert(head.clone());
             let edge = self.edges.entry(head).or_default().entry(body).or_default();
             edge.count += 1;
             edge.negated += usize::from(negated);
@@ -130,6 +140,12 @@ impl DependencyGraph {
                 edge.negated -= usize::from(negated);
                 if edge.count == 0 {
                     bodies.remove(&body);
+                    if let Some(readers) = self.readers.get_mut(&body) {
+                        readers.remove(&head);
+                        if readers.is_empty() {
+                            self.readers.remove(&body);
+                        }
+                    }
                 }
             }
             if bodies.is_empty() {
@@ -138,7 +154,51 @@ impl DependencyGraph {
         }
     }
 
-    /// Whether any of the tables depends on itself. Costs what they depend on.
+    /// Whether any of the tables depends on itself, where nothing did before they got new rules.
+    ///
+    /// Walks down from a table and up from it by turns, until one of the two comes to its end: a
+    /// rule put on top of others, or below others, costs next to nothing.
+    pub(crate) fn closes_cycle(&self, tables: &[Node]) -> bool {
+        let mut budget = tables.len().saturating_mul(EDGES_PER_TABLE).saturating_add(EDGES);
+        for table in tables {
+            match self.is_in_cycle(table, &mut budget) {
+                Some(true) => return true,
+                Some(false) => {}
+                None => return self.any_cycle(tables.iter().cloned()),
+            }
+        }
+        false
+    }
+
+    /// None if the budget, in edges, did not suffice.
+    fn is_in_cycle(&self, start: &Node, budget: &mut usize) -> Option<bool> {
+        let mut below: HashSet<&Node> = HashSet::from([start]);
+        let mut above: HashSet<&Node> = HashSet::from([start]);
+        let (mut down, mut up) = (vec![start], vec![start]);
+        while let (Some(lower), Some(upper)) = (down.pop(), up.pop()) {
+            for body in self.bodies_of(lower) {
+                *budget = budget.checked_sub(1)?;
+                if above.contains(body) {
+                    return Some(true);
+                }
+                if below.insert(body) {
+                    down.push(body);
+                }
+            }
+            for reader in self.readers.get(upper).into_iter().flatten() {
+                *budget = budget.checked_sub(1)?;
+                if below.contains(reader) {
+                    return Some(true);
+                }
+                if above.insert(reader) {
+                    up.push(reader);
+                }
+            }
+        }
+        Some(false)
+    }
+
+    /// Whether any of the tables, or anything below, depends on itself. Costs what they depend on.
     pub(crate) fn any_cycle(&self, tables: impl IntoIterator<Item = Node>) -> bool {
         // 1: on the path, 2: done.
         let mut state: HashMap<&Node, u8> = HashMap::new();

@@ -24,18 +24,23 @@ struct Width {
 }
 
 impl Schema {
-    /// Takes over declared tables. A complete schema knows all tables that there are.
-    pub(crate) fn declare(
-        &mut self,
+    /// The schema with these tables declared, and none that were before. A complete schema knows
+    /// all tables that there are; another one keeps the learned widths.
+    pub(crate) fn redeclared(
+        &self,
         tables: impl IntoIterator<Item = (Arc<str>, Arc<[Arc<str>]>)>,
         complete: bool,
-    ) {
-        self.declared = true;
-        self.complete = complete;
+    ) -> Self {
+        let learned = |width: &&Width| !complete && width.uses > 0;
+        let kept = self.tables.iter().filter(|(_, width)| learned(width));
+        let mut all: HashMap<Arc<str>, Width> = kept
+            .map(|(table, width)| (table.clone(), Width { names: None, ..width.clone() }))
+            .collect();
         for (table, names) in tables {
-            let width = Width { columns: names.len(), names: Some(names), uses: 0 };
-            self.tables.insert(table, width);
+            let uses = self.tables.get(&table).map_or(0, |width| width.uses);
+            all.insert(table, Width { columns: names.len(), names: Some(names), uses });
         }
+        Self { tables: all, declared: true, complete }
     }
 
     /// Whether tables have been declared.
@@ -59,13 +64,13 @@ impl Schema {
     }
 
     /// The tables with a width.
-    pub(crate) fn tables(&self) -> impl Iterator<Item = &str> {
-        self.tables.keys().map(|table| &**table)
+    pub(crate) fn names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.tables.keys()
     }
 
     /// Which table was perhaps meant by one that is not there, of those of `policy`.
     pub(crate) fn suggest_table(&self, table: &str, policy: &str) -> Option<String> {
-        let mut tables: Vec<&str> = self.tables().collect();
+        let mut tables: Vec<&str> = self.names().map(|table| &**table).collect();
         tables.sort_unstable();
         let near = |near: &str| format!("did you mean '{policy}:{near}'?");
         diagnostics::suggest(table, tables, near, &format!("the tables of '{policy}' are"))
@@ -112,8 +117,8 @@ mod tests {
 
     #[test]
     fn a_declared_width_stays() {
-        let mut schema = Schema::default();
-        schema.declare([("q".into(), vec!["id".into()].into())], true);
+        let mut schema =
+            Schema::default().redeclared([("q".into(), vec!["id".into()].into())], true);
         schema.forget("q");
         schema.learn(&"r".into(), 1);
         assert_eq!((schema.width("q"), schema.width("r")), (Some(1), None));

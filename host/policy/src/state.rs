@@ -67,15 +67,31 @@ pub(crate) struct StoredRule {
     /// The same for equal rules.
     pub(crate) fingerprint: u64,
     pub(crate) program: Program,
+    /// As it was given; none for rules that only the engine makes.
+    pub(crate) written: Option<Written>,
     /// Plans for keeping views up to date.
     pub(crate) plans: PlanCache,
 }
 
+/// A rule as it was given, to be checked again when a schema that it relies on changes.
+#[derive(Clone)]
+pub(crate) struct Written {
+    /// With columns by name and literals narrower than their tables.
+    pub(crate) rule: Rule,
+    /// The text that its spans index.
+    pub(crate) source: Arc<str>,
+}
+
 impl StoredRule {
     /// A rule with its program.
-    pub(crate) fn new(number: u64, rule: Rule, program: Program) -> Self {
+    pub(crate) fn new(number: u64, rule: Rule, program: Program, written: Option<Written>) -> Self {
         let fingerprint = fingerprint(&rule);
-        Self { number, rule, fingerprint, program, plans: PlanCache::default() }
+        Self { number, rule, fingerprint, program, written, plans: PlanCache::default() }
+    }
+
+    /// Whether no schema has added anything to the rule.
+    pub(crate) fn is_as_written(&self) -> bool {
+        self.written.as_ref().is_none_or(|written| same_rule(&written.rule, &self.rule))
     }
 }
 

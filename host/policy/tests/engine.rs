@@ -380,6 +380,12 @@ fn a_long_chain_of_rules_needs_no_stack() {
     assert_eq!(answers(&engine.snapshot(), &query, "t").len(), 2);
     let closing = format!("p0(x) :- p{LENGTH}(x)");
     assert!(engine.insert(&closing, Some("t")).is_err());
+    // One by one, on top: each costs what is above it, which is nothing.
+    for i in LENGTH..LENGTH + 2000 {
+        engine.insert(&format!("p{}(x) :- p{i}(x)", i + 1), Some("t")).unwrap();
+    }
+    let closing = format!("p7(x) :- p{}(x)", LENGTH + 2000);
+    assert!(engine.insert(&closing, Some("t")).is_err());
 }
 
 #[test]

@@ -10,6 +10,7 @@ pub mod config;
 pub mod datasources;
 pub mod engine;
 pub mod failure;
+pub mod fixture;
 pub mod log;
 pub mod node;
 mod python;

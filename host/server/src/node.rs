@@ -45,6 +45,8 @@ pub struct NodeOptions {
     pub api: ApiOptions,
     /// False: actions are logged, never executed.
     pub execute_actions: bool,
+    /// How long a datasource that fails again and again waits at most between two attempts.
+    pub longest_pause: Duration,
     /// How long an ordinary call over the bus may take.
     pub timeout: Duration,
     /// How long a call that waits for a driver may take.
@@ -63,6 +65,7 @@ pub async fn run(options: NodeOptions, stop: CancellationToken) -> anyhow::Resul
 
     let component_bytes = options.plugins.limits.component_bytes;
     let sync_period = options.engine.sync_period;
+    let disabled = options.drivers.disabled.clone();
     let host = Host::new(options.plugins).context("cannot start the host of drivers")?;
     let manager = Manager::new(
         host,
@@ -74,9 +77,11 @@ pub async fn run(options: NodeOptions, stop: CancellationToken) -> anyhow::Resul
             component_bytes,
             sync_period,
             execute_actions: options.execute_actions,
+            longest_pause: options.longest_pause,
         },
         stop.clone(),
     )?;
+    let mut promised = manager.drivers_promised();
     let engine = EngineHandle::start(store.clone(), bus.clone(), options.engine, stop.clone())
         .await
         .context("cannot load policies from the database")?;
@@ -88,6 +93,7 @@ pub async fn run(options: NodeOptions, stop: CancellationToken) -> anyhow::Resul
         engine.clone(),
         options.timeout,
         options.long_timeout,
+        disabled,
     );
     let app = App {
         engine: engine.clone(),
@@ -97,6 +103,11 @@ pub async fn run(options: NodeOptions, stop: CancellationToken) -> anyhow::Resul
     };
     tracing::info!(address = %listener.local_addr()?, node = %options.node_id, "listening");
     tokio::spawn(async move {
+        // Whoever sends requests here, or hands datasources over to this node, relies on what the
+        // catalogue promises: what is missing here has been fetched and compiled.
+        if promised.wait_for(|promised| *promised).await.is_err() {
+            return;
+        }
         // Rules that name columns wait for the schemas of their datasources.
         if tokio::time::timeout(SETTLE, engine.has_schemas()).await.is_err() {
             tracing::warn!("some datasources do not answer yet; rules that read them wait");

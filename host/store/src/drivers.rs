@@ -40,7 +40,7 @@ impl Store {
         fits("congress_drivers.id", id, 255)?;
         let driver = Driver {
             id: id.to_owned(),
-            hash: hash_of(component),
+            hash: component_hash(component),
             size: component.len() as u64,
             metadata: metadata.clone(),
         };
@@ -85,7 +85,7 @@ impl Store {
         for row in rows {
             component.extend_from_slice(&row.bytes(0)?);
         }
-        if hash_of(&component) != hash {
+        if component_hash(&component) != hash {
             return Err(Error::Corrupt {
                 what: format!("the component stored under hash {hash} has another hash"),
             });
@@ -133,7 +133,8 @@ async fn drop_unused_bytes(tx: &mut Transaction, hash: &str) -> Result<()> {
     Ok(())
 }
 
-fn hash_of(component: &[u8]) -> String {
+/// The hash under which a component is stored: SHA-256 in lower-case hexadecimal digits.
+pub fn component_hash(component: &[u8]) -> String {
     Sha256::digest(component).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -29,6 +29,7 @@ mod schema;
 mod store;
 
 pub use config::DatasourceConfig;
+pub use drivers::component_hash;
 pub use error::{Error, Kind, OpenError, Result};
 pub use keys::{KeyError, KeyRing};
 pub use model::{

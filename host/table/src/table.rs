@@ -1,7 +1,10 @@
 //! The rows of one table, as the datasource node holds them.
 
-use std::collections::HashSet;
-use std::sync::Arc;
+use std::fmt;
+use std::hash::BuildHasher;
+use std::sync::{Arc, LazyLock};
+
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::{Digest, TableDelta, Value};
 
@@ -11,10 +14,27 @@ pub type Row = Arc<[Value]>;
 /// A set of rows with the digest of its content.
 ///
 /// Rows compare as [`Value`]s do; of two equal rows the first one stays.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Table {
-    rows: HashSet<Row>,
+    rows: HashTable<Entry>,
     digest: Digest,
+    /// For making digests.
+    buffer: Vec<u8>,
+}
+
+/// A row with its hash: a table grows, and is compared with another, without hashing rows again.
+#[derive(Clone)]
+struct Entry {
+    hash: u64,
+    row: Row,
+}
+
+/// Hashes have a seed of this process, since rows come from guests and services that may want them
+/// to collide; one for all tables, so that hashes can be handed from table to table.
+static HASHER: LazyLock<DefaultHashBuilder> = LazyLock::new(DefaultHashBuilder::default);
+
+fn hash(row: &[Value]) -> u64 {
+    HASHER.hash_one(row)
 }
 
 impl Table {
@@ -35,12 +55,16 @@ impl Table {
 
     /// All rows, in no order.
     pub fn rows(&self) -> impl ExactSizeIterator<Item = &Row> {
-        self.rows.iter()
+        self.rows.iter().map(|entry| &entry.row)
     }
 
     /// Whether a row is there.
     pub fn contains(&self, row: &[Value]) -> bool {
-        self.rows.contains(row)
+        self.has(hash(row), row)
+    }
+
+    fn has(&self, hash: u64, row: &[Value]) -> bool {
+        self.rows.find(hash, |entry| entry.hash == hash && *entry.row == *row).is_some()
     }
 
     /// The digest of the content: equal tables have equal digests, whatever their history.
@@ -50,21 +74,30 @@ impl Table {
 
     /// Puts a row in. False if it was there.
     pub fn insert(&mut self, row: Row) -> bool {
-        let digest = Digest::of(&row);
-        let new = self.rows.insert(row);
-        if new {
-            self.digest.add(digest);
+        let hash = hash(&row);
+        let same = |entry: &Entry| entry.hash == hash && entry.row == row;
+        match self.rows.entry(hash, same, |entry| entry.hash) {
+            hashbrown::hash_table::Entry::Occupied(_) => false,
+            hashbrown::hash_table::Entry::Vacant(place) => {
+                self.digest.add(Digest::with(&row, &mut self.buffer));
+                place.insert(Entry { hash, row });
+                true
+            }
         }
-        new
     }
 
     /// Takes a row out. False if it was not there.
     pub fn remove(&mut self, row: &[Value]) -> bool {
-        let gone = self.rows.remove(row);
-        if gone {
-            self.digest.remove(Digest::of(row));
+        let hash = hash(row);
+        let same = |entry: &Entry| entry.hash == hash && *entry.row == *row;
+        match self.rows.find_entry(hash, same) {
+            Err(_) => false,
+            Ok(entry) => {
+                entry.remove();
+                self.digest.remove(Digest::with(row, &mut self.buffer));
+                true
+            }
         }
-        gone
     }
 
     /// Applies a change; rows already there, or not there, are ignored.
@@ -85,10 +118,18 @@ impl Table {
         if self.digest == rows.digest && self.len() == rows.len() {
             return TableDelta::default();
         }
-        TableDelta {
-            added: rows.rows.iter().filter(|r| !self.rows.contains(*r)).cloned().collect(),
-            removed: self.rows.iter().filter(|r| !rows.rows.contains(*r)).cloned().collect(),
-        }
+        TableDelta { added: rows.without(self), removed: self.without(rows) }
+    }
+
+    fn without(&self, other: &Table) -> Vec<Row> {
+        let missing = |entry: &&Entry| !other.has(entry.hash, &entry.row);
+        self.rows.iter().filter(missing).map(|entry| entry.row.clone()).collect()
+    }
+}
+
+impl fmt::Debug for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.rows()).finish()
     }
 }
 
@@ -104,7 +145,9 @@ impl FromIterator<Row> for Table {
 
 impl PartialEq for Table {
     fn eq(&self, other: &Self) -> bool {
-        self.digest == other.digest && self.rows == other.rows
+        self.digest == other.digest
+            && self.len() == other.len()
+            && self.rows.iter().all(|entry| other.has(entry.hash, &entry.row))
     }
 }
 

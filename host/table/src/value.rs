@@ -48,7 +48,7 @@ impl Value {
 
     /// A canonical integer for numbers that are integral and fit, so that equal numbers hash
     /// alike whatever their type.
-    fn integral(&self) -> Option<i64> {
+    pub(crate) fn integral(&self) -> Option<i64> {
         match self {
             Self::Bool(b) => Some(i64::from(*b)),
             Self::Int(i) => Some(*i),

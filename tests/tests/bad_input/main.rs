@@ -8,6 +8,7 @@
 
 mod guests;
 mod requests;
+mod secrets;
 mod start;
 
 use std::time::Duration;

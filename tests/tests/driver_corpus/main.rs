@@ -10,13 +10,12 @@
 )]
 
 mod case;
-mod compare;
 mod service;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use case::{Case, Mode};
+use congress_server::fixture::Mode;
 
 /// Drivers whose every polled case must pass.
 const MUST_PASS: [&str; 2] = ["keystonev3", "nova"];
@@ -39,7 +38,7 @@ async fn recorded_cases() {
             }
             continue;
         }
-        let case = Case::read(&path);
+        let case = case::read(&path);
         if case.mode != Mode::Poll {
             println!("not built: {} ({:?})", path.display(), case.mode);
             continue;

@@ -40,13 +40,9 @@ async fn a_driver_is_dropped_in_taken_away_and_put_back() {
     // A broken file in its place is refused, the right one goes on where it was.
     fs::write(&component, "\0asm broken").unwrap();
     fs::write(folder.path().join("half.wasm"), &fs::read(&source).unwrap()[..1000]).unwrap();
-    let refused = std::time::Instant::now() + SOON;
-    while !(server.log().contains("half.wasm")
-        && server.log().contains("template.wasm: is not a valid"))
-    {
-        assert!(std::time::Instant::now() < refused, "{}", server.log());
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
+    let refused =
+        |log: &str| log.contains("half.wasm") && log.contains("template.wasm: is not a valid");
+    server.logs(SOON, refused).await.unwrap();
     fs::copy(&source, &component).unwrap();
     server.eventually(status, SOON, |body| body["last_error"] == "None").await.unwrap();
 }

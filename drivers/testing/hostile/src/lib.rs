@@ -26,19 +26,35 @@ const MODES: &[(&str, &str)] = &[
     ("spin-in-tables", "loops for ever in `tables`"),
     ("tables-error", "`tables` answers a configuration error"),
     ("tables-trap", "`tables` executes `unreachable`"),
+    ("sleep", "sleeps for `count` seconds (default an hour)"),
+    ("busy", "computes `count` rounds (default 100000), then as `ok`"),
     ("memory", "asks for 4 GiB, a MiB at a time, and touches it"),
     ("recurse", "calls itself without end"),
     ("bad-rows", "sends a row of the wrong width and returns the host's error"),
     ("ignore-bad-rows", "the same, but goes on as if nothing had happened"),
     ("bad-columns", "columns of unequal length, ends out of order, nulls out of range"),
+    (
+        "malformed-rows",
+        "`count` rows (default 1000000) too wide, in batches, whatever the host says",
+    ),
     ("unknown-table", "sends rows to a table that it does not have"),
     ("many-rows", "`count` rows (default 1000000) in batches"),
     ("huge-text", "one text of `count` bytes (default 64 MiB)"),
+    ("huge-text-error", "answers an error of `count` bytes (default 1 MiB)"),
+    ("many-tables", "`tables` answers `count` tables (default 100000)"),
+    ("wide-table", "`tables` answers a table of `count` columns (default 100000)"),
     ("flood-log", "`count` log lines (default 100000), some of them long"),
     ("error", "stages rows, then answers the error of field `error`"),
     ("failed", "reads `numbers`, but fails `report` with the error of field `error`"),
     ("fetch", "GET of field `target`; its status and size in `report`"),
     ("wasi-fetch", "the same through wasi:http, past the session"),
+    ("requests", "GET of `target` `count` times (default 1000), one after another"),
+    (
+        "connections",
+        "`count` requests (default 1000) at once through wasi:http, answers held unread",
+    ),
+    ("never-read", "GET of `target` through wasi:http, then never reads the answer"),
+    ("spy", "all that the guest can find out, a GET of `target` included, in `report`"),
     ("endpoint", "the endpoint of service type `target`, in `report`"),
     ("read-file", "info and content of the path `target`, in `report`"),
     ("list-folder", "names in the folder `target`, in `report`"),
@@ -67,6 +83,11 @@ impl Driver for Hostile {
                 field("auth_header", "As the session wants it."),
                 field("auth_url", "As the session wants it."),
                 field("project_name", "As the session wants it."),
+                field(
+                    "cacert",
+                    "Certificates, or a file of them, to trust instead of the system's.",
+                ),
+                field("insecure", "Trusts anybody.").of(FieldType::Boolean),
                 poll_time(),
                 lazy_tables(),
             ])
@@ -90,6 +111,16 @@ impl Driver for Hostile {
             "spin-in-tables" => spin(),
             "tables-trap" => trap(),
             "tables-error" => Err(Error::Config("the mode asked for this error".into())),
+            "many-tables" => {
+                let name = |n: i64| table(&format!("t{n}"), [integer("n")]);
+                Ok((0..count(config, 100_000)?).map(name).collect())
+            }
+            "wide-table" => {
+                let columns = (0..count(config, 100_000)?).map(|n| integer(&format!("c{n}")));
+                let mut wide = table("wide", [integer("n")]);
+                wide.columns = columns.collect();
+                Ok(vec![wide])
+            }
             known if MODES.iter().any(|(name, _)| *name == known) => Ok(Self::metadata().tables),
             unknown => Err(Error::Config(format!("field 'mode': unknown mode '{unknown}'"))),
         }
@@ -105,6 +136,15 @@ impl Driver for Hostile {
                 trap()
             }
             "spin" => spin(),
+            "sleep" => {
+                let seconds = count(config, 3600)?.unsigned_abs();
+                std::thread::sleep(std::time::Duration::from_secs(seconds));
+                numbers(3)
+            }
+            "busy" => {
+                black_box((0..count(config, 100_000)?).fold(0, |sum, n| black_box(sum ^ n)));
+                numbers(3)
+            }
             "memory" => memory(),
             "recurse" => report([("depth", (recurse(0) as i64).into())]),
             "bad-rows" => bad_rows(),
@@ -114,12 +154,19 @@ impl Driver for Hostile {
                 Ok(())
             }
             "bad-columns" => bad_columns(config),
+            "malformed-rows" => {
+                malformed_rows(count(config, 1_000_000)?);
+                Ok(())
+            }
             "unknown-table" => rows::replace("elsewhere", [vec![Value::Null]]),
             "many-rows" => {
                 let numbers = (0..count(config, 1_000_000)?).map(|n| vec![n.into(), text_of(n)]);
                 rows::replace("numbers", numbers)
             }
             "huge-text" => report([("text", "x".repeat(count(config, 64 << 20)? as usize).into())]),
+            "huge-text-error" => {
+                Err(Error::Protocol("x".repeat(count(config, 1 << 20)?.unsigned_abs() as usize)))
+            }
             "flood-log" => {
                 flood_log(count(config, 100_000)?);
                 Ok(())
@@ -135,6 +182,16 @@ impl Driver for Hostile {
             }
             "fetch" => fetch(config.text("target")?),
             "wasi-fetch" => wasi::fetch(config.text("target")?),
+            "requests" => {
+                let request = Request::get(config.text("target")?);
+                for _ in 0..count(config, 1000)? {
+                    congress_driver::session::send(&request)?;
+                }
+                report([("done", true.into())])
+            }
+            "connections" => wasi::connections(config.text("target")?, count(config, 1000)?),
+            "never-read" => wasi::never_read(config.text("target")?),
+            "spy" => spy(config),
             "endpoint" => {
                 use congress_driver::session::{EndpointInterface, endpoint};
                 let url = endpoint(config.text("target")?, EndpointInterface::Public)?;
@@ -269,6 +326,34 @@ fn bad_columns(config: &Config) -> Result<()> {
     }
     found.truncate(count(config, found.len() as i64)? as usize);
     rows::replace("report", found)
+}
+
+fn malformed_rows(rows: i64) {
+    let batch = vec![vec![Value::Null; 7]; 1000];
+    for _ in 0..rows / 1000 {
+        let _ = rows::replace("numbers", batch.clone());
+    }
+}
+
+/// What a guest that wants to know everything finds.
+fn spy(config: &Config) -> Result<()> {
+    let mut found: Vec<(String, String)> = Vec::new();
+    for field in Hostile::metadata().config {
+        if let Some(value) = config.get(&field.name) {
+            found.push((format!("config {}", field.name), value.to_owned()));
+        }
+    }
+    found.extend(std::env::vars().map(|(name, value)| (format!("variable {name}"), value)));
+    found.extend(std::env::args().map(|value| ("argument".to_owned(), value)));
+    let response = congress_driver::session::send(&Request::get(config.text("target")?))?;
+    for (name, value) in &response.headers {
+        found.push((format!("header {name}"), value.clone()));
+    }
+    found.push(("body".to_owned(), String::from_utf8_lossy(&response.body).into_owned()));
+    for (key, value) in &found {
+        logging::info(&format!("{key}: {value}"));
+    }
+    rows::replace("report", found.into_iter().map(|(key, value)| vec![key.into(), value.into()]))
 }
 
 fn error(config: &Config) -> Result<Error> {

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use congress_table::{Row, Table, TableDelta, Value};
+use congress_table::{Row, Table, TableDelta, TableSchema, Value};
 
 use super::*;
 
@@ -170,4 +170,55 @@ async fn calls_reach_the_service_and_fail_fast_without_it() {
     assert_eq!(call("y").await, Err(CallError::Busy("echo".into())), "the backlog is one");
     drop(requests);
     assert_eq!(call("x").await, Err(CallError::NotFound("echo".into())));
+}
+
+fn schema(tables: &[(&str, &[&str])]) -> crate::Schema {
+    let column = |name: &&str| congress_table::Column {
+        name: (*name).to_owned(),
+        description: None,
+        column_type: Default::default(),
+        nullable: false,
+    };
+    tables
+        .iter()
+        .map(|(name, columns)| {
+            let columns = columns.iter().map(column).collect();
+            Arc::new(TableSchema { name: (*name).to_owned(), columns, root: None })
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn a_new_schema_comes_with_the_rows_that_fit_it() {
+    let bus = bus();
+    let publisher = bus.publish("nova", Epoch(1)).unwrap();
+    let first = schema(&[("t", &["a"]), ("u", &["a"]), ("gone", &["a"])]);
+    publisher.declare(first.clone(), Change::default());
+    for table in ["t", "u", "gone"] {
+        publisher.commit(change(table, &[1], &[]));
+    }
+    let mut subscription = bus.subscribe("__engine", "nova", tables(&["t", "u", "gone"]));
+    let mut onlooker = bus.subscribe("__other", "nova", tables(&[]));
+    assert_eq!(bus.subscribers("nova"), ["__engine"], "it asks for no rows");
+    for subscription in [&mut subscription, &mut onlooker] {
+        let Update::Snapshot(snapshot) = next(subscription).await else { panic!() };
+        assert_eq!(snapshot.schema, first);
+    }
+
+    publisher.commit(change("u", &[2], &[]));
+    let second = schema(&[("t", &["a", "b"]), ("u", &["a"])]);
+    let wide = TableDelta { added: vec![[Value::Int(1), Value::Int(2)].into()], removed: vec![] };
+    publisher.declare(second.clone(), Change { tables: vec![("t".into(), wide)] });
+    assert!(matches!(next(&mut subscription).await, Update::Change(..)), "what came before");
+    let Update::Snapshot(snapshot) = next(&mut subscription).await else { panic!() };
+    assert_eq!(snapshot.schema, second);
+    let widths: Vec<_> =
+        snapshot.tables.iter().map(|(name, rows)| (&**name, rows.len(), rows[0].len())).collect();
+    assert_eq!(widths, [("t", 1, 2), ("u", 2, 1)], "what is declared as before keeps its rows");
+    let Update::Snapshot(snapshot) = next(&mut onlooker).await else { panic!() };
+    assert_eq!((snapshot.schema, snapshot.tables.len()), (second, 0));
+
+    // Rows that stay the same are no reason to say nothing.
+    publisher.declare(first, Change::default());
+    assert!(matches!(next(&mut subscription).await, Update::Snapshot(_)));
 }

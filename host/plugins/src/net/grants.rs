@@ -95,6 +95,17 @@ impl Grants {
         let first = trusts.next()?;
         Some(if trusts.any(|t| t == Trust::Configured) { Trust::Configured } else { first })
     }
+
+    /// Whether a password or token of the configuration may go to an origin: to those that the
+    /// configuration names. Where it names none (a driver for one service in the world), they are
+    /// meant for the driver's.
+    pub(crate) fn may_see_credentials(&self, origin: &Origin) -> bool {
+        match self.get(origin) {
+            Some(Trust::Configured) => true,
+            Some(Trust::Driver) => self.origins.iter().all(|(_, trust)| *trust == Trust::Driver),
+            None => false,
+        }
+    }
 }
 
 /// A pattern with its fields replaced by their values; none if one of them is not set.
@@ -196,6 +207,19 @@ mod tests {
             assert_eq!(grants.get(&origin(denied)), None, "{denied}");
         }
         assert_eq!(grants.origins.len(), 3);
+    }
+
+    #[test]
+    fn credentials_go_where_the_configuration_says() {
+        let settings = settings(json!({"url": "https://own.example"}));
+        let grants = |patterns: &[&str]| {
+            Grants::new(&patterns.iter().map(ToString::to_string).collect::<Vec<_>>(), &settings)
+        };
+        let (own, fixed) = (origin("https://own.example"), origin("https://fixed.example"));
+        let both = grants(&["{url}", "https://fixed.example"]);
+        assert!(both.may_see_credentials(&own) && !both.may_see_credentials(&fixed));
+        let one = grants(&["https://fixed.example"]);
+        assert!(one.may_see_credentials(&fixed) && !one.may_see_credentials(&own));
     }
 
     #[test]

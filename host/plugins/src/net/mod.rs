@@ -8,16 +8,20 @@
 mod address;
 pub(crate) mod allowed;
 mod grants;
+mod pace;
 mod sender;
 mod tls;
+pub(crate) mod wire;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use grants::{Grants, Origin, Trust as GrantTrust, expand, parse_url};
 pub(crate) use sender::{Answer, Request, Sender, describe, too_large};
 pub(crate) use tls::{Tls, Trust as TlsTrust};
 
+use self::wire::Wire;
 use crate::config::AllowedHost;
 use crate::{HostConfig, Limits};
 
@@ -47,6 +51,7 @@ pub(crate) struct Network {
     only: Vec<AllowedHost>,
     pub(crate) limits: Limits,
     tls: Tls,
+    wire: Option<Arc<dyn Wire>>,
     io: tokio::runtime::Handle,
 }
 
@@ -57,6 +62,7 @@ impl Network {
             only: config.only_hosts.clone(),
             limits: config.limits.clone(),
             tls: Tls::new(),
+            wire: config.wire.clone(),
             io,
         }
     }

@@ -1,7 +1,7 @@
 //! The one place from which requests leave.
 //!
-//! No proxies, no redirects, no retries, no cookies; every request has a deadline, every answer a
-//! largest size. Connections and name resolution run on the host's I/O threads, so that a busy
+//! No proxies, no redirects (see `session`), no retries, no cookies; every request has its turn and
+//! a deadline, every answer a largest size. Connections and name resolution run on the host's I/O threads, so that a busy
 //! guest thread delays nobody's answers.
 
 use std::collections::HashMap;
@@ -13,17 +13,34 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, StatusCode};
 use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::pace::Pace;
 use super::tls::Trust;
 use super::{Network, Origin, SendError};
 
 /// A request that has passed the grants.
+#[derive(Clone)]
 pub(crate) struct Request {
     pub(crate) method: Method,
     pub(crate) url: Url,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+}
+
+impl Request {
+    /// The same in the words that a [`Wire`](super::wire::Wire) takes.
+    fn for_wire(&self) -> Result<http::Request<Bytes>, SendError> {
+        let refused = |e| SendError::Refused(format!("the request cannot be used: {e}"));
+        let mut request = http::Request::builder()
+            .method(self.method.clone())
+            .uri(self.url.as_str())
+            .body(self.body.clone())
+            .map_err(refused)?;
+        *request.headers_mut() = self.headers.clone();
+        Ok(request)
+    }
 }
 
 /// An answer, read to its end.
@@ -34,11 +51,28 @@ pub(crate) struct Answer {
     pub(crate) body: Bytes,
 }
 
+impl From<http::Response<Bytes>> for Answer {
+    fn from(response: http::Response<Bytes>) -> Self {
+        let (parts, body) = response.into_parts();
+        Self { status: parts.status, headers: parts.headers, body }
+    }
+}
+
+impl From<Answer> for http::Response<Bytes> {
+    fn from(answer: Answer) -> Self {
+        let mut response = Self::new(answer.body);
+        *response.status_mut() = answer.status;
+        *response.headers_mut() = answer.headers;
+        response
+    }
+}
+
 /// The sender of one datasource, with connections of its own: pooled ones carry no credentials of
 /// others, and one datasource's certificates are not another's.
 pub(crate) struct Sender {
     network: Arc<Network>,
     trust: Trust,
+    pace: Pace,
     /// One client for each origin, for the client's resolver is not told the port that it
     /// resolves for.
     clients: Mutex<HashMap<Origin, reqwest::Client>>,
@@ -49,7 +83,8 @@ const CLIENTS: usize = 64;
 
 impl Sender {
     pub(crate) fn new(network: Arc<Network>, trust: Trust) -> Self {
-        Self { network, trust, clients: Mutex::default() }
+        let pace = Pace::new(&network.limits);
+        Self { network, trust, pace, clients: Mutex::default() }
     }
 
     pub(crate) fn network(&self) -> &Network {
@@ -58,8 +93,20 @@ impl Sender {
 
     /// Sends a request and reads the whole answer.
     pub(crate) async fn fetch(&self, request: Request) -> Result<Answer, SendError> {
+        let Some(wire) = &self.network.wire else { return self.fetch_from_network(request).await };
+        let seen = request.for_wire()?;
+        if let Some(answer) = wire.answer(&seen) {
+            return answer.map(Answer::from).map_err(SendError::Connection);
+        }
+        let answer = self.fetch_from_network(request).await?;
+        wire.saw(&seen, &answer.clone().into());
+        Ok(answer)
+    }
+
+    async fn fetch_from_network(&self, request: Request) -> Result<Answer, SendError> {
         let origin = Origin::of(&request.url)?;
         let client = self.client(&origin)?;
+        let _turn = self.pace.turn().await?;
         let limit = self.network.limits.response_bytes;
         let timeout = self.network.limits.request_timeout;
         self.on_io(async move {
@@ -80,12 +127,22 @@ impl Sender {
     }
 
     /// Sends a request and answers as soon as the headers are there; the body is the caller's to
-    /// bound. Errors of the body are described by [`describe`].
-    pub(crate) async fn open(&self, request: Request) -> Result<reqwest::Response, SendError> {
+    /// bound, and to keep together with its turn. Errors of the body are described by
+    /// [`describe`].
+    pub(crate) async fn open(
+        &self,
+        request: Request,
+    ) -> Result<(reqwest::Response, OwnedSemaphorePermit), SendError> {
+        if self.network.wire.is_some() {
+            let answer = self.fetch(request).await?;
+            return Ok((http::Response::from(answer).into(), self.pace.turn().await?));
+        }
         let origin = Origin::of(&request.url)?;
         let client = self.client(&origin)?;
+        let turn = self.pace.turn().await?;
         let timeout = self.network.limits.request_timeout;
-        self.on_io(async move { start(client, request, &origin, timeout).await }).await
+        let started = self.on_io(async move { start(client, request, &origin, timeout).await });
+        Ok((started.await?, turn))
     }
 
     async fn on_io<T: Send + 'static>(
@@ -197,21 +254,57 @@ impl Resolve for JudgingResolver {
     fn resolve(&self, name: Name) -> Resolving {
         let (network, port) = (self.network.clone(), self.port);
         Box::pin(async move {
-            let mut denied = None;
             let found = tokio::net::lookup_host((name.as_str(), port)).await.map_err(|e| {
                 SendError::Connection(format!("the name {} cannot be resolved: {e}", name.as_str()))
             })?;
-            let mut passed: Vec<SocketAddr> = Vec::new();
-            for address in found {
-                match network.judge(name.as_str(), port, address.ip()) {
-                    Ok(()) => passed.push(address),
-                    Err(error) => denied = Some(error),
-                }
-            }
-            match denied {
-                Some(denied) if passed.is_empty() => Err(denied.into()),
-                _ => Ok(Box::new(passed.into_iter()) as Addrs),
-            }
+            let passed = judged(&network, name.as_str(), port, found)?;
+            Ok(Box::new(passed.into_iter()) as Addrs)
         })
+    }
+}
+
+/// Those of a name's addresses that may be connected to; an error if that is none of them.
+fn judged(
+    network: &Network,
+    name: &str,
+    port: u16,
+    found: impl Iterator<Item = SocketAddr>,
+) -> Result<Vec<SocketAddr>, SendError> {
+    let mut denied = None;
+    let mut passed = Vec::new();
+    for address in found {
+        match network.judge(name, port, address.ip()) {
+            Ok(()) => passed.push(address),
+            Err(error) => denied = Some(error),
+        }
+    }
+    match denied {
+        Some(denied) if passed.is_empty() => Err(denied),
+        _ => Ok(passed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::HostConfig;
+
+    /// A name server that gives another answer each time: what was judged once is judged again,
+    /// and only what was judged is connected to.
+    #[tokio::test]
+    async fn a_name_that_changes_its_address_gains_nothing() {
+        let network = Network::new(&HostConfig::default(), tokio::runtime::Handle::current());
+        let ask = |answer: &[&str]| {
+            let found = answer.iter().map(|a| SocketAddr::new(a.parse().unwrap(), 80));
+            judged(&network, "rebound.example", 80, found.collect::<Vec<_>>().into_iter())
+                .map(|passed| passed.iter().map(|a| a.ip().to_string()).collect::<Vec<_>>())
+        };
+        assert_eq!(ask(&["192.0.2.1"]).unwrap(), ["192.0.2.1"]);
+        for second in ["127.0.0.1", "::1", "169.254.169.254", "::ffff:127.0.0.1", "64:ff9b::7f00:1"]
+        {
+            let error = ask(&[second]).unwrap_err();
+            assert!(matches!(&error, SendError::Denied(text) if text.contains("rebound.example")));
+            assert_eq!(ask(&[second, "192.0.2.1", second]).unwrap(), ["192.0.2.1"], "{second}");
+        }
     }
 }

@@ -5,10 +5,10 @@ mod keystone;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use base64::prelude::{BASE64_STANDARD, Engine as _};
-use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use http::header::{AUTHORIZATION, HeaderName, HeaderValue, LOCATION};
 use http::{HeaderMap, Method, StatusCode};
-use tokio::sync::Semaphore;
+use reqwest::Url;
+use tokio::sync::OwnedSemaphorePermit;
 
 pub(crate) use self::keystone::Interface;
 use self::keystone::{Keystone, Token};
@@ -16,7 +16,7 @@ use crate::net::{
     Answer, GrantTrust, Grants, Network, Origin, Request, SendError, Sender, TlsTrust, parse_url,
 };
 use crate::secret::Secret;
-use crate::settings::Settings;
+use crate::settings::{Settings, basic};
 use crate::{ConfigError, DriverError, Limits, Metadata, SessionKind};
 
 /// A datasource's way to its service; kept across calls, and with it the Keystone token.
@@ -105,7 +105,6 @@ impl Session {
         budget: &Budget,
     ) -> Result<Answer, SessionError> {
         let url = parse_url(url)?;
-        let origin = Origin::of(&url)?;
         let method = Method::from_bytes(method.as_bytes())
             .ok()
             .filter(|method| method != Method::CONNECT)
@@ -121,7 +120,21 @@ impl Session {
             .into());
         }
 
-        let request = Request { method, url, headers, body: body.into() };
+        let mut request = Request { method, url, headers, body: body.into() };
+        let mut left = self.limits().redirects;
+        loop {
+            let answer = self.send_once(request.clone(), budget).await?;
+            match redirect(&request, &answer).filter(|_| left > 0) {
+                Some(url) => request.url = url,
+                None => return Ok(answer),
+            }
+            left -= 1;
+        }
+    }
+
+    /// Sends a request, or the next one that a redirect leads to: each is judged by itself.
+    async fn send_once(&self, request: Request, budget: &Budget) -> Result<Answer, SessionError> {
+        let origin = Origin::of(&request.url)?;
         match &self.login {
             Login::None => {
                 self.granted(&origin)?;
@@ -130,7 +143,9 @@ impl Session {
             Login::Fixed(name, value) => {
                 self.granted(&origin)?;
                 let mut request = request;
-                request.headers.insert(name.clone(), value.clone());
+                if self.grants.may_see_credentials(&origin) {
+                    request.headers.insert(name.clone(), value.clone());
+                }
                 self.fetch(request, budget).await
             }
             Login::Keystone(keystone) => {
@@ -186,7 +201,7 @@ impl Session {
         &self,
         request: Request,
         budget: &Budget,
-    ) -> Result<reqwest::Response, SendError> {
+    ) -> Result<(reqwest::Response, OwnedSemaphorePermit), SendError> {
         let origin = Origin::of(&request.url)?;
         self.granted(&origin)?;
         budget.take()?;
@@ -208,6 +223,14 @@ impl Session {
     }
 }
 
+/// Where an answer redirects a request that may be repeated elsewhere.
+fn redirect(request: &Request, answer: &Answer) -> Option<Url> {
+    let is_redirect = matches!(answer.status.as_u16(), 301 | 302 | 303 | 307 | 308);
+    let is_repeatable = request.method == Method::GET || request.method == Method::HEAD;
+    let location = answer.headers.get(LOCATION).filter(|_| is_redirect && is_repeatable)?;
+    request.url.join(location.to_str().ok()?).ok()
+}
+
 impl Login {
     fn configured(
         metadata: &Metadata,
@@ -225,8 +248,8 @@ impl Login {
             "none" => Ok(Self::None),
             "basic" => {
                 let password = settings.get("password").unwrap_or_default();
-                let pair = format!("{}:{password}", need("username")?);
-                fixed(AUTHORIZATION, format!("Basic {}", BASE64_STANDARD.encode(pair)), "password")
+                let pair = basic(need("username")?, password);
+                fixed(AUTHORIZATION, format!("Basic {pair}"), "password")
             }
             "bearer" => fixed(AUTHORIZATION, format!("Bearer {}", need("token")?), "token"),
             "header" => {
@@ -284,20 +307,15 @@ fn need<'a>(
     })
 }
 
-/// How many requests one call has left, and how many may be under way.
+/// How many requests one call has left.
 pub(crate) struct Budget {
     limit: usize,
     sent: AtomicUsize,
-    pub(crate) concurrent: Arc<Semaphore>,
 }
 
 impl Budget {
-    pub(crate) fn new(requests: usize, concurrent: usize) -> Self {
-        Self {
-            limit: requests,
-            sent: AtomicUsize::new(0),
-            concurrent: Arc::new(Semaphore::new(concurrent)),
-        }
+    pub(crate) fn new(requests: usize) -> Self {
+        Self { limit: requests, sent: AtomicUsize::new(0) }
     }
 
     pub(crate) fn sent(&self) -> usize {

@@ -47,6 +47,7 @@ pub(crate) struct Sink {
     rows: usize,
     bytes: usize,
     limits: Limits,
+    refused: usize,
     spoilt: Option<String>,
 }
 
@@ -76,6 +77,7 @@ impl Sink {
             rows: 0,
             bytes: 0,
             limits: limits.clone(),
+            refused: 0,
             spoilt: None,
         }
     }
@@ -135,6 +137,20 @@ impl Sink {
             }
         }
         Ok(())
+    }
+
+    /// Counts a refused batch. The limit, once the driver has been refused too often.
+    pub(crate) fn refused(&mut self, error: &SinkError) -> Option<String> {
+        self.refused += 1;
+        let limit = self.limits.refused_batches;
+        let (SinkError::UnknownTable(text) | SinkError::BadRow(text) | SinkError::Limit(text)) =
+            error;
+        (self.refused > limit).then(|| {
+            format!(
+                "the driver went on although more than {limit} of its batches were refused, the \
+                 limit `refused_batches`; the last one: {text}"
+            )
+        })
     }
 
     /// Notes that a root table could not be read. False if there is no such root table.

@@ -144,6 +144,41 @@ async fn bad_batches_are_refused_and_the_guest_hears_why() {
 }
 
 #[tokio::test]
+async fn refused_batches_without_end_fail_the_call() {
+    let limits = Limits { refused_batches: 3, ..short_limits() };
+    let outcome = poll(limited(limits.clone()), json!({"mode": "malformed-rows", "count": 3000}));
+    assert!(outcome.await.is_ok());
+    let error = poll(limited(limits), json!({"mode": "malformed-rows", "count": 4000})).await;
+    let CallErrorKind::Limit(text) = error.unwrap_err().kind else { panic!("not a limit") };
+    assert!(text.contains("more than 3 of its batches were refused"), "{text}");
+}
+
+#[tokio::test]
+async fn the_stack_is_bounded() {
+    for stack_bytes in [64 << 10, 1 << 20] {
+        let limits = Limits { stack_bytes, ..short_limits() };
+        // The code of a guest depends on no limit, so this one comes from the cache as well.
+        let error = poll(limited(limits), json!({"mode": "recurse"})).await.unwrap_err();
+        assert!(error.to_string().contains("stack"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn simultaneous_calls_are_bounded() {
+    let limits = Limits { call_timeout: Duration::from_millis(500), ..short_limits() };
+    let host = Host::new(HostConfig { simultaneous_calls: 1, ..limited(limits) }).unwrap();
+    let driver = hostile(&host).await;
+    let source =
+        async |config| driver.datasource("d", &values(config), State::default()).await.unwrap();
+    let (sleeper, good) = (source(json!({"mode": "sleep"})).await, source(json!({})).await);
+    // One of the two sleeps, the other waits for its turn until both are out of time.
+    let (first, second) = tokio::join!(sleeper.poll(&["numbers"]), sleeper.poll(&["numbers"]));
+    let kinds = [first.unwrap_err().kind, second.unwrap_err().kind];
+    assert!(kinds.contains(&CallErrorKind::Timeout(Duration::from_millis(500))), "{kinds:?}");
+    good.poll(&["numbers"]).await.unwrap();
+}
+
+#[tokio::test]
 async fn limits_fail_the_call_whatever_the_guest_says() {
     let limits = Limits { rows_per_call: 10_000, ..short_limits() };
     let error = poll(limited(limits), json!({"mode": "many-rows"})).await.unwrap_err();
@@ -291,7 +326,10 @@ async fn clock_and_randomness_work() {
 
 #[tokio::test]
 async fn a_flood_of_log_lines_ends_well() {
-    poll(local_config(), json!({"mode": "flood-log", "count": 20_000})).await.unwrap();
+    poll(local_config(), json!({"mode": "flood-log", "count": 10_000})).await.unwrap();
+    let error = poll(local_config(), json!({"mode": "flood-log", "count": 10_001})).await;
+    let CallErrorKind::Limit(text) = error.unwrap_err().kind else { panic!("not a limit") };
+    assert!(text.contains("more than 10000 lines in one call"), "{text}");
 }
 
 #[tokio::test]

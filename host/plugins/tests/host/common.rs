@@ -161,3 +161,20 @@ impl Drop for Service {
 pub(crate) fn answer(status: u16, body: impl Into<Body>) -> Response<Body> {
     Response::builder().status(status).body(body.into()).unwrap()
 }
+
+/// Whether this process runs one test alone, because what it looks at is the process's. If not,
+/// such a process is started, and must succeed; what it prints is printed here.
+pub(crate) async fn alone(test: &str) -> bool {
+    const ALONE: &str = "CONGRESS_TEST_ALONE";
+    if std::env::var_os(ALONE).is_some() {
+        return true;
+    }
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", test, "--nocapture"]).env(ALONE, "1");
+    let output = tokio::task::spawn_blocking(move || child.output()).await.unwrap().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    println!("{said}");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}{errors}");
+    false
+}

@@ -73,6 +73,16 @@ async fn components_of_other_worlds_and_versions_are_refused() {
     assert!(matches!(error.kind, LoadErrorKind::OtherWorld { .. }), "{error}");
     assert!(error.to_string().contains("congress:datasource/driver@0.1.0"), "{error}");
 
+    let error = host.load(guest("laterworld")).await.err().unwrap();
+    assert!(matches!(error.kind, LoadErrorKind::OtherVersion { .. }), "{error}");
+    assert!(
+        error.to_string().ends_with(
+            "is built for congress:datasource/driver@9.0.0; this host has \
+             congress:datasource/driver@0.1.0: build it against that version"
+        ),
+        "{error}"
+    );
+
     let driver = |version: &str| {
         component(&format!(
             r#"(component (component $d) (instance $i (instantiate $d))

@@ -3,12 +3,24 @@
 //! One binary: linking the engine once is slow enough.
 
 #[cfg(test)]
+mod addresses;
+#[cfg(test)]
 mod calls;
 #[cfg(test)]
 mod common;
+#[cfg(test)]
+mod fuzz;
+#[cfg(test)]
+mod hostile;
 #[cfg(test)]
 mod languages;
 #[cfg(test)]
 mod load;
 #[cfg(test)]
 mod network;
+#[cfg(test)]
+mod redirects;
+#[cfg(test)]
+mod secrets;
+#[cfg(test)]
+mod tls;

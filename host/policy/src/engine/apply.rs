@@ -7,8 +7,8 @@ use crate::ast::{Atom, Rule, Statement, Term};
 use crate::check::widths;
 use crate::depgraph::Node;
 use crate::program::{Compiler, TableKey};
-use crate::state::{Policy, State, StoredRule, Table};
-use crate::store::dictionary::{Counts, Interner};
+use crate::state::{Policy, State, StoredRule, Table, Written};
+use crate::store::interner::{Counts, Interner};
 use crate::store::word::Word;
 
 /// The policy, to be changed.
@@ -23,12 +23,13 @@ pub(super) fn table_mut<'p>(policy: &'p mut Policy, key: &TableKey) -> &'p mut T
 
 impl Engine {
     /// Inserts or deletes one statement and returns it. `None` if it was there, or not there,
-    /// already.
+    /// already. `written`: a rule as it was given.
     pub(super) fn apply(
         &mut self,
         policy: &Arc<str>,
         statement: Statement,
         insert: bool,
+        written: Option<Written>,
     ) -> Option<Statement> {
         let state = Arc::make_mut(&mut self.state);
         let statement = match (statement, insert) {
@@ -44,7 +45,7 @@ impl Engine {
             }
             (Statement::Rule(rule), true) => {
                 let number = self.next_rule;
-                insert_rule(state, &mut self.counts, policy, &rule, number)?;
+                insert_rule(state, &mut self.counts, policy, &rule, number, written)?;
                 self.next_rule += 1;
                 self.count_execution(policy, &rule, true);
                 Statement::Rule(rule)
@@ -156,6 +157,7 @@ pub(crate) fn insert_rule(
     policy: &Arc<str>,
     rule: &Rule,
     number: u64,
+    written: Option<Written>,
 ) -> Option<()> {
     let owner = state.policies.get_mut(policy)?;
     if owner.rule(rule).is_some() {
@@ -163,7 +165,7 @@ pub(crate) fn insert_rule(
     }
     let mut interner = Interner { dictionary: &mut state.dictionary, counts };
     let program = Compiler::new(|constant: &_| interner.intern(constant)).rule(rule);
-    let stored = Arc::new(StoredRule::new(number, rule.clone(), program));
+    let stored = Arc::new(StoredRule::new(number, rule.clone(), program, written));
     let key = TableKey::of_head(rule.heads.first()?);
     table_mut(Arc::make_mut(owner), &key).rules.push(stored);
     Some(())

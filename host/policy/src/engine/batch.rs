@@ -11,7 +11,7 @@ use crate::depgraph::{DependencyGraph, Node, Recursion};
 use crate::error::{Error, ErrorKind, Errors};
 use crate::policy::PolicyKind;
 use crate::program::TableKey;
-use crate::state::{Policy, State};
+use crate::state::{Policy, State, Written};
 
 /// The most statements that wait for a schema, those found wrong when it came included.
 const MAX_WAITING: usize = 100_000;
@@ -21,6 +21,8 @@ struct Planned {
     statement: Statement,
     insert: bool,
     policy: Arc<str>,
+    /// A rule that is inserted, as it was given.
+    written: Option<Written>,
 }
 
 /// A batch that has passed all checks but that for recursion.
@@ -29,10 +31,28 @@ struct Plan {
     changes: Vec<Planned>,
     /// Statements to be set aside.
     waiting: Vec<Event>,
+    /// Statements set aside before that are taken back, by their places.
+    withdrawn: Vec<usize>,
+}
+
+/// What a batch did, views aside.
+pub(super) struct Changed {
+    pub(super) changes: Vec<Applied>,
+    /// How many statements were set aside.
+    pub(super) waiting: usize,
 }
 
 /// A rule that is really inserted, or deleted, and its policy.
 type EffectiveRule = (Arc<str>, Rule, bool);
+
+fn written(event: &Event) -> Option<Written> {
+    match &event.statement {
+        Statement::Rule(rule) if event.insert => {
+            Some(Written { rule: rule.clone(), source: event.source.clone() })
+        }
+        _ => None,
+    }
+}
 
 fn count_edges(graph: &mut DependencyGraph, rules: &[EffectiveRule]) {
     for (policy, rule, insert) in rules {
@@ -60,7 +80,8 @@ impl Engine {
                 return Err(recursion::error(&graph, &found, events).into());
             }
         }
-        let applied = |Planned { statement, insert, policy }| Applied { statement, insert, policy };
+        let applied =
+            |Planned { statement, insert, policy, .. }| Applied { statement, insert, policy };
         Ok(plan.changes.into_iter().map(applied).collect())
     }
 
@@ -69,6 +90,15 @@ impl Engine {
         events: &[Event],
         recursive: bool,
     ) -> Result<Outcome, Errors> {
+        let before = self.begin();
+        let changed = self.change(events, recursive);
+        let outcome = self.finish(before);
+        let Changed { changes, waiting } = changed?;
+        Ok(Outcome { changes, waiting, ..outcome })
+    }
+
+    /// Checks and applies a batch; views are left for later.
+    pub(super) fn change(&mut self, events: &[Event], recursive: bool) -> Result<Changed, Errors> {
         let plan = self.plan(events, true)?;
         if !plan.waiting.is_empty() && self.waiting.len() + plan.waiting.len() > MAX_WAITING {
             let text = format!("More than {MAX_WAITING} statements would wait for a schema");
@@ -83,27 +113,26 @@ impl Engine {
             count_edges(&mut self.graph, &rules);
             return Err(error.into());
         }
+        for at in plan.withdrawn.into_iter().rev() {
+            self.waiting.remove(at);
+        }
         let waiting = plan.waiting.len();
         let set_aside = plan.waiting.into_iter();
         self.waiting.extend(set_aside.map(|event| Waiting { event, errors: Vec::new() }));
 
-        let before = self.begin();
         self.find_recursions(heads(&rules).collect());
         let mut changes = Vec::with_capacity(plan.changes.len());
-        for Planned { statement, insert, policy } in plan.changes {
-            if let Some(statement) = self.apply(&policy, statement, insert) {
+        for Planned { statement, insert, policy, written } in plan.changes {
+            if let Some(statement) = self.apply(&policy, statement, insert, written) {
                 changes.push(Applied { statement, insert, policy });
             }
         }
-        let outcome = self.finish(before);
-        Ok(Outcome { changes, waiting, ..outcome })
+        Ok(Changed { changes, waiting })
     }
 
     /// Finds the recursions anew, if rules with these heads came or went and any is concerned.
     pub(super) fn find_recursions(&mut self, heads: Vec<Node>) {
-        let known = &self.state.components;
-        let concerned = heads.iter().any(|head| known.contains_key(head));
-        if !concerned && !self.graph.any_cycle(heads) {
+        if !any_recursion(&self.state, &self.graph, &heads) {
             return;
         }
         let all: Vec<Node> = self.graph.heads().cloned().collect();
@@ -130,6 +159,12 @@ impl Engine {
 
         let mut positional: Vec<(&Event, &Policy, Statement)> = Vec::with_capacity(events.len());
         for (event, policy) in resolved {
+            if !event.insert
+                && let Some(at) = self.set_aside(event, &policy.info.name)
+            {
+                plan.withdrawn.push(at);
+                continue;
+            }
             let refused = |error: Error| error.in_source(&event.source);
             if let Statement::Event(inner) = &event.statement {
                 errors.push(refused(shape::event(inner)));
@@ -148,6 +183,8 @@ impl Engine {
             }
         }
         stage(&mut errors)?;
+        plan.withdrawn.sort_unstable();
+        plan.withdrawn.dedup();
 
         for (event, policy, statement) in &positional {
             let list = widths::check(statement, &policy.info.name, &self.state);
@@ -169,6 +206,7 @@ impl Engine {
                     statement,
                     insert: event.insert,
                     policy: policy.info.name.clone(),
+                    written: written(event),
                 }),
                 Err(list) => {
                     errors.extend(list.into_iter().map(|error| error.in_source(&event.source)));
@@ -183,7 +221,7 @@ impl Engine {
     fn effective_rules(&self, changes: &[Planned]) -> Vec<EffectiveRule> {
         let mut present: HashMap<(&Arc<str>, String), bool> = HashMap::new();
         let mut effective = Vec::new();
-        for Planned { statement, insert, policy } in changes {
+        for Planned { statement, insert, policy, .. } in changes {
             let Statement::Rule(rule) = statement else {
                 continue;
             };
@@ -199,6 +237,15 @@ impl Engine {
     }
 }
 
+/// Whether there is a recursion to be looked at after rules with these heads came or went.
+fn any_recursion(state: &State, graph: &DependencyGraph, heads: &[Node]) -> bool {
+    let known = &state.components;
+    if known.is_empty() {
+        return graph.closes_cycle(heads);
+    }
+    heads.iter().any(|head| known.contains_key(head)) || graph.any_cycle(heads.iter().cloned())
+}
+
 /// The first recursion that the heads are part of and that may not be. Recursion is for policies of
 /// kind z3, and for all where an option says so; never through a negation.
 pub(crate) fn refused_recursion(
@@ -208,7 +255,7 @@ pub(crate) fn refused_recursion(
     anywhere: bool,
 ) -> Option<Recursion> {
     let heads: Vec<Node> = heads.collect();
-    if !graph.any_cycle(heads.iter().cloned()) {
+    if !any_recursion(state, graph, &heads) {
         return None;
     }
     let recursive = |node: &Node| {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use congress_table::{Change, Row, TableDelta, Value};
+use congress_table::{Change, Row, Value};
 
 use super::apply::{count_widths, policy_mut, release_rule, table_mut};
 use super::{Engine, Outcome};
@@ -11,8 +11,10 @@ use crate::depgraph::Node;
 use crate::error::{Error, ErrorKind, Errors};
 use crate::policy::PolicyKind;
 use crate::program::TableKey;
+use crate::schema::Schema;
 use crate::state::Policy;
-use crate::store::dictionary::Interner;
+use crate::store::interner::Interner;
+use crate::store::relation::Relation;
 use crate::store::word::Word;
 
 impl Engine {
@@ -35,38 +37,50 @@ impl Engine {
         let name = self.fed(policy)?.info.name.clone();
         let before = self.begin();
         for (table, rows) in tables {
-            self.clear(&name, table);
-            self.change_rows(&name, table, &[], rows);
+            self.clear_rules(&name, table);
+            self.replace_rows(&name, table, rows);
         }
         Ok(self.finish(before))
     }
 
-    /// Takes out all rows and rules of a table; its indexes are built again when rows come.
-    fn clear(&mut self, policy: &Arc<str>, name: &Arc<str>) {
+    /// Puts rows in the place of those that a table has.
+    pub(super) fn replace_rows(&mut self, policy: &Arc<str>, name: &Arc<str>, rows: &[Row]) {
+        if let Some(owner) = policy_mut(Arc::make_mut(&mut self.state), policy) {
+            let table = table_mut(owner, &TableKey::plain(name));
+            let old = table.facts.clone();
+            for relation in &mut table.facts {
+                *relation = Arc::new(relation.emptied());
+            }
+            self.release_rows(&plain(policy, name), &old);
+        }
+        self.change_rows(policy, name, &[], rows);
+    }
+
+    /// Counts out the values of rows that have gone from a table.
+    pub(super) fn release_rows(&mut self, node: &Node, gone: &[Arc<Relation>]) {
+        let state = Arc::make_mut(&mut self.state);
+        let mut interner = Interner { dictionary: &mut state.dictionary, counts: &mut self.counts };
+        for row in gone.iter().flat_map(|relation| relation.iter()) {
+            row.iter().for_each(|word| interner.release(*word));
+            if let Some(journal) = &mut self.journal {
+                journal.record(node, row, false);
+            }
+        }
+    }
+
+    /// Takes out all rules of a table.
+    fn clear_rules(&mut self, policy: &Arc<str>, name: &Arc<str>) {
         let state = Arc::make_mut(&mut self.state);
         let Some(owner) = policy_mut(state, policy) else {
             return;
         };
-        let table = table_mut(owner, &TableKey::plain(name));
-        let rules = std::mem::take(&mut table.rules);
-        let old = table.facts.clone();
-        for relation in &mut table.facts {
-            *relation = Arc::new(relation.emptied());
-        }
+        let rules = std::mem::take(&mut table_mut(owner, &TableKey::plain(name)).rules);
         for stored in &rules {
             self.graph.remove(policy, &stored.rule);
             self.subscriptions_version += 1;
             self.views.outdate();
             count_widths(state, policy, &Statement::Rule(stored.rule.clone()), false);
             release_rule(state, &mut self.counts, stored);
-        }
-        let mut interner = Interner { dictionary: &mut state.dictionary, counts: &mut self.counts };
-        let node = plain(policy, name);
-        for row in old.iter().flat_map(|relation| relation.iter()) {
-            row.iter().for_each(|word| interner.release(*word));
-            if let Some(journal) = &mut self.journal {
-                journal.record(&node, row, false);
-            }
         }
         let heads = rules.iter().flat_map(|stored| &stored.rule.heads);
         self.find_recursions(heads.map(|head| Node::of(policy, head)).collect());
@@ -77,7 +91,10 @@ impl Engine {
         let errors: Vec<Error> = change
             .tables
             .iter()
-            .flat_map(|(table, delta)| wrong_rows(owner, table, delta))
+            .flat_map(|(table, delta)| {
+                let rows = delta.removed.iter().chain(&delta.added);
+                wrong_rows(&owner.info.name, &owner.schema, table, rows)
+            })
             .collect();
         if !errors.is_empty() {
             return Err(Errors(errors));
@@ -100,28 +117,81 @@ impl Engine {
         let node = plain(policy, table);
         let table = table_mut(Arc::make_mut(owner), &TableKey::plain(table));
         table.initialized = true;
-        let mut words: Vec<Word> = Vec::new();
+        let mut block = Block::default();
         for (rows, insert) in [(removed, false), (added, true)] {
-            for row in rows {
-                words.clear();
-                words.extend(row.iter().map(|value| word(&mut interner, value, ascii)));
-                let relation = table.relation_mut(row.len());
-                if insert {
-                    if relation.insert(interner.dictionary, &words) {
-                        if let Some(journal) = &mut self.journal {
-                            journal.record(&node, &words, true);
+            let alike = rows.chunk_by(|a, b| a.len() == b.len());
+            for rows in alike.flat_map(|rows| rows.chunks(BLOCK)) {
+                let relation = table.relation_mut(rows[0].len());
+                block.read(&mut interner, relation, rows, ascii);
+                for (words, hash) in block.rows(relation.width()) {
+                    if insert {
+                        if relation.insert_with_hash(interner.dictionary, words, hash) {
+                            if let Some(journal) = &mut self.journal {
+                                journal.record(&node, words, true);
+                            }
+                            continue;
                         }
-                        continue;
+                    } else if let Some(stored) = relation.remove(interner.dictionary, words) {
+                        stored.iter().for_each(|word| interner.release(*word));
+                        if let Some(journal) = &mut self.journal {
+                            journal.record(&node, &stored, false);
+                        }
                     }
-                } else if let Some(stored) = relation.remove(interner.dictionary, &words) {
-                    stored.iter().for_each(|word| interner.release(*word));
-                    if let Some(journal) = &mut self.journal {
-                        journal.record(&node, &stored, false);
-                    }
+                    words.iter().for_each(|word| interner.release(*word));
                 }
-                words.iter().for_each(|word| interner.release(*word));
             }
         }
+    }
+}
+
+/// So many rows are looked up together, for the memory that it takes waits in parallel.
+const BLOCK: usize = 128;
+
+/// Rows as words.
+#[derive(Default)]
+struct Block {
+    text_hashes: Vec<u64>,
+    words: Vec<Word>,
+    row_hashes: Vec<u64>,
+}
+
+impl Block {
+    /// Takes in the rows of a relation; counts one use of each value.
+    fn read(
+        &mut self,
+        interner: &mut Interner<'_>,
+        relation: &Relation,
+        rows: &[Row],
+        ascii: bool,
+    ) {
+        let Self { text_hashes, words, row_hashes } = self;
+        text_hashes.clear();
+        text_hashes.extend(rows.iter().flat_map(|row| row.iter()).map(|value| match value {
+            Value::Text(text) => interner.dictionary.text_hash(text),
+            _ => 0,
+        }));
+        text_hashes.iter().for_each(|hash| interner.dictionary.warm_text(*hash));
+        words.clear();
+        for (value, &hash) in rows.iter().flat_map(|row| row.iter()).zip(&*text_hashes) {
+            words.push(match value {
+                Value::Text(text) if !ascii || text.is_ascii() => {
+                    interner.text_with_hash(text, hash)
+                }
+                other => word(interner, other, ascii),
+            });
+        }
+        row_hashes.clear();
+        row_hashes.extend((0..rows.len()).map(|at| {
+            let row = &words[at * relation.width()..(at + 1) * relation.width()];
+            relation.hash(interner.dictionary, row)
+        }));
+        row_hashes.iter().for_each(|hash| relation.warm(*hash));
+    }
+
+    /// The rows, and their hashes.
+    fn rows(&self, width: usize) -> impl Iterator<Item = (&[Word], u64)> {
+        let row = move |at: usize| &self.words[at * width..(at + 1) * width];
+        self.row_hashes.iter().enumerate().map(move |(at, &hash)| (row(at), hash))
     }
 }
 
@@ -162,19 +232,20 @@ fn printed(value: &Value) -> String {
 /// The most errors that one feed reports: a wrong table is wrong in every row.
 const REPORTED: usize = 10;
 
-fn wrong_rows(policy: &Policy, table: &Arc<str>, delta: &TableDelta) -> Vec<Error> {
-    let name = &policy.info.name;
-    let schema = &policy.schema;
+/// What is wrong with rows for a table of a policy that has this schema.
+pub(super) fn wrong_rows<'r>(
+    policy: &str,
+    schema: &Schema,
+    table: &str,
+    rows: impl Iterator<Item = &'r Row>,
+) -> Vec<Error> {
     let error = |text| vec![Error::new(ErrorKind::Schema, text)];
     match schema.width(table) {
         None if schema.is_complete() => {
-            error(format!("Rows for unknown table {table} of policy {name}"))
+            error(format!("Rows for unknown table {table} of policy {policy}"))
         }
         None => Vec::new(),
-        Some(width) => delta
-            .removed
-            .iter()
-            .chain(&delta.added)
+        Some(width) => rows
             .filter(|row| row.len() != width)
             .take(REPORTED)
             .flat_map(|row| {
@@ -192,6 +263,8 @@ fn wrong_rows(policy: &Policy, table: &Arc<str>, delta: &TableDelta) -> Vec<Erro
 
 #[cfg(test)]
 mod tests {
+    use congress_table::TableDelta;
+
     use crate::{Engine, NewPolicy, Options, PolicyKind};
 
     use super::*;

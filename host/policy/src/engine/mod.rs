@@ -22,7 +22,8 @@ use crate::error::{Error, Errors};
 use crate::policy::{NewPolicy, PolicyInfo, PolicyKind};
 use crate::snapshot::{Latest, Snapshot};
 use crate::state::State;
-use crate::store::dictionary::{Counts, Dictionary};
+use crate::store::dictionary::Dictionary;
+use crate::store::interner::Counts;
 
 pub use types::{
     Applied, Event, Execution, Fired, Options, Outcome, References, Subscription, Waiting,
@@ -187,6 +188,27 @@ impl Engine {
         complete: bool,
     ) -> Result<Outcome, Error> {
         let result = self.declare(name, tables, complete);
+        self.publish(result)
+    }
+
+    /// Declares the tables of a datasource policy anew, and gives some of them their rows, as one
+    /// change: for a datasource whose driver is another one now. There are no other tables.
+    ///
+    /// Tables whose number of columns has changed lose the rows that they had. Rules that read a
+    /// table whose columns have changed are checked again as they were given: those with columns
+    /// by name go on with the columns of these names. One that does not fit any more goes, and is
+    /// kept with its errors ([`Engine::waiting`]) until a schema comes that it fits.
+    ///
+    /// # Errors
+    ///
+    /// There is no such policy, or a row is not as wide as its table. Nothing has changed then.
+    pub fn redeclare_tables(
+        &mut self,
+        name: &str,
+        tables: &[TableSchema],
+        rows: &[(Arc<str>, Vec<Row>)],
+    ) -> Result<Outcome, Errors> {
+        let result = self.redeclare(name, tables, rows);
         self.publish(result)
     }
 

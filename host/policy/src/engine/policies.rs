@@ -11,7 +11,7 @@ use crate::depgraph::{Node, builtin};
 use crate::error::{Error, ErrorKind};
 use crate::policy::{NewPolicy, PolicyInfo};
 use crate::state::{Policy, StoredRule};
-use crate::store::dictionary::Interner;
+use crate::store::interner::Interner;
 
 /// Characters of a name that make its default abbreviation.
 const ABBREVIATION: usize = 5;
@@ -72,15 +72,12 @@ impl Engine {
             count_widths(state, &name, &Statement::Rule(stored.rule.clone()), false);
             release_rule(state, &mut self.counts, stored);
         }
-        let mut interner = Interner { dictionary: &mut state.dictionary, counts: &mut self.counts };
         for (key, table) in &policy.tables {
             let node = Node { policy: name.clone(), modal: key.modal, table: key.name.clone() };
-            for row in table.facts.iter().flat_map(|relation| relation.iter()) {
-                row.iter().for_each(|word| interner.release(*word));
-                if let Some(journal) = &mut self.journal {
-                    journal.record(&node, row, false);
-                }
-            }
+            self.release_rows(&node, &table.facts);
+            let state = Arc::make_mut(&mut self.state);
+            let mut interner =
+                Interner { dictionary: &mut state.dictionary, counts: &mut self.counts };
             for relation in table.views.iter().flatten() {
                 relation.iter().flatten().for_each(|word| interner.release(*word));
             }

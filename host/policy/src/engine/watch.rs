@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::program::TableKey;
 use crate::snapshot::{Limits, rows_of};
 use crate::state::State;
-use crate::store::dictionary::Interner;
+use crate::store::interner::Interner;
 use crate::store::word::Word;
 
 impl Engine {

@@ -102,6 +102,7 @@ impl<'s> Evaluation<'s> {
         }
         let number = self.memos.len();
         let mixer = self.state.dictionary.mixer();
+        let rows = RowSet::new(of.width, of.by_value, mixer);
         self.memos.push(Memo {
             policy: of.policy.clone(),
             table,
@@ -111,7 +112,8 @@ impl<'s> Evaluation<'s> {
             component: self.state.component(&of.policy, &of.key),
             plans: None,
             asked: RowSet::new(of.asked.len(), false, mixer),
-            rows: RowSet::new(of.width, of.by_value, mixer),
+            // When a row came is told by its number.
+            rows: if self.times.is_some() { rows } else { rows.without_numbers() },
             old: Marks::default(),
             now: Marks::default(),
         });

@@ -1,7 +1,8 @@
 //! Sets of rows that one evaluation makes: they only grow, and a row's number tells when it came.
 
-use crate::store::ids::{Ids, Windows};
+use crate::store::ids::Ids;
 use crate::store::index::NONE;
+use crate::store::pairs::Pairs;
 use crate::store::word::{Mixer, Word};
 
 /// A set of rows, looked up by any of their columns.
@@ -14,9 +15,25 @@ pub(crate) struct RowSet {
     keys: Vec<Word>,
     by_value: bool,
     len: u32,
-    unique: Windows,
+    unique: Unique,
+    /// At so many rows it is seen to whether they had better be kept as bits, or no longer.
+    review: u32,
     indexes: Vec<RowIndex>,
 }
+
+/// What tells whether a row is there.
+enum Unique {
+    /// The numbers of the rows, by their hashes.
+    Rows(Ids),
+    /// Bits, for many pairs of few values. They don't tell a row's number.
+    Bits(Pairs),
+}
+
+/// Sets of so many pairs may become bits.
+const MANY: u32 = 1 << 16;
+/// How many bytes bits may take for each row: no more than numbers do, and twice that once they
+/// are there.
+const BYTES: usize = 16;
 
 /// The rows by some columns: for each key the row that came last, for each row the one before.
 struct RowIndex {
@@ -46,7 +63,8 @@ impl RowSet {
             keys: Vec::new(),
             by_value,
             len: 0,
-            unique: Windows::default(),
+            unique: Unique::Rows(Ids::default()),
+            review: NONE,
             indexes: Vec::new(),
         }
     }
@@ -94,30 +112,67 @@ impl RowSet {
         mixer.finish()
     }
 
-    /// The hashes of a row's first cell and of all of it.
-    #[inline]
-    fn hashes(mixer: Mixer, row: &[Word]) -> (u64, u64) {
-        (Self::hash(mixer, row.iter().take(1).copied()), Self::hash(mixer, row.iter().copied()))
-    }
-
     /// Adds a row unless it is there. `key` is the row in canonical form if the set is by value,
     /// else the row itself.
     #[inline]
     pub(crate) fn insert(&mut self, row: &[Word], key: &[Word]) -> bool {
-        let (width, len, mixer) = (self.width, self.len, self.mixer);
-        let compared = if self.by_value { &self.keys } else { &self.rows };
-        let row_of = |id: u32| {
-            let start = id as usize * width;
-            &compared[start..start + width]
+        let (width, len) = (self.width, self.len);
+        let new = match &mut self.unique {
+            Unique::Bits(pairs) => pairs.insert(key[0], key[1]),
+            Unique::Rows(ids) => {
+                let compared = if self.by_value { &self.keys } else { &self.rows };
+                let same = |id: u32| {
+                    let start = id as usize * width;
+                    compared[start..start + width] == *key
+                };
+                let hash = Self::hash(self.mixer, key.iter().copied());
+                ids.find_or_insert(hash, len, same).is_none()
+            }
         };
-        let same = |id: u32| row_of(id) == key;
-        let hashes = |id: u32| Self::hashes(mixer, row_of(id));
-        let own = Self::hashes(mixer, key);
-        if self.unique.find_or_insert(own, len, same, hashes).is_some() {
-            return false;
+        if new {
+            self.append(row, key);
+            if self.len >= self.review {
+                self.review();
+            }
         }
-        self.append(row, key);
-        true
+        new
+    }
+
+    /// From now on only whether a row is there need be known, not its number, until
+    /// [`RowSet::lookup`] asks for it.
+    pub(crate) fn without_numbers(mut self) -> Self {
+        if self.width == 2 {
+            self.review = MANY;
+        }
+        self
+    }
+
+    /// Changes how rows are told apart, if another way takes less memory.
+    fn review(&mut self) {
+        let rows = self.len as usize;
+        match &self.unique {
+            Unique::Bits(pairs) if pairs.bytes() > 2 * BYTES * rows => self.number(),
+            Unique::Bits(_) => self.review = self.len.saturating_add(self.len / 8),
+            Unique::Rows(_) => {
+                self.review = self.len.saturating_mul(2);
+                let pairs = self.compared().chunks_exact(2);
+                if let Some(pairs) = Pairs::of(self.mixer, pairs, BYTES * rows) {
+                    self.unique = Unique::Bits(pairs);
+                }
+            }
+        }
+    }
+
+    /// Files the rows by number, for good.
+    fn number(&mut self) {
+        self.review = NONE;
+        if let Unique::Bits(_) = self.unique {
+            let mut ids = Ids::default();
+            for (id, row) in (0..).zip(self.compared().chunks_exact(self.width)) {
+                ids.find_or_insert(Self::hash(self.mixer, row.iter().copied()), id, |_| false);
+            }
+            self.unique = Unique::Rows(ids);
+        }
     }
 
     /// Adds a row that is known not to be there, and will never be looked up as a whole.
@@ -160,6 +215,7 @@ impl RowSet {
             return Lookup::All;
         }
         if columns.len() == self.width {
+            self.number();
             return Lookup::Unique;
         }
         if let Some(at) = self.indexes.iter().position(|index| *index.columns == *columns) {
@@ -176,27 +232,34 @@ impl RowSet {
 
     /// Whether a row is there; one with NaN never is. `key` as for [`RowSet::insert`].
     pub(crate) fn has(&self, key: &[Word]) -> bool {
-        self.find(key) != NONE
+        !key.contains(&Word::NAN) && self.contains(key)
     }
 
     /// Whether this very row is there, one with NaN as well. `key` as for [`RowSet::insert`].
     pub(crate) fn contains(&self, key: &[Word]) -> bool {
-        self.position(key) != NONE
+        match &self.unique {
+            Unique::Rows(_) => self.position(key) != NONE,
+            Unique::Bits(pairs) => pairs.contains(key[0], key[1]),
+        }
     }
 
     fn find(&self, key: &[Word]) -> u32 {
         if key.contains(&Word::NAN) { NONE } else { self.position(key) }
     }
 
-    /// The number of this very row, or [`NONE`].
+    /// The number of this very row, or [`NONE`]. Of a set [without
+    /// numbers](RowSet::without_numbers) it takes time.
     pub(crate) fn position(&self, key: &[Word]) -> u32 {
         let compared = self.compared();
         let same = |id: u32| {
             let start = id as usize * self.width;
             compared[start..start + self.width] == *key
         };
-        let (first, hash) = Self::hashes(self.mixer, key);
-        self.unique.find(first, hash, same).unwrap_or(NONE)
+        let found = match &self.unique {
+            Unique::Rows(ids) => ids.find(Self::hash(self.mixer, key.iter().copied()), same),
+            Unique::Bits(_) => (0..self.len).find(|&id| same(id)),
+        };
+        found.unwrap_or(NONE)
     }
 
     /// The last of the first `end` rows that has a key, or [`NONE`]; then follow

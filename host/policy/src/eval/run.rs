@@ -45,7 +45,7 @@ pub(crate) struct Evaluation<'s> {
     wanted: usize,
     /// For each memo when its rows came, if that is to be known: the first row of each batch, and
     /// the batch's place among all. What a row is made of came in earlier batches.
-    times: Option<Vec<Vec<(u32, u32)>>>,
+    pub(super) times: Option<Vec<Vec<(u32, u32)>>>,
     batches: u32,
 }
 
@@ -188,7 +188,8 @@ impl<'s> Evaluation<'s> {
     ///
     /// A limit is reached.
     pub(crate) fn rows_of(&mut self, plan: Arc<Plan>, given: Given<'s>) -> Result<RowSet, Error> {
-        self.answers = RowSet::new(plan.output.len(), false, self.state.dictionary.mixer());
+        self.answers =
+            RowSet::new(plan.output.len(), false, self.state.dictionary.mixer()).without_numbers();
         let ready = Arc::new(self.ready(plan, None, None));
         if let Some(memo) = self.whole_memo(&ready) {
             let nothing = vec![Word::UNBOUND; ready.plan.stride];

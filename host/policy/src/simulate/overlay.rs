@@ -10,7 +10,7 @@ use crate::ast::{Atom, Statement};
 use crate::engine::apply::{count_widths, delete_fact, delete_rule, insert_fact, insert_rule};
 use crate::program::TableKey;
 use crate::state::State;
-use crate::store::dictionary::Counts;
+use crate::store::interner::Counts;
 use crate::store::relation::Relation;
 
 /// Rules of an overlay come after all others.
@@ -53,7 +53,7 @@ impl Overlay {
             (Statement::Fact(atom), false) => delete_fact(state, counts, policy, atom).is_some(),
             (Statement::Rule(rule), true) => {
                 self.next_rule += 1;
-                insert_rule(state, counts, policy, rule, self.next_rule).is_some()
+                insert_rule(state, counts, policy, rule, self.next_rule, None).is_some()
             }
             (Statement::Rule(rule), false) => delete_rule(state, counts, policy, rule).is_some(),
             (Statement::Event(_), _) => false,

@@ -23,7 +23,7 @@ use crate::policy::PolicyInfo;
 use crate::program::{Arg, Compiler, Literal, Program, TableKey};
 use crate::snapshot::rows_of_width;
 use crate::state::{Policy, State, StoredRule, Table};
-use crate::store::dictionary::{Counts, Interner};
+use crate::store::interner::{Counts, Interner};
 use crate::store::word::Word;
 
 /// The table of the names of actions.
@@ -264,7 +264,7 @@ fn within(stored: &Arc<StoredRule>, own: &Arc<str>) -> Arc<StoredRule> {
             policy.take_if(|policy| policy == own);
         }
     }
-    Arc::new(StoredRule::new(stored.number, stored.rule.clone(), program))
+    Arc::new(StoredRule::new(stored.number, stored.rule.clone(), program, None))
 }
 
 /// The table of a rule whose head names a policy.
@@ -301,7 +301,7 @@ fn hand_on(policy: &Arc<str>, key: &TableKey, width: usize) -> Arc<StoredRule> {
         negated: false,
     };
     let program = Program { head: args, body: [literal].into(), variables, grouping: None };
-    Arc::new(StoredRule::new(u64::MAX, rule, program))
+    Arc::new(StoredRule::new(u64::MAX, rule, program, None))
 }
 
 fn fact(policy: Option<Arc<str>>, table: &Arc<str>, row: Vec<Constant>) -> Atom {

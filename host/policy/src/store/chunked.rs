@@ -5,6 +5,7 @@
 //! the first write to a chunk after a clone copies that chunk (32 elements) and its parent (256
 //! pointers). That bounds what a change costs while readers hold older versions.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 const LEAF: usize = 32;
@@ -53,6 +54,40 @@ impl<T: Clone + Default> Chunked<T> {
         &leaf[start..start + self.stride]
     }
 
+    /// An element, if it is there.
+    #[inline]
+    pub(super) fn find(&self, i: usize) -> Option<&[T]> {
+        let leaf = self.root.get(i / (LEAF * FAN))?.leaves.get((i / LEAF) % FAN)?;
+        let start = (i % LEAF) * self.stride;
+        leaf.get(start..start + self.stride)
+    }
+
+    /// The numbers of the elements that are in one chunk with another.
+    pub(super) fn block_of(&self, i: usize) -> Range<usize> {
+        let start = i - i % LEAF;
+        start..start + LEAF
+    }
+
+    /// Gives up the chunk of an element. None of it is read or written any more, until
+    /// [`Chunked::restore_block`].
+    pub(super) fn drop_block(&mut self, i: usize) {
+        // The last one will get further elements.
+        if self.block_of(i).end <= self.len {
+            let inner = Arc::make_mut(&mut self.root[i / (LEAF * FAN)]);
+            inner.leaves[(i / LEAF) % FAN] = [].into();
+        }
+    }
+
+    /// Makes sure that the chunk of an element is there.
+    pub(super) fn restore_block(&mut self, i: usize) {
+        let room = LEAF * self.stride;
+        let inner = Arc::make_mut(&mut self.root[i / (LEAF * FAN)]);
+        let leaf = &mut inner.leaves[(i / LEAF) % FAN];
+        if leaf.is_empty() {
+            *leaf = vec![T::default(); room].into();
+        }
+    }
+
     /// The elements, in blocks that lie together. Only the last may be shorter than the others.
     pub(crate) fn blocks(&self) -> impl Iterator<Item = &[T]> {
         let leaves = self.root.iter().flat_map(|page| &page.leaves);
@@ -83,6 +118,20 @@ impl<T: Clone + Default> Chunked<T> {
 
     /// Appends an element and returns its number.
     pub(crate) fn push(&mut self, element: &[T]) -> usize {
+        self.room().clone_from_slice(element);
+        self.len += 1;
+        self.len - 1
+    }
+
+    /// Appends an element, written over default values, and returns its number.
+    pub(super) fn push_with(&mut self, write: impl FnOnce(&mut [T])) -> usize {
+        write(self.room());
+        self.len += 1;
+        self.len - 1
+    }
+
+    /// The place after the last element.
+    fn room(&mut self) -> &mut [T] {
         let i = self.len;
         let (page, leaf, at) = (i / (LEAF * FAN), (i / LEAF) % FAN, i % LEAF);
         if page == self.root.len() {
@@ -93,16 +142,13 @@ impl<T: Clone + Default> Chunked<T> {
         if leaf == inner.leaves.len() {
             // The very first chunk starts small: most tables are.
             let room = if i == 0 { 4 } else { LEAF };
-            inner.leaves.push(vec![T::default(); room * stride].into());
+            inner.leaves.push(std::iter::repeat_n(T::default(), room * stride).collect());
         } else if inner.leaves[leaf].len() == at * stride {
             let mut bigger = inner.leaves[leaf].to_vec();
             bigger.resize((at * 4).min(LEAF) * stride, T::default());
             inner.leaves[leaf] = bigger.into();
         }
-        let leaf = Arc::make_mut(&mut inner.leaves[leaf]);
-        leaf[at * stride..(at + 1) * stride].clone_from_slice(element);
-        self.len += 1;
-        i
+        &mut Arc::make_mut(&mut inner.leaves[leaf])[at * stride..(at + 1) * stride]
     }
 }
 

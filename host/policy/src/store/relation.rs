@@ -161,7 +161,8 @@ impl Relation {
         (0..self.end()).filter_map(|id| self.row(id))
     }
 
-    fn hash(&self, dictionary: &Dictionary, row: &[Word]) -> u64 {
+    /// The hash by which a row is found, of words by value or canonical already.
+    pub(crate) fn hash(&self, dictionary: &Dictionary, row: &[Word]) -> u64 {
         let mut mixer = dictionary.mixer();
         for &word in row {
             mixer.add(if self.exact { word } else { dictionary.canonical(word) });
@@ -187,9 +188,25 @@ impl Relation {
         self.find(dictionary, row, self.hash(dictionary, row))
     }
 
+    /// Fetches what looking for a row with a hash will read: see [`Slots::warm`].
+    #[inline]
+    pub(crate) fn warm(&self, hash: u64) {
+        self.unique.warm(hash);
+    }
+
     /// Puts a row in. False if it was there.
     pub(crate) fn insert(&mut self, dictionary: &Dictionary, row: &[Word]) -> bool {
         let hash = self.hash(dictionary, row);
+        self.insert_with_hash(dictionary, row, hash)
+    }
+
+    /// As [`Relation::insert`], of a row with a known hash.
+    pub(crate) fn insert_with_hash(
+        &mut self,
+        dictionary: &Dictionary,
+        row: &[Word],
+        hash: u64,
+    ) -> bool {
         if self.find(dictionary, row, hash).is_some() {
             return false;
         }

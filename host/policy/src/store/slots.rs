@@ -1,34 +1,19 @@
 //! A persistent hash table of numbers: from a hash to the 32-bit ids filed under it.
 //!
-//! Open addressing with linear probing over a [`Chunked`] array. A slot holds half of the hash and
-//! the id; what the id stands for is the caller's, who compares. Growing rehashes from the slots
-//! alone; it is the one operation that touches everything, amortised over the insertions.
+//! Open addressing over a [`Chunked`] array of [`Slot`]s. Growing rehashes from the slots alone; it
+//! is the one operation that touches everything, amortised over the insertions.
 
 use super::chunked::Chunked;
 use super::ids::Ids;
+use super::slot::{Slot, after, distance, probe};
 
 /// The table.
 #[derive(Clone, Debug)]
 pub(crate) struct Slots {
-    slots: Chunked<u64>,
+    slots: Chunked<Slot>,
     used: usize,
     /// Rather full than grown: for a copy that does not last.
     crowded: bool,
-}
-
-/// The half of a hash that is kept, and by which slots are chosen.
-fn tag(hash: u64) -> u64 {
-    hash >> 32
-}
-
-/// A slot's content: never 0, which means empty.
-fn entry(tag: u64, id: u32) -> u64 {
-    (tag << 32) | (u64::from(id) + 1)
-}
-
-fn id_of(entry: u64) -> u32 {
-    // The id is kept plus one in the low half.
-    (entry as u32).wrapping_sub(1)
 }
 
 impl Slots {
@@ -53,32 +38,31 @@ impl Slots {
         self.used
     }
 
-    fn mask(&self) -> usize {
-        self.slots.len().wrapping_sub(1)
+    #[inline]
+    fn slot(&self, at: usize) -> Slot {
+        self.slots.get(at)[0]
     }
 
     /// The first id filed under the hash that `same` accepts.
     #[inline]
-    pub(crate) fn find(&self, hash: u64, mut same: impl FnMut(u32) -> bool) -> Option<u32> {
-        self.position(hash, &mut same).map(|at| id_of(self.slots.get(at)[0]))
+    pub(crate) fn find(&self, hash: u64, same: impl FnMut(u32) -> bool) -> Option<u32> {
+        self.position(hash, same).map(|at| self.slot(at).id())
     }
 
     #[inline]
-    fn position(&self, hash: u64, same: &mut impl FnMut(u32) -> bool) -> Option<usize> {
+    fn position(&self, hash: u64, same: impl FnMut(u32) -> bool) -> Option<usize> {
         if self.used == 0 {
             return None;
         }
-        let (tag, mask) = (tag(hash), self.mask());
-        let mut at = tag as usize & mask;
-        loop {
-            let slot = self.slots.get(at)[0];
-            if slot == 0 {
-                return None;
-            }
-            if slot >> 32 == tag && same(id_of(slot)) {
-                return Some(at);
-            }
-            at = (at + 1) & mask;
+        probe(self.slots.len(), |at| self.slot(at), Slot::new(hash, 0), same).ok()
+    }
+
+    /// Reads the slot where a hash belongs, so that the processor's caches have it when it is looked
+    /// for. Of many such reads, one after another, the processor waits for several at once.
+    #[inline]
+    pub(crate) fn warm(&self, hash: u64) {
+        if self.used > 0 {
+            std::hint::black_box(self.slot(Slot::new(hash, 0).home(self.slots.len())));
         }
     }
 
@@ -89,54 +73,53 @@ impl Slots {
         if (self.used + 1) * 16 > room {
             self.grow();
         }
-        self.place(entry(tag(hash), id));
-        self.used += 1;
-    }
-
-    fn place(&mut self, entry: u64) {
-        let mask = self.mask();
-        let mut at = (entry >> 32) as usize & mask;
-        while self.slots.get(at)[0] != 0 {
-            at = (at + 1) & mask;
+        let slot = Slot::new(hash, id);
+        if let Err(at) = probe(self.slots.len(), |at| self.slot(at), slot, |_| false) {
+            self.slots.get_mut(at)[0] = slot;
+            self.used += 1;
         }
-        self.slots.get_mut(at)[0] = entry;
     }
 
     fn grow(&mut self) {
-        let mut ids = Ids::with_slots((self.slots.len() * 2).max(8));
-        self.slots.blocks().flatten().for_each(|slot| ids.place(*slot));
-        self.slots = Chunked::from_vec(1, ids.into_parts().0);
+        // By a half: the slots of a large table are a good part of what a row takes.
+        let len = (self.slots.len() * 3 / 2).max(8).next_multiple_of(8);
+        let mut slots = vec![Slot::EMPTY; len];
+        for &slot in self.slots.blocks().flatten().filter(|slot| !slot.is_empty()) {
+            if let Err(at) = probe(len, |at| slots[at], slot, |_| false) {
+                slots[at] = slot;
+            }
+        }
+        self.slots = Chunked::from_vec(1, slots);
     }
 
     /// Files `new` in the place of `old`.
     pub(crate) fn replace(&mut self, hash: u64, old: u32, new: u32) {
-        if let Some(at) = self.position(hash, &mut |id| id == old) {
-            self.slots.get_mut(at)[0] = entry(tag(hash), new);
+        if let Some(at) = self.position(hash, |id| id == old) {
+            self.slots.get_mut(at)[0] = Slot::new(hash, new);
         }
     }
 
     /// Takes an id out, if it is there.
     pub(crate) fn remove(&mut self, hash: u64, id: u32) {
-        let Some(mut hole) = self.position(hash, &mut |other| other == id) else {
+        let Some(mut hole) = self.position(hash, |other| other == id) else {
             return;
         };
         self.used -= 1;
-        let mask = self.mask();
+        let len = self.slots.len();
         // Close the gap: move back every entry that probing would no longer reach.
         let mut at = hole;
         loop {
-            at = (at + 1) & mask;
-            let slot = self.slots.get(at)[0];
-            if slot == 0 {
+            at = after(at, len);
+            let slot = self.slot(at);
+            if slot.is_empty() {
                 break;
             }
-            let home = (slot >> 32) as usize & mask;
-            if (at.wrapping_sub(home) & mask) >= (at.wrapping_sub(hole) & mask) {
+            if distance(slot.home(len), at, len) >= distance(hole, at, len) {
                 self.slots.get_mut(hole)[0] = slot;
                 hole = at;
             }
         }
-        self.slots.get_mut(hole)[0] = 0;
+        self.slots.get_mut(hole)[0] = Slot::EMPTY;
     }
 }
 
@@ -175,12 +158,12 @@ mod tests {
     #[test]
     fn a_crowded_copy_does_not_grow_at_once() {
         let mut slots = Slots::new();
-        (0..48).for_each(|id| slots.insert(u64::from(id) << 33, id));
-        assert_eq!(slots.slots.len(), 64);
+        (0..30).for_each(|id| slots.insert(u64::from(id) << 33, id));
+        assert_eq!(slots.slots.len(), 40);
         let mut copy = slots.crowded();
-        (48..60).for_each(|id| copy.insert(u64::from(id) << 33, id));
-        assert_eq!((copy.slots.len(), slots.len(), copy.len()), (64, 48, 60));
-        (60..200).for_each(|id| copy.insert(u64::from(id) << 33, id));
+        (30..37).for_each(|id| copy.insert(u64::from(id) << 33, id));
+        assert_eq!((copy.slots.len(), slots.len(), copy.len()), (40, 30, 37));
+        (37..200).for_each(|id| copy.insert(u64::from(id) << 33, id));
         for id in 0..200 {
             assert_eq!(copy.find(u64::from(id) << 33, |i| i == id), Some(id));
         }

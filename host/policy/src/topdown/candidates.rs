@@ -1,5 +1,6 @@
 //! What a table literal can be proved by: stored rows that fit its bound arguments, then rules.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::bindings::{Bindings, Resolved};
@@ -10,9 +11,11 @@ use crate::store::word::Word;
 
 /// One candidate.
 pub(super) enum Candidate<'s> {
-    Fact(&'s [Word]),
-    /// A row of a rule with aggregates.
-    Derived(Vec<Word>),
+    /// A stored row; or one `derived` by a rule with aggregates.
+    Row {
+        row: Cow<'s, [Word]>,
+        derived: bool,
+    },
     Rule(&'s Arc<StoredRule>),
 }
 
@@ -79,11 +82,11 @@ impl<'s> Candidates<'s> {
     /// The next one.
     pub(super) fn next(&mut self, bindings: &Bindings<'_>) -> Option<Candidate<'s>> {
         if let Some(row) = self.facts.as_mut().and_then(|facts| facts.next(bindings)) {
-            return Some(Candidate::Fact(row));
+            return Some(Candidate::Row { row: Cow::Borrowed(row), derived: false });
         }
         self.facts = None;
         if let Some(row) = self.derived.next() {
-            return Some(Candidate::Derived(row));
+            return Some(Candidate::Row { row: Cow::Owned(row), derived: true });
         }
         let width = self.width;
         self.rules.find(|stored| stored.program.head.len() == width).map(Candidate::Rule)

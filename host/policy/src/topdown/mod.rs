@@ -23,7 +23,6 @@ use hashbrown::HashSet;
 use crate::ast::Atom;
 use crate::builtins::Context;
 use crate::error::{Error, ErrorKind};
-use crate::policy::PolicyKind;
 use crate::program::{Arg, Compiler, Literal, Program, TableKey};
 use crate::snapshot::Limits;
 use crate::state::{Policy, State};
@@ -283,7 +282,7 @@ impl<'s> TopDown<'s> {
         let Some(table) = owner.tables.get(key) else {
             return self.fail(owner, &call);
         };
-        let by_value = owner.info.kind == PolicyKind::Database;
+        let by_value = owner.matches_by_value();
         let args: Vec<Resolved> =
             args.iter().map(|arg| self.bindings.resolve(*arg, body.base)).collect();
         let candidates = Candidates::new(self.state, table, &self.bindings, &args, by_value);

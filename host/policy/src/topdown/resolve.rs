@@ -9,7 +9,6 @@ use crate::ast::Constant;
 use crate::builtins::Builtin;
 use crate::error::{Error, ErrorKind};
 use crate::eval::Evaluation;
-use crate::policy::PolicyKind;
 use crate::program::{Arg, Literal};
 use crate::state::{Policy, StoredRule};
 use crate::store::word::Word;
@@ -33,34 +32,19 @@ impl<'s> TopDown<'s> {
         let depth = call.depth();
         while let Some(candidate) = candidates.next(&self.bindings) {
             self.check_limits()?;
-            let by_value = owner.info.kind == PolicyKind::Database;
+            let by_value = owner.matches_by_value();
             match candidate {
-                Candidate::Fact(row) => {
-                    if self.trace.is_some() {
+                Candidate::Row { row, derived } => {
+                    if self.trace.is_some() && !derived {
                         let words: Vec<Arg> = row.iter().copied().map(Arg::Constant).collect();
                         let plain = trace::stored(key);
                         let name = |cell| self.bindings.name(cell).clone();
                         let fact = self.bindings.instance(&plain, &words, 0, name);
                         self.note(owner, depth, format_args!("Trying {fact}"))?;
                     }
-                    let fits = args.iter().zip(row).all(|(arg, word)| {
+                    let fits = args.iter().zip(&*row).all(|(arg, word)| {
                         let arg = self.bindings.resolve(*arg, body.base);
                         self.bindings.unify(arg, Resolved::Value(*word), by_value)
-                    });
-                    if fits {
-                        self.open.push(Open::Candidates {
-                            call: call.clone(),
-                            owner,
-                            candidates,
-                            mark,
-                        });
-                        return Ok(Next::Exit(call));
-                    }
-                }
-                Candidate::Derived(row) => {
-                    let fits = args.iter().zip(row).all(|(arg, word)| {
-                        let arg = self.bindings.resolve(*arg, body.base);
-                        self.bindings.unify(arg, Resolved::Value(word), false)
                     });
                     if fits {
                         self.open.push(Open::Candidates {
@@ -84,7 +68,7 @@ impl<'s> TopDown<'s> {
                     let fits = args.iter().zip(&program.head).all(|(arg, head)| {
                         let arg = self.bindings.resolve(*arg, body.base);
                         let head = self.bindings.resolve(*head, base);
-                        self.bindings.unify(arg, head, false)
+                        self.bindings.unify(arg, head, by_value)
                     });
                     if fits {
                         if depth >= MAX_DEPTH {

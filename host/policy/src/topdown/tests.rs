@@ -94,6 +94,8 @@ fn a_trace_has_the_answers_of_the_query() {
     )]);
     engine.create_policy(NewPolicy::new("db", PolicyKind::Database)).unwrap();
     engine.insert("n(1, 1.0) n(2, 3)", Some("db")).unwrap();
+    engine.create_policy(NewPolicy::new("m", PolicyKind::Materialized)).unwrap();
+    engine.insert("n(1, 1.0) n(2, 3) f(x) :- n(x, x) g(4.0, x) :- f(x)", Some("m")).unwrap();
     let queries = [
         "two(x, y)",
         "two(1, y)",
@@ -103,6 +105,11 @@ fn a_trace_has_the_answers_of_the_query() {
         "two(x, x)",
         "db:n(1.0, x)",
         "both(x, y) :- db:n(x, x), edge(x, y)",
+        "m:n(1.0, x)",
+        "m:f(1.0)",
+        "m:g(4, x)",
+        "p(x) :- m:g(4, x), edge(x, y)",
+        "p(x) :- edge(x, y), m:f(x)",
         "both(x, free) :- edge(x, y)",
         "none(x)",
         "edge(id=x)",

@@ -156,6 +156,7 @@ fn options(config: Config) -> anyhow::Result<node::NodeOptions> {
             ..ApiOptions::default()
         },
         execute_actions: datasources.execute_actions,
+        longest_pause: datasources.longest_pause,
         timeout: config.timeouts.call,
         long_timeout: config.timeouts.long_call,
     })

@@ -126,6 +126,7 @@ impl Reader<'_> {
             },
             datasources: DatasourcesConfig {
                 sync_period: self.value(&options::SYNC_PERIOD),
+                longest_pause: self.value(&options::LONGEST_PAUSE),
                 execute_actions: self.value(&options::EXECUTE_ACTIONS),
                 driver_path: self.value(&options::DRIVER_PATH),
                 disabled_drivers: self.value(&options::DISABLED_DRIVERS),
@@ -242,23 +243,46 @@ impl Reader<'_> {
     }
 
     fn plugins(&mut self) -> HostConfig {
-        let default = HostConfig::default();
-        let limits = Limits {
-            memory_bytes: self.value(&options::PLUGIN_MEMORY),
-            call_timeout: self.value(&options::PLUGIN_CALL_TIMEOUT),
-            request_timeout: self.value(&options::PLUGIN_REQUEST_TIMEOUT),
-            response_bytes: self.value(&options::PLUGIN_RESPONSE),
-            rows_per_call: self.value(&options::PLUGIN_ROWS),
-            row_bytes_per_call: self.value(&options::PLUGIN_ROW_MEMORY),
-            ..default.limits
-        };
         HostConfig {
             cache_folder: self.optional(&options::PLUGIN_CACHE),
-            guest_threads: self.optional(&options::PLUGIN_THREADS).unwrap_or(default.guest_threads),
-            limits,
+            guest_threads: self
+                .optional(&options::PLUGIN_THREADS)
+                .unwrap_or(HostConfig::default().guest_threads),
+            simultaneous_calls: self.value(&options::PLUGIN_CALLS),
+            limits: self.limits(),
             allowed_hosts: self.value(&options::ALLOWED_HOSTS),
             only_hosts: self.value(&options::ONLY_HOSTS),
             allowed_files: self.value(&options::ALLOWED_FILES),
+            wire: None,
+        }
+    }
+
+    fn limits(&mut self) -> Limits {
+        Limits {
+            memory_bytes: self.value(&options::PLUGIN_MEMORY),
+            stack_bytes: self.value(&options::PLUGIN_STACK),
+            call_timeout: self.value(&options::PLUGIN_CALL_TIMEOUT),
+            describe_timeout: self.value(&options::PLUGIN_DESCRIBE_TIMEOUT),
+            component_bytes: self.value(&options::PLUGIN_COMPONENT) as u64,
+            hostcall_bytes: self.value(&options::PLUGIN_HOSTCALL),
+            rows_per_call: self.value(&options::PLUGIN_ROWS),
+            row_bytes_per_call: self.value(&options::PLUGIN_ROW_MEMORY),
+            refused_batches: self.value(&options::PLUGIN_REFUSED),
+            tables_per_datasource: self.value(&options::PLUGIN_TABLES),
+            columns_per_table: self.value(&options::PLUGIN_COLUMNS),
+            state_bytes: self.value(&options::PLUGIN_STATE),
+            requests_per_call: self.value(&options::PLUGIN_REQUESTS),
+            concurrent_requests: self.value(&options::PLUGIN_CONCURRENT),
+            requests_per_second: self.value(&options::PLUGIN_REQUEST_RATE),
+            redirects: self.value(&options::PLUGIN_REDIRECTS),
+            connect_timeout: self.value(&options::PLUGIN_CONNECT_TIMEOUT),
+            request_timeout: self.value(&options::PLUGIN_REQUEST_TIMEOUT),
+            request_bytes: self.value(&options::PLUGIN_REQUEST),
+            response_bytes: self.value(&options::PLUGIN_RESPONSE),
+            log_lines_per_second: self.value(&options::PLUGIN_LOG_RATE),
+            log_lines_per_call: self.value(&options::PLUGIN_LOG_LINES),
+            log_line_bytes: self.value(&options::PLUGIN_LOG_LINE),
+            error_bytes: self.value(&options::PLUGIN_ERROR),
         }
     }
 }

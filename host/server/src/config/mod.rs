@@ -135,6 +135,8 @@ pub struct Timeouts {
 pub struct DatasourcesConfig {
     /// How often the running datasources are compared with the database.
     pub sync_period: Duration,
+    /// How long a datasource that fails again and again waits at most between two attempts.
+    pub longest_pause: Duration,
     /// Whether actions are executed; otherwise they are logged only.
     pub execute_actions: bool,
     /// Folders with drivers (`*.wasm`), in order of preference. They need not exist.

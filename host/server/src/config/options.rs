@@ -99,6 +99,9 @@ options! {
         "Drivers outside these folders: name=/path/driver.wasm.";
     ["DEFAULT"] "datasource_sync_period" SYNC_PERIOD: Duration = SECONDS, Some("60"),
         "Seconds between comparisons of the running datasources with the database.";
+    ["DEFAULT"] "datasource_longest_pause" LONGEST_PAUSE: Duration = SECONDS, Some("300"),
+        "Most seconds that a datasource which fails again and again waits between two attempts, \
+         unless its poll_time is longer. The pause doubles with each failure, with some jitter.";
     ["DEFAULT"] "enable_execute_action" EXECUTE_ACTIONS: bool = BOOLEAN, Some("true"),
         "Execute actions. Otherwise they are logged only.";
     ["DEFAULT"] "max_simultaneous_requests" MAX_REQUESTS: usize = COUNT, Some("1024"),
@@ -130,19 +133,60 @@ options! {
     ["plugins"] "cache_path" PLUGIN_CACHE: PathBuf = PATH, Some("/var/cache/congress"),
         "Folder in which compiled drivers are kept between starts.";
     ["plugins"] "threads" PLUGIN_THREADS: usize = COUNT, None,
-        "Threads on which drivers run. As many as there are processors (2 to 8), unless given.";
-    ["plugins"] "memory_limit_mb" PLUGIN_MEMORY: usize = MEBIBYTES, Some("64"),
-        "Memory of one driver call, in MiB.";
+        "Threads on which drivers run; half as many more take those that compute much. As many as \
+         there are processors (2 to 8), unless given.";
+    ["plugins"] "simultaneous_calls" PLUGIN_CALLS: usize = COUNT, Some("256"),
+        "Driver calls under way at a time, waiting for their services included. More wait.";
+    ["plugins"] "memory_bytes" PLUGIN_MEMORY: usize = SIZE, Some("64M"),
+        "Memory of one driver call.";
+    ["plugins"] "stack_bytes" PLUGIN_STACK: usize = SIZE, Some("512K"),
+        "Stack of one driver call.";
     ["plugins"] "call_timeout" PLUGIN_CALL_TIMEOUT: Duration = SECONDS, Some("60"),
         "Seconds after which a driver call fails.";
-    ["plugins"] "request_timeout" PLUGIN_REQUEST_TIMEOUT: Duration = SECONDS, Some("30"),
-        "Seconds after which a request of a driver fails.";
-    ["plugins"] "response_limit_mb" PLUGIN_RESPONSE: usize = MEBIBYTES, Some("64"),
-        "Largest body of a response to a driver, in MiB.";
-    ["plugins"] "rows_limit" PLUGIN_ROWS: usize = COUNT, Some("1000000"),
+    ["plugins"] "describe_timeout" PLUGIN_DESCRIBE_TIMEOUT: Duration = SECONDS, Some("5"),
+        "Seconds after which a driver must have described itself, or a datasource's tables.";
+    ["plugins"] "component_bytes" PLUGIN_COMPONENT: usize = SIZE, Some("64M"),
+        "Largest driver file that is loaded.";
+    ["plugins"] "hostcall_bytes" PLUGIN_HOSTCALL: usize = SIZE, Some("32M"),
+        "What a driver may hand over at once, for instance as one batch of rows.";
+    ["plugins"] "rows_per_call" PLUGIN_ROWS: usize = COUNT, Some("1000000"),
         "Most rows that one driver call may give.";
-    ["plugins"] "rows_limit_mb" PLUGIN_ROW_MEMORY: usize = MEBIBYTES, Some("512"),
-        "Memory that the rows of one driver call may take, in MiB.";
+    ["plugins"] "row_bytes_per_call" PLUGIN_ROW_MEMORY: usize = SIZE, Some("512M"),
+        "Memory that the rows of one driver call may take.";
+    ["plugins"] "refused_batches" PLUGIN_REFUSED: usize = COUNT, Some("100"),
+        "Malformed batches of rows after which a driver call fails, also if it goes on.";
+    ["plugins"] "tables_per_datasource" PLUGIN_TABLES: usize = COUNT, Some("1000"),
+        "Most tables of one datasource.";
+    ["plugins"] "columns_per_table" PLUGIN_COLUMNS: usize = COUNT, Some("256"),
+        "Most columns of one table.";
+    ["plugins"] "state_bytes" PLUGIN_STATE: usize = SIZE, Some("64K"),
+        "What a driver may keep for a datasource between calls.";
+    ["plugins"] "requests_per_call" PLUGIN_REQUESTS: usize = COUNT, Some("10000"),
+        "Most requests that one driver call may send.";
+    ["plugins"] "concurrent_requests" PLUGIN_CONCURRENT: usize = COUNT, Some("16"),
+        "Requests of one datasource under way at a time. More wait, up to request_timeout.";
+    ["plugins"] "requests_per_second" PLUGIN_REQUEST_RATE: u32 = RATE, Some("200"),
+        "Requests of one datasource that begin per second. More wait, up to request_timeout.";
+    ["plugins"] "redirects" PLUGIN_REDIRECTS: usize = NUMBER, Some("0"),
+        "Redirects that a request follows, within what the datasource is granted. 0: the driver \
+         gets the redirect as the answer.";
+    ["plugins"] "connect_timeout" PLUGIN_CONNECT_TIMEOUT: Duration = SECONDS, Some("10"),
+        "Seconds after which a driver's connection must stand.";
+    ["plugins"] "request_timeout" PLUGIN_REQUEST_TIMEOUT: Duration = SECONDS, Some("30"),
+        "Seconds after which a request of a driver fails, from connecting to the last byte.";
+    ["plugins"] "request_bytes" PLUGIN_REQUEST: usize = SIZE, Some("8M"),
+        "Largest body of a driver's request.";
+    ["plugins"] "response_bytes" PLUGIN_RESPONSE: usize = SIZE, Some("64M"),
+        "Largest body of a response to a driver, after decompression.";
+    ["plugins"] "log_lines_per_second" PLUGIN_LOG_RATE: u32 = RATE, Some("20"),
+        "Log lines of one datasource's driver per second. More are dropped, and counted; a burst \
+         of five times as many passes.";
+    ["plugins"] "log_lines_per_call" PLUGIN_LOG_LINES: usize = COUNT, Some("10000"),
+        "Log lines, dropped ones included, after which a driver call fails.";
+    ["plugins"] "log_line_bytes" PLUGIN_LOG_LINE: usize = SIZE, Some("1K"),
+        "Length at which a driver's log lines are cut.";
+    ["plugins"] "error_bytes" PLUGIN_ERROR: usize = SIZE, Some("2K"),
+        "Length at which a driver's error texts are cut.";
     ["plugins"] "allowed_hosts" ALLOWED_HOSTS: Vec<AllowedHost> = HOSTS, Some(""),
         "Hosts that no datasource's configuration suffices to reach: loopback, link-local and \
          metadata addresses.";

@@ -308,7 +308,7 @@ fn empty_values() {
 #[test]
 fn limits_and_grants_of_drivers() {
     let config = Setting::minimal(
-        "[plugins]\nthreads = 3\nmemory_limit_mb = 16\ncall_timeout = 2\nrows_limit = 10\n\
+        "[plugins]\nthreads = 3\nmemory_bytes = 16M\ncall_timeout = 2\nrows_per_call = 10\n\
          allowed_hosts = 127.0.0.1:5000\nallowed_files = /etc/passwd, /srv\n",
     )
     .config(&[]);
@@ -320,12 +320,27 @@ fn limits_and_grants_of_drivers() {
     assert_eq!(config.plugins.allowed_files, [Path::new("/etc/passwd"), Path::new("/srv")]);
 }
 
+/// Each limit has an option of its own name: that is what a driver's error tells operators to set.
+#[test]
+fn every_limit_is_an_option() {
+    let plain = format!("{:?}", Setting::minimal("").config(&[]).plugins.limits);
+    let fields = plain.trim_start_matches("Limits { ").trim_end_matches(" }").split(", ");
+    let names: Vec<&str> = fields.filter_map(|field| Some(field.split_once(':')?.0)).collect();
+    assert!(names.contains(&"memory_bytes") && names.contains(&"redirects"), "{names:?}");
+    for name in names {
+        let text = format!("[plugins]\n{name} = 7\n");
+        let limits = format!("{:?}", Setting::minimal(&text).config(&[]).plugins.limits);
+        assert!(limits.contains(&format!("{name}: 7")), "{name}: {limits}");
+    }
+}
+
 /// The table of options and the plugin host state the same defaults.
 #[test]
 fn default_limits_are_the_hosts_own() {
-    let ours = Setting::minimal("").config(&[]).plugins.limits;
-    let theirs = congress_plugins::Limits::default();
-    assert_eq!(format!("{ours:?}"), format!("{theirs:?}"));
+    let ours = Setting::minimal("").config(&[]).plugins;
+    let theirs = congress_plugins::HostConfig::default();
+    assert_eq!(format!("{:?}", ours.limits), format!("{:?}", theirs.limits));
+    assert_eq!(ours.simultaneous_calls, theirs.simultaneous_calls);
 }
 
 #[test]

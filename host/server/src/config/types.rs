@@ -34,10 +34,28 @@ pub(super) const PORT: Type<u16> =
 pub(super) const COUNT: Type<usize> =
     Type { expected: "a whole number above 0", read: |text| number(text).filter(|n| *n > 0) };
 
-/// Sizes in MiB.
-pub(super) const MEBIBYTES: Type<usize> = Type {
-    expected: "a whole number of MiB above 0",
-    read: |text| number::<usize>(text).filter(|n| *n > 0)?.checked_mul(1 << 20),
+pub(super) const RATE: Type<u32> =
+    Type { expected: "a whole number above 0", read: |text| number(text).filter(|n| *n > 0) };
+
+pub(super) const NUMBER: Type<usize> =
+    Type { expected: "a whole number, 0 included", read: number };
+
+/// Sizes, as `4096`, `512K`, `64 MiB`.
+pub(super) const SIZE: Type<usize> = Type {
+    expected: "a size above 0: a number of bytes, or one with K, M or G (of 1024) behind it",
+    read: |text| {
+        let text = unquote(text.trim());
+        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let (count, unit) = text.split_at_checked(digits)?;
+        let bytes: usize = match unit.trim_start() {
+            "" => 1,
+            "K" | "KiB" => 1 << 10,
+            "M" | "MiB" => 1 << 20,
+            "G" | "GiB" => 1 << 30,
+            _ => return None,
+        };
+        count.parse::<usize>().ok().filter(|n| *n > 0)?.checked_mul(bytes)
+    },
 };
 
 /// Longer ones would overflow clocks, and make no sense.
@@ -116,8 +134,20 @@ mod tests {
         for text in ["0", "-1", "inf", "NaN", "1e30", "1 s"] {
             assert_eq!((SECONDS.read)(text), None, "{text}");
         }
-        assert_eq!((MEBIBYTES.read)("64"), Some(64 << 20));
-        assert_eq!((MEBIBYTES.read)(&usize::MAX.to_string()), None);
+        assert_eq!((NUMBER.read)("0"), Some(0));
+        assert_eq!((RATE.read)("0"), None);
+    }
+
+    #[test]
+    fn sizes() {
+        for (text, bytes) in
+            [("4096", 4096), ("512K", 512 << 10), ("'64 MiB'", 64 << 20), ("2G", 2 << 30)]
+        {
+            assert_eq!((SIZE.read)(text), Some(bytes), "{text}");
+        }
+        for text in ["0", "0M", "", "M", "-1", "1.5M", "64 MB", "64 M iB", "99999999999G"] {
+            assert_eq!((SIZE.read)(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -3,24 +3,26 @@
 use std::sync::Arc;
 
 use congress_plugins::Push;
+use tokio::sync::watch;
 
 use super::running::Running;
 use super::shared::Shared;
+use super::task::Phase;
 use super::views;
 use super::wire::{DatasourceCall, Execution, reply};
 use crate::failure::{Answer, Failure, Status};
 
-/// Answers a call, as the bytes of its reply.
+/// Answers a call, as the bytes of its reply. While code is starting, calls for it wait.
 pub(super) async fn answer(
     shared: &Arc<Shared>,
-    running: Option<Running>,
+    mut phase: watch::Receiver<Phase>,
     call: DatasourceCall,
 ) -> bytes::Bytes {
     if let DatasourceCall::Status = call {
         return reply(&Answer::Ok(shared.status()));
     }
-    let Some(running) = running else {
-        let reason = shared.status_text();
+    let Some(running) = settled(&mut phase).await else {
+        let reason = shared.last_error();
         return reply(&Answer::<()>::Err(Failure::plain(
             Status::Unavailable,
             format!("datasource '{}' is not running: {reason}", shared.row.name),
@@ -29,8 +31,9 @@ pub(super) async fn answer(
     match call {
         DatasourceCall::Status | DatasourceCall::Refresh => reply(&Answer::Ok(())),
         DatasourceCall::Schema => {
-            let schema: Vec<_> = running.source.tables().iter().map(|t| (**t).clone()).collect();
-            reply(&Answer::Ok(schema))
+            // That of the rows that are published, which code that has just started has not read.
+            let schema = shared.publisher.read(|p| p.schema().clone());
+            reply(&Answer::Ok(schema.iter().map(|table| (**table).clone()).collect::<Vec<_>>()))
         }
         DatasourceCall::Rows { table } => reply(&rows(shared, &running, &table)),
         DatasourceCall::Execute(execution) => {
@@ -41,6 +44,15 @@ pub(super) async fn answer(
             reply(&push(shared, &running, Some(table), body).await)
         }
         DatasourceCall::Webhook { payload } => reply(&push(shared, &running, None, payload).await),
+    }
+}
+
+/// The code that runs, once none is starting; none if there is none.
+async fn settled(phase: &mut watch::Receiver<Phase>) -> Option<Running> {
+    let phase = phase.wait_for(|phase| !matches!(phase, Phase::Starting)).await.ok()?;
+    match &*phase {
+        Phase::Running(running) => Some(running.clone()),
+        _ => None,
     }
 }
 
@@ -91,7 +103,7 @@ async fn push(
     };
     let result = running.source.receive(push).await;
     let touched = shared
-        .finish(result, &[], true)
+        .finish(result, running, &[], true)
         .await
         .map_err(|error| bad(format!("datasource {name} did not take it: {error}")))?;
     if running.persist {
@@ -129,7 +141,7 @@ fn execute(shared: Arc<Shared>, running: Running, execution: Execution) {
     tokio::spawn(async move {
         match running.source.execute(&action, &positional, &named).await {
             Ok(outcome) => {
-                shared.publish(outcome, &[]).await;
+                shared.publish(outcome, &running.schema, &[]).await;
             }
             Err(error) => tracing::error!(datasource = %name, %action, "{error}"),
         }

@@ -1,40 +1,24 @@
 //! Checks of a datasource that somebody wants to create, from the catalogue alone.
 
-use congress_plugins::{ConfigValues, Metadata};
+use congress_plugins::{ConfigError, ConfigValues, Metadata};
 use serde_json::Value;
 
 use crate::failure::{Answer, Failure, Status};
 
-/// The old spelling of `project_name`, which satisfies the requirement of the new one.
-const TENANT_NAME: &str = "tenant_name";
-
-/// Checks the keys of a configuration: unknown ones first, then missing ones.
+/// Checks a configuration: unknown fields first, then missing ones, then values.
 pub(super) fn config(driver: &Metadata, config: &ConfigValues) -> Answer<()> {
-    let known = |key: &str| driver.config.iter().any(|field| field.name == key);
-    let unknown: Vec<_> =
-        config.keys().filter(|key| !known(key)).map(|key| format!("'{key}'")).collect();
-    if !unknown.is_empty() {
-        return Err(Failure::verbatim(
-            Status::BadRequest,
-            format!("Invalid driver options: {{{}}}", unknown.join(", ")),
-        ));
+    let refused = |text: String| Err(Failure::verbatim(Status::BadRequest, text));
+    match driver.check(config) {
+        Ok(_) => Ok(()),
+        Err(ConfigError::Unknown { fields, .. }) => {
+            let fields: Vec<_> = fields.iter().map(|field| format!("'{field}'")).collect();
+            refused(format!("Invalid driver options: {{{}}}", fields.join(", ")))
+        }
+        Err(ConfigError::Missing { fields, .. }) => {
+            refused(format!("Missing required config options: {}", fields.join(", ")))
+        }
+        Err(other) => refused(other.to_string()),
     }
-    let given = |key: &str| {
-        config.contains_key(key) || (key == "project_name" && config.contains_key(TENANT_NAME))
-    };
-    let missing: Vec<_> = driver
-        .config
-        .iter()
-        .filter(|field| field.required && !given(&field.name))
-        .map(|field| field.name.as_str())
-        .collect();
-    if !missing.is_empty() {
-        return Err(Failure::verbatim(
-            Status::BadRequest,
-            format!("Missing required config options: {}", missing.join(", ")),
-        ));
-    }
-    Ok(())
 }
 
 /// Checks a datasource's name: a valid policy name without leading underscore.

@@ -1,5 +1,6 @@
 //! How the API reaches drivers and datasources, wherever they run.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::check;
-use super::views::{self, CatalogueEntry, DriverSummary};
+use super::drivers::{CatalogueEntry, DriverState};
+use super::views::{self, BuildSummary, DriverSummary};
 use super::wire::{DatasourceCall, Execution, MANAGER, ManagerCall, ask};
 use crate::engine::EngineHandle;
 use crate::failure::{Answer, Failure, Named, Status};
@@ -48,10 +50,13 @@ struct Inner {
     /// For answers that take the driver's time.
     long_timeout: Duration,
     timeout: Duration,
+    /// Drivers that are not to be used, by id.
+    disabled: BTreeSet<String>,
 }
 
 impl Client {
-    /// A client. `timeout` bounds ordinary calls, `long_timeout` those that wait for a driver.
+    /// A client. `timeout` bounds ordinary calls, `long_timeout` those that wait for a driver;
+    /// no datasource can be made of a driver that is `disabled`.
     pub fn new(
         store: Store,
         keys: KeyRing,
@@ -59,31 +64,70 @@ impl Client {
         engine: EngineHandle,
         timeout: Duration,
         long_timeout: Duration,
+        disabled: BTreeSet<String>,
     ) -> Self {
-        Self { inner: Arc::new(Inner { store, keys, bus, engine, long_timeout, timeout }) }
+        let inner = Inner { store, keys, bus, engine, long_timeout, timeout, disabled };
+        Self { inner: Arc::new(inner) }
     }
 
-    /// All drivers, by id.
+    /// All drivers, and files that are to become drivers, by id.
     pub async fn drivers(&self) -> Answer<Vec<DriverSummary>> {
-        let drivers = self.inner.store.drivers().await.map_err(failure)?;
-        drivers
-            .into_iter()
-            .map(|driver| {
-                let CatalogueEntry { metadata, world } = entry(&driver)?;
-                Ok(DriverSummary {
-                    id: driver.id,
-                    description: metadata.description,
-                    version: metadata.version,
-                    world,
-                    hash: driver.hash,
-                })
-            })
-            .collect()
+        let (stored, states) = self.stored_and_states().await?;
+        let mut summaries = Vec::new();
+        for driver in &stored {
+            let entry = entry(driver)?;
+            let state = states.iter().find(|state| state.id == driver.id);
+            summaries.push(DriverSummary {
+                id: driver.id.clone(),
+                build: BuildSummary::new(Some((driver, &entry)), state),
+                description: entry.metadata.description,
+            });
+        }
+        for state in states {
+            if !stored.iter().any(|driver| driver.id == state.id) {
+                summaries.push(DriverSummary {
+                    build: BuildSummary::new(None, Some(&state)),
+                    description: views::NO_DESCRIPTION.to_owned(),
+                    id: state.id,
+                });
+            }
+        }
+        summaries.sort_by(|a, b| a.id.cmp(&b.id));
+        Ok(summaries)
     }
 
     /// A driver with its options and tables.
     pub async fn driver(&self, id: &str) -> Answer<Value> {
-        Ok(views::driver(&self.catalogue(id).await?.ok_or_else(|| no_driver(id))?.metadata))
+        let (stored, states) = self.stored_and_states().await?;
+        let state = states.iter().find(|state| state.id == id);
+        match (stored.iter().find(|driver| driver.id == id), state) {
+            (Some(driver), state) => {
+                let entry = entry(driver)?;
+                let build = BuildSummary::new(Some((driver, &entry)), state);
+                Ok(views::driver(&entry.metadata, &build))
+            }
+            (None, Some(state)) => Ok(views::file(state)),
+            (None, None) => Err(no_driver(id)),
+        }
+    }
+
+    /// The catalogue without disabled drivers, and how their loading stands, as far as somebody
+    /// answers who runs drivers.
+    async fn stored_and_states(&self) -> Answer<(Vec<congress_store::Driver>, Vec<DriverState>)> {
+        let inner = &self.inner;
+        let nobody = |error: &CallError| Failure::plain(Status::Unavailable, error);
+        let call = ManagerCall::Drivers;
+        let states = ask(inner.bus.as_ref(), MANAGER, &call, inner.timeout, nobody);
+        // The states first: what they know as loaded is in the catalogue, or will be.
+        let states: Answer<Vec<DriverState>> = states.await;
+        let mut stored = inner.store.drivers().await.map_err(failure)?;
+        stored.retain(|driver| !inner.disabled.contains(&driver.id));
+        let states = states.unwrap_or_default().into_iter().map(|state| {
+            let driver = stored.iter().find(|driver| driver.id == state.id);
+            state.in_catalogue(driver.map(|driver| driver.hash.as_str()))
+        });
+        let states = states.collect();
+        Ok((stored, states))
     }
 
     /// All datasources, secrets hidden.
@@ -104,7 +148,7 @@ impl Client {
     pub async fn get(&self, id_or_name: &str) -> Answer<Value> {
         let row = self.row(id_or_name).await?.ok_or_else(|| no_datasource(id_or_name))?;
         let entry = self.catalogue(&row.driver).await?;
-        Ok(views::datasource(&row, entry.as_ref().map(|entry| &entry.metadata)))
+        Ok(views::datasource(&row, entry.as_ref().map(|(_, entry)| &entry.metadata)))
     }
 
     /// Creates a datasource and starts it. If it cannot start it is not kept.
@@ -112,10 +156,10 @@ impl Client {
         let inner = &self.inner;
         let id = request.id.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
         let entry = match &request.driver {
-            Some(driver) => self.catalogue(driver).await?,
+            Some(driver) => self.stored_driver(driver).await?,
             None => None,
         };
-        let Some(CatalogueEntry { metadata, .. }) = entry else {
+        let Some((_, CatalogueEntry { metadata, .. })) = entry else {
             let posted = json!({
                 "id": id, "name": request.name, "driver": request.driver,
                 "description": request.description, "type": null, "enabled": request.enabled,
@@ -235,7 +279,8 @@ impl Client {
     /// What a datasource can be told to do.
     pub async fn actions(&self, d: &str) -> Answer<Value> {
         let row = self.row(d).await?.ok_or_else(|| bare_absence(d))?;
-        let entry = self.catalogue(&row.driver).await?.ok_or_else(|| no_driver(&row.driver))?;
+        let stored = self.stored_driver(&row.driver).await?;
+        let (_, entry) = stored.ok_or_else(|| no_driver(&row.driver))?;
         Ok(views::actions(&entry.metadata))
     }
 
@@ -319,9 +364,24 @@ impl Client {
         }
     }
 
-    async fn catalogue(&self, id: &str) -> Answer<Option<CatalogueEntry>> {
+    /// A driver of the catalogue, unless it is disabled.
+    async fn stored_driver(
+        &self,
+        id: &str,
+    ) -> Answer<Option<(congress_store::Driver, CatalogueEntry)>> {
+        if self.inner.disabled.contains(id) {
+            return Ok(None);
+        }
+        self.catalogue(id).await
+    }
+
+    /// A driver of the catalogue.
+    async fn catalogue(
+        &self,
+        id: &str,
+    ) -> Answer<Option<(congress_store::Driver, CatalogueEntry)>> {
         match self.inner.store.driver(id).await {
-            Ok(driver) => entry(&driver).map(Some),
+            Ok(driver) => entry(&driver).map(|entry| Some((driver, entry))),
             Err(congress_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(failure(error)),
         }

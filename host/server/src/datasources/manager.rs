@@ -1,19 +1,19 @@
 //! The datasources' role: keeps a task for every enabled datasource in the database.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use congress_bus::{Bus, Epoch, RegisterError, Request, Requests};
-use congress_plugins::{Driver, Host};
+use congress_plugins::Host;
 use congress_store::{KeyRing, Store};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::drivers::{DriverEvent, DriverFolders, Watcher};
+use super::drivers::{DriverEvent, DriverFolders, Drivers};
 use super::shared::Shared;
-use super::task::{Task, UseDriver};
+use super::task::{Code, Task};
 use super::wire::{MANAGER, ManagerCall, reply};
 use crate::failure::{Answer, Failure, Status};
 
@@ -30,6 +30,8 @@ pub struct ManagerOptions {
     pub sync_period: Duration,
     /// False: actions are logged, never executed.
     pub execute_actions: bool,
+    /// How long a datasource that fails again and again waits at most between two attempts.
+    pub longest_pause: Duration,
 }
 
 /// The role. It ends when its token is cancelled.
@@ -40,22 +42,25 @@ pub struct Manager {
     bus: Arc<dyn Bus>,
     options: ManagerOptions,
     requests: Requests,
-    drivers: HashMap<String, Driver>,
-    /// The drivers that were there at start have been loaded.
+    /// The code of every driver that there is.
+    code: HashMap<String, Code>,
+    /// The drivers that were there at start have been looked at.
     settled: bool,
+    /// See [`Manager::drivers_promised`].
+    promised: watch::Sender<bool>,
     tasks: HashMap<String, Handle>,
     epoch: u64,
     stop: CancellationToken,
 }
 
-/// How a driver takes a datasource's configuration.
+/// How a driver takes a datasource's configuration, the first time.
 type Outcome = oneshot::Receiver<Result<(), String>>;
 
 /// A running task.
 struct Handle {
     name: String,
     driver: String,
-    commands: mpsc::Sender<UseDriver>,
+    code: watch::Sender<Code>,
     stop: CancellationToken,
     join: JoinHandle<()>,
 }
@@ -87,35 +92,44 @@ impl Manager {
             bus,
             options,
             requests,
-            drivers: HashMap::new(),
+            code: HashMap::new(),
             settled: false,
+            promised: watch::Sender::new(false),
             tasks: HashMap::new(),
             epoch: 0,
             stop,
         })
     }
 
+    /// Becomes true once all drivers that the catalogue in the database has at start, which others
+    /// rely on, can be used here or have failed.
+    pub fn drivers_promised(&self) -> watch::Receiver<bool> {
+        self.promised.subscribe()
+    }
+
     /// Runs until stopped.
     pub async fn run(mut self) {
-        let (sender, mut events) = mpsc::channel(16);
-        let watcher = Watcher::new(
+        let mut drivers = Drivers::watch(
             self.host.clone(),
             self.store.clone(),
-            std::mem::take(&mut self.options.folders),
+            self.options.folders.clone(),
             self.options.component_bytes,
-            sender,
+            self.promised.clone(),
+            &self.stop,
         );
-        let watching = tokio::spawn(watcher.run(self.stop.clone()));
         let mut sync = tokio::time::interval(self.options.sync_period);
         sync.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => break,
-                Some(event) = events.recv() => self.on_driver(event).await,
+                Some(event) = drivers.events.recv() => self.on_driver(event),
                 _ = sync.tick() => self.sync().await,
                 request = self.requests.next() => {
                     let Some(request) = request else { break };
                     match serde_json::from_slice(&request.body) {
+                        Ok(ManagerCall::Drivers) => {
+                            request.reply(reply(&Answer::Ok(drivers.shown.borrow().to_vec())));
+                        }
                         Ok(call) => self.on_call(call, request).await,
                         Err(error) => request.reply(reply(&Answer::<()>::Err(
                             Failure::internal(error),
@@ -127,12 +141,12 @@ impl Manager {
         for (_, task) in self.tasks.drain() {
             task.stop().await;
         }
-        let _ = watching.await;
+        drivers.ended().await;
     }
 
     async fn on_call(&mut self, call: ManagerCall, request: Request) {
         let answer = match call {
-            ManagerCall::Ping => Ok(()),
+            ManagerCall::Ping | ManagerCall::Drivers => Ok(()),
             ManagerCall::Start { id } => match self.start_by_id(&id).await {
                 Ok(Some(outcome)) => {
                     // A driver may take its time to refuse: nobody else waits for it.
@@ -210,9 +224,8 @@ impl Manager {
         self.epoch += 1;
         let publisher =
             self.bus.publish(&row.name, Epoch(self.epoch)).map_err(|error| error.to_string())?;
-        let (commands, drivers) = mpsc::channel(4);
         let stop = self.stop.child_token();
-        let handle = (row.id.clone(), row.name.clone(), row.driver.clone());
+        let (id, name, driver) = (row.id.clone(), row.name.clone(), row.driver.clone());
         let shared = Shared::new(
             row,
             self.bus.clone(),
@@ -221,55 +234,73 @@ impl Manager {
             publisher,
             self.options.execute_actions,
         );
-        let task = Task { shared: Arc::new(shared), requests, drivers, stop: stop.clone() };
-        let join = tokio::spawn(task.run());
-        let (id, name, driver) = handle;
-        let code = self.drivers.get(&driver).cloned();
-        let outcome = if code.is_none() && !self.settled {
-            None
-        } else {
-            let (done, outcome) = oneshot::channel();
-            // A task that has ended drops the sender, which its receiver notices.
-            let _ = commands.send(UseDriver { driver: code, done }).await;
-            Some(outcome)
+        let (code, receiver) = watch::channel(self.code_of(&driver));
+        let (outcome, started) = oneshot::channel();
+        let is_known = !code.borrow().is_awaited();
+        let task = Task {
+            shared: Arc::new(shared),
+            requests,
+            code: receiver,
+            outcome: Some(outcome),
+            longest_pause: self.options.longest_pause,
+            stop: stop.clone(),
         };
+        let join = tokio::spawn(task.run());
         tracing::info!(datasource = %name, %driver, "datasource started");
-        self.tasks.insert(id, Handle { name, driver, commands, stop, join });
-        Ok(outcome)
+        self.tasks.insert(id, Handle { name, driver, code, stop, join });
+        Ok(is_known.then_some(started))
     }
 
-    async fn on_driver(&mut self, event: DriverEvent) {
+    /// What the datasources of a driver are to run.
+    fn code_of(&self, driver: &str) -> Code {
+        if let Some(code) = self.code.get(driver) {
+            return code.clone();
+        }
+        if self.options.folders.disabled.contains(driver) {
+            return Code::Missing(format!(
+                "driver '{driver}' is disabled by disabled_drivers in congress.conf"
+            ));
+        }
+        if !self.settled {
+            return Code::Awaited;
+        }
+        Code::Missing(format!(
+            "driver '{driver}' is not loaded: there is no component of that id in the drivers \
+             folders; the datasource starts when there is"
+        ))
+    }
+
+    fn on_driver(&mut self, event: DriverEvent) {
         match event {
-            DriverEvent::Loaded(driver) => {
+            DriverEvent::Use { driver, problem } => {
                 let id = driver.metadata().id.clone();
-                self.drivers.insert(id.clone(), driver);
-                self.hand_over(&id).await;
+                self.code.insert(id.clone(), Code::Run { driver, problem });
+                self.hand_over(&id);
             }
             DriverEvent::Removed(id) => {
-                self.drivers.remove(&id);
-                self.hand_over(&id).await;
+                self.code.remove(&id);
+                self.hand_over(&id);
             }
             DriverEvent::Settled => {
                 self.settled = true;
-                let missing: Vec<_> = self
+                let missing: BTreeSet<_> = self
                     .tasks
                     .values()
+                    .filter(|task| !self.code.contains_key(&task.driver))
                     .map(|task| task.driver.clone())
-                    .filter(|driver| !self.drivers.contains_key(driver))
                     .collect();
                 for driver in missing {
-                    self.hand_over(&driver).await;
+                    self.hand_over(&driver);
                 }
             }
         }
     }
 
-    /// Gives the datasources of a driver its code, or takes it away, without waiting for them.
-    async fn hand_over(&self, driver: &str) {
+    /// Gives the datasources of a driver its code, or takes it away. They see to it themselves.
+    fn hand_over(&self, driver: &str) {
+        let code = self.code_of(driver);
         for task in self.tasks.values().filter(|task| task.driver == driver) {
-            let (done, _) = oneshot::channel();
-            let code = self.drivers.get(driver).cloned();
-            let _ = task.commands.send(UseDriver { driver: code, done }).await;
+            task.code.send_replace(code.clone());
         }
     }
 }

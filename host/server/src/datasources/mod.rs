@@ -6,6 +6,9 @@
 //! checking configurations, hiding secrets), and over the bus where a running datasource must
 //! answer.
 
+mod backoff;
+#[cfg(test)]
+mod bus_tests;
 mod calls;
 mod check;
 mod client;
@@ -13,6 +16,7 @@ mod drivers;
 mod manager;
 mod running;
 mod shared;
+mod start;
 mod status;
 mod task;
 mod views;
@@ -21,7 +25,7 @@ mod wire;
 pub use check::lazy_tables;
 pub(crate) use client::failure;
 pub use client::{Client, DatasourceRequest};
-pub use drivers::DriverFolders;
+pub use drivers::{DriverFolders, LoadState, NextBuild};
 pub use manager::{Manager, ManagerOptions};
-pub use views::DriverSummary;
+pub use views::{BuildSummary, DriverSummary};
 pub use wire::{DatasourceCall, Execution, MANAGER, ManagerCall, ask};

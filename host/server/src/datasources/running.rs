@@ -4,12 +4,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use congress_bus::Schema;
 use congress_plugins::Datasource;
 
 /// The code that runs, and what its configuration says.
 #[derive(Clone)]
 pub(super) struct Running {
     pub(super) source: Datasource,
+    /// The source's tables.
+    pub(super) schema: Schema,
     pub(super) poll_time: Option<Duration>,
     pub(super) lazy: Vec<String>,
     pub(super) persist: bool,

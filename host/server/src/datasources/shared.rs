@@ -2,11 +2,12 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use congress_bus::{Bus, Publisher};
+use congress_bus::{Bus, Publisher, Schema};
 use congress_plugins::{CallError, CallOutcome, TableOperation};
 use congress_store::{KeyRing, Store};
 use congress_table::{Change, Table, TableDelta};
 
+use super::running::Running;
 use super::status::{Progress, Status as View};
 
 /// What all parts of a task share.
@@ -54,9 +55,15 @@ impl Shared {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner).status(subscribers)
     }
 
-    /// Publishes what a successful call put in. Tables of `read` that it did not mention exist
-    /// from now on, if only as empty ones. Returns the names of the tables that it put in.
-    pub(super) async fn publish(&self, outcome: CallOutcome, read: &[Arc<str>]) -> Vec<Arc<str>> {
+    /// Publishes what a successful call of code with these tables put in; they replace those
+    /// published before, if they differ. Tables of `read` that the call did not mention exist from
+    /// now on, if only as empty ones. Returns the names of the tables that it put in.
+    pub(super) async fn publish(
+        &self,
+        outcome: CallOutcome,
+        schema: &Schema,
+        read: &[Arc<str>],
+    ) -> Vec<Arc<str>> {
         let _one_at_a_time = self.commit.lock().await;
         let mut change = Change::default();
         let mut touched = Vec::with_capacity(outcome.tables.len());
@@ -74,15 +81,20 @@ impl Shared {
         for name in read.iter().filter(|name| !touched.contains(name)) {
             change.tables.push((name.clone(), TableDelta::default()));
         }
-        self.publisher.commit(change);
+        if self.publisher.read(|p| p.schema() == schema) {
+            self.publisher.commit(change);
+        } else {
+            self.publisher.declare(schema.clone(), change);
+        }
         touched
     }
 
-    /// Notes how a poll or push ended, and publishes it if it went well.
+    /// Notes how a poll of these root tables, or a push, ended, and publishes it if it went well.
     pub(super) async fn finish(
         &self,
         result: Result<CallOutcome, CallError>,
-        read: &[Arc<str>],
+        running: &Running,
+        roots: &[Arc<str>],
         is_push: bool,
     ) -> Result<Vec<Arc<str>>, CallError> {
         match result {
@@ -92,15 +104,15 @@ impl Shared {
                     .iter()
                     .map(|(table, error)| format!("table '{table}': {error}"))
                     .collect();
-                let failed_names: Vec<_> = outcome.failed.iter().map(|(t, _)| t.clone()).collect();
-                let read: Vec<_> =
-                    read.iter().filter(|name| !failed_names.contains(name)).cloned().collect();
+                let is_read = |name: &&Arc<str>| !outcome.failed.iter().any(|(t, _)| t == *name);
+                let roots: Vec<_> = roots.iter().filter(is_read).cloned().collect();
+                let read = running.with_children(&roots);
                 tracing::debug!(
                     datasource = %self.row.name, rows = outcome.figures.rows,
                     requests = outcome.figures.requests, ms = outcome.figures.duration.as_millis(),
                     "tables read"
                 );
-                let touched = self.publish(outcome, &read).await;
+                let touched = self.publish(outcome, &running.schema, &read).await;
                 let error = (!failed.is_empty()).then(|| failed.join("; "));
                 self.note(|progress| progress.updated(error));
                 Ok(touched)
@@ -113,11 +125,9 @@ impl Shared {
         }
     }
 
-    /// Why it does not run, or what went wrong last.
-    pub(super) fn status_text(&self) -> String {
-        serde_json::to_value(self.status())
-            .ok()
-            .and_then(|status| status["last_error"].as_str().map(str::to_owned))
-            .unwrap_or_default()
+    /// Why it does not run, or what went wrong last; empty if nothing did.
+    pub(super) fn last_error(&self) -> String {
+        let progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        progress.last_error().unwrap_or_default().to_owned()
     }
 }

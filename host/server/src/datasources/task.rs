@@ -1,136 +1,127 @@
 //! One running datasource: polls its driver, publishes what changed, answers calls.
 //!
-//! The task outlives the driver's code: a new build takes over between two polls, and where the
-//! code is missing or refuses the configuration the task stays to say so. Rows stay published
-//! meanwhile.
+//! The task outlives the driver's code. A new build takes over between two polls, once it has
+//! taken the configuration; until then, and where it refuses, the one before runs on. Without any
+//! code the task stays to say so. Rows stay published all the while.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use congress_bus::Requests;
-use congress_plugins::{CallOutcome, Driver, State, TableOperation};
-use tokio::sync::{mpsc, oneshot};
+use congress_bus::{Request, Requests};
+use congress_plugins::{Driver, State};
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::backoff::{self, Backoff};
 use super::calls::answer;
-use super::check;
 use super::running::Running;
 use super::shared::Shared;
-use super::status::Progress;
+use super::start::{START_PERIOD, start};
 use super::wire::{DatasourceCall, reply};
 use crate::failure::{Answer, Failure};
 
-/// Tells a task which code to run. The answer comes when it runs, or says why it can't.
-pub(super) struct UseDriver {
-    pub(super) driver: Option<Driver>,
-    pub(super) done: oneshot::Sender<Result<(), String>>,
+/// What a task is to run.
+#[derive(Clone)]
+pub(super) enum Code {
+    /// Drivers are still being loaded; whether there is one is not known.
+    Awaited,
+    /// There is none, and why.
+    Missing(String),
+    /// A build, and why there is no newer one, if that failed.
+    Run { driver: Driver, problem: Option<String> },
 }
 
-/// A poll that is under way.
-type Polling = Pin<Box<dyn Future<Output = ()> + Send>>;
+impl Code {
+    pub(super) fn is_awaited(&self) -> bool {
+        matches!(self, Self::Awaited)
+    }
+}
+
+/// How far a datasource is.
+#[derive(Clone)]
+pub(super) enum Phase {
+    /// It has no code that runs; its status says why.
+    Stopped,
+    /// Its code is taking the configuration.
+    Starting,
+    /// It runs.
+    Running(Running),
+}
 
 /// The task.
 pub(super) struct Task {
     pub(super) shared: Arc<Shared>,
     pub(super) requests: Requests,
-    pub(super) drivers: mpsc::Receiver<UseDriver>,
+    pub(super) code: watch::Receiver<Code>,
+    /// Where to say how the first start went.
+    pub(super) outcome: Option<oneshot::Sender<Result<(), String>>>,
+    /// The longest pause between two attempts.
+    pub(super) longest_pause: Duration,
     pub(super) stop: CancellationToken,
+}
+
+type Step<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// What a task does at present and will do next.
+struct Work {
+    running: Option<Running>,
+    /// The poll under way; whether it went well.
+    polling: Option<Step<bool>>,
+    next_poll: Option<Instant>,
+    failures: Backoff,
+    /// The build that is to take over.
+    candidate: Option<Driver>,
+    starting: Option<Step<Result<Running, String>>>,
+    next_start: Option<Instant>,
+    refusals: Backoff,
+    /// What the driver keeps between calls; outlives its code.
+    kept: State,
+    phase: watch::Sender<Phase>,
 }
 
 impl Task {
     /// Runs until stopped.
     pub(super) async fn run(mut self) {
-        let mut running: Option<Running> = None;
-        // What the driver keeps between calls; outlives its code.
-        let mut kept = State::default();
-        let mut polling: Option<Polling> = None;
-        let mut next_poll: Option<Instant> = None;
+        let mut work = Work {
+            running: None,
+            polling: None,
+            next_poll: None,
+            failures: Backoff::default(),
+            candidate: None,
+            starting: None,
+            next_start: None,
+            refusals: Backoff::default(),
+            kept: State::default(),
+            phase: watch::Sender::new(Phase::Stopped),
+        };
         let mut wanted = self.shared.publisher.wanted();
+        self.code.mark_changed();
         loop {
-            // One poll at a time.
-            let due_at = next_poll.filter(|_| polling.is_none());
-            let due = async {
-                match due_at {
-                    Some(at) => tokio::time::sleep_until(at).await,
-                    None => std::future::pending().await,
-                }
-            };
-            let poll_ends = async {
-                match polling.as_mut() {
-                    Some(poll) => poll.await,
-                    None => std::future::pending().await,
-                }
-            };
+            // One at a time: a poll, or the start of other code.
+            let idle = work.polling.is_none() && work.starting.is_none();
+            let poll_due = work.next_poll.filter(|_| idle);
+            let start_due = work.next_start.filter(|_| idle);
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return,
-                Some(UseDriver { driver, done }) = self.drivers.recv() => {
-                    polling = None;
-                    if let Some(running) = running.take() {
-                        kept = running.source.state();
-                    }
-                    // A driver that takes its time to answer must not hold up the end.
-                    let started = tokio::select! {
-                        () = self.stop.cancelled() => return,
-                        started = self.start(driver, kept.clone()) => started,
-                    };
-                    let outcome = match started {
-                        Ok(new) => {
-                            next_poll = new.polls().then(Instant::now);
-                            running = Some(new);
-                            Ok(())
-                        }
-                        Err(reason) => {
-                            tracing::warn!(datasource = %self.shared.row.name, "{reason}");
-                            self.shared.note(|progress| progress.broken(reason.clone()));
-                            next_poll = None;
-                            Err(reason)
-                        }
-                    };
-                    let _ = done.send(outcome);
+                Ok(()) = self.code.changed() => {
+                    let code = self.code.borrow_and_update().clone();
+                    self.use_code(&mut work, code);
                 }
-                () = poll_ends => {
-                    polling = None;
-                    // A refresh asked for meanwhile has set the time already.
-                    if next_poll.is_none() {
-                        next_poll = running
-                            .as_ref()
-                            .and_then(|running| running.poll_time)
-                            .map(|period| Instant::now() + period);
-                    }
-                }
-                () = due => {
-                    next_poll = None;
-                    if let Some(running) = &running {
-                        let roots = running.wanted(&wanted.borrow());
-                        polling = Some(Box::pin(poll(self.shared.clone(), running.clone(), roots)));
-                    }
-                }
+                started = step(&mut work.starting) => self.on_start(&mut work, started),
+                went_well = step(&mut work.polling) => self.on_poll(&mut work, went_well),
+                () = at(start_due) => self.begin_start(&mut work),
+                () = at(poll_due) => self.begin_poll(&mut work, &wanted),
                 request = self.requests.next() => {
                     let Some(request) = request else { return };
-                    match serde_json::from_slice(&request.body) {
-                        Ok(DatasourceCall::Refresh) => {
-                            if running.as_ref().is_some_and(Running::polls) {
-                                next_poll = Some(Instant::now());
-                            }
-                            request.reply(reply(&Answer::Ok(())));
-                        }
-                        Ok(call) => {
-                            let (shared, running) = (self.shared.clone(), running.clone());
-                            tokio::spawn(async move {
-                                request.reply(answer(&shared, running, call).await);
-                            });
-                        }
-                        Err(error) => request.reply(reply(&Answer::<()>::Err(
-                            Failure::internal(error),
-                        ))),
-                    }
+                    self.on_request(&mut work, request);
                 }
                 Ok(()) = wanted.changed() => {
                     let subscribed = wanted.borrow_and_update().clone();
-                    let missing = running.as_ref().is_some_and(|running| {
+                    let missing = work.running.as_ref().is_some_and(|running| {
                         running.polls()
                             && running.lazy.iter().any(|name| {
                                 subscribed.contains(name.as_str())
@@ -138,85 +129,183 @@ impl Task {
                             })
                     });
                     if missing {
-                        next_poll = Some(Instant::now());
+                        work.next_poll = Some(Instant::now());
                     }
                 }
             }
         }
     }
 
-    /// Makes a driver ready to run with this datasource's configuration.
-    async fn start(&self, driver: Option<Driver>, state: State) -> Result<Running, String> {
-        let shared = &self.shared;
-        let Some(driver) = driver else {
-            return Err(format!(
-                "driver '{}' is not loaded: there is no component of that id in the drivers \
-                 folders; the datasource starts when there is",
-                shared.row.driver
-            ));
-        };
-        let config = shared.keys.reveal(&shared.row.config).map_err(|error| error.to_string())?;
-        let field = |name: &str| driver.metadata().config.iter().find(|f| f.name == name);
-        let poll_time = check::poll_time(
-            &config,
-            field("poll_time").and_then(|field| field.default.as_deref()),
-        )?;
-        let source = driver
-            .datasource(&shared.row.name, &config, state)
-            .await
-            .map_err(|error| error.to_string())?;
-        let lazy = check::lazy_tables(&config);
-        let roots: Vec<_> = source.tables().iter().filter(|t| t.root.is_none()).collect();
-        let unknown: Vec<_> =
-            lazy.iter().filter(|name| !roots.iter().any(|t| t.name == **name)).collect();
-        if !unknown.is_empty() {
-            let accepted: Vec<_> = roots.iter().map(|table| &table.name).collect();
-            return Err(format!(
-                "Invalid lazy tables: {unknown:?}. Accepted tables for datasource {} are \
-                 {accepted:?}",
-                shared.row.name
-            ));
-        }
-        let persist = config.get("persist_data").is_some_and(|value| match value {
-            serde_json::Value::Bool(persist) => *persist,
-            other => other.as_str().is_some_and(|text| text.eq_ignore_ascii_case("true")),
-        });
-        let running = Running { source, poll_time, lazy, persist };
-        shared.note(Progress::mended);
-        if running.source.driver().metadata().feed.takes_pushes() {
-            self.restore(&running).await?;
-            shared.note(Progress::ready);
-        }
-        Ok(running)
-    }
-
-    /// Publishes the rows that were pushed before the last restart; tables without any are empty.
-    async fn restore(&self, running: &Running) -> Result<(), String> {
-        let shared = &self.shared;
-        let names = |tables: &[Arc<congress_table::TableSchema>]| -> Vec<Arc<str>> {
-            tables.iter().map(|table| Arc::from(table.name.as_str())).collect()
-        };
-        let mut outcome = CallOutcome::default();
-        let first = shared.publisher.read(|p| p.position().sequence == 0);
-        if running.persist && first {
-            let tables =
-                shared.store.pushed_tables(&shared.row.id).await.map_err(|error| {
-                    format!("cannot restore the rows that were pushed: {error}")
-                })?;
-            for (name, rows) in tables {
-                let rows = rows.into_iter().collect();
-                outcome.tables.push((name.into(), TableOperation::Replace(rows)));
+    /// Other code is to run, or none.
+    fn use_code(&mut self, work: &mut Work, code: Code) {
+        match code {
+            Code::Awaited => self.shared.note(|p| {
+                p.broken("waiting for its driver: drivers are still being loaded".to_owned());
+            }),
+            Code::Missing(reason) => {
+                if let Some(running) = work.running.take() {
+                    work.kept = running.source.state();
+                }
+                (work.polling, work.starting, work.candidate) = (None, None, None);
+                (work.next_poll, work.next_start) = (None, None);
+                work.phase.send_replace(Phase::Stopped);
+                tracing::warn!(datasource = %self.shared.row.name, "{reason}");
+                self.shared.note(|progress| {
+                    progress.stopped();
+                    progress.broken(reason.clone());
+                });
+                self.tell_outcome(Err(reason));
+            }
+            Code::Run { driver, problem } => {
+                self.shared.note(|progress| progress.driver_problem(problem));
+                let runs = |running: &Running| running.source.driver().hash() == driver.hash();
+                if work.running.as_ref().is_some_and(runs) {
+                    (work.candidate, work.starting, work.next_start) = (None, None, None);
+                    return;
+                }
+                work.starting = None;
+                work.candidate = Some(driver);
+                work.refusals.reset();
+                work.next_start = Some(Instant::now());
+                if work.running.is_none() {
+                    work.phase.send_replace(Phase::Starting);
+                }
             }
         }
-        shared.publish(outcome, &names(running.source.tables())).await;
-        Ok(())
+    }
+
+    fn begin_start(&self, work: &mut Work) {
+        work.next_start = None;
+        let Some(driver) = work.candidate.clone() else { return };
+        if let Some(running) = &work.running {
+            work.kept = running.source.state();
+        } else {
+            work.phase.send_replace(Phase::Starting);
+        }
+        work.starting = Some(Box::pin(start(self.shared.clone(), driver, work.kept.clone())));
+    }
+
+    fn on_start(&mut self, work: &mut Work, started: Result<Running, String>) {
+        work.starting = None;
+        let name = &self.shared.row.name;
+        match started {
+            Ok(new) => {
+                let driver = new.source.driver();
+                tracing::info!(
+                    datasource = %name, driver = %driver.metadata().id,
+                    version = %driver.metadata().version, hash = %driver.hash(),
+                    "the datasource runs this build of its driver"
+                );
+                self.shared.note(|progress| progress.started(driver));
+                work.candidate = None;
+                work.failures.reset();
+                work.next_poll = new.polls().then(Instant::now);
+                work.phase.send_replace(Phase::Running(new.clone()));
+                work.running = Some(new);
+                self.tell_outcome(Ok(()));
+            }
+            Err(reason) => {
+                tracing::warn!(datasource = %name, "{reason}");
+                let pause =
+                    work.refusals.failed(START_PERIOD, self.longest_pause, backoff::random());
+                work.next_start = Some(Instant::now() + pause);
+                if work.running.is_some() {
+                    let text = format!(
+                        "its driver's new build is not used, the one before runs on: {reason}"
+                    );
+                    self.shared.note(|progress| progress.driver_problem(Some(text)));
+                } else {
+                    work.phase.send_replace(Phase::Stopped);
+                    self.shared.note(|progress| {
+                        progress.broken(reason.clone());
+                        progress.next_attempt(Some(pause), work.refusals.failures());
+                    });
+                }
+                self.tell_outcome(Err(reason));
+            }
+        }
+    }
+
+    fn begin_poll(
+        &self,
+        work: &mut Work,
+        wanted: &watch::Receiver<std::collections::BTreeSet<Arc<str>>>,
+    ) {
+        work.next_poll = None;
+        if let Some(running) = &work.running {
+            let roots = running.wanted(&wanted.borrow());
+            work.polling = Some(Box::pin(poll(self.shared.clone(), running.clone(), roots)));
+        }
+    }
+
+    fn on_poll(&self, work: &mut Work, went_well: bool) {
+        work.polling = None;
+        let period = work.running.as_ref().and_then(|running| running.poll_time);
+        let pause = if went_well {
+            work.failures.reset();
+            period
+        } else {
+            let random = backoff::random();
+            period.map(|period| work.failures.failed(period, self.longest_pause, random))
+        };
+        let failures = work.failures.failures();
+        self.shared
+            .note(|progress| progress.next_attempt(pause.filter(|_| failures > 0), failures));
+        // A refresh asked for meanwhile has set the time already.
+        if work.next_poll.is_none() {
+            work.next_poll = pause.map(|pause| Instant::now() + pause);
+        }
+    }
+
+    fn on_request(&self, work: &mut Work, request: Request) {
+        match serde_json::from_slice(&request.body) {
+            Ok(DatasourceCall::Refresh) => {
+                if work.running.as_ref().is_some_and(Running::polls) {
+                    work.next_poll = Some(Instant::now());
+                }
+                if work.candidate.is_some() {
+                    work.next_start = Some(Instant::now());
+                }
+                request.reply(reply(&Answer::Ok(())));
+            }
+            Ok(call) => {
+                let (shared, phase) = (self.shared.clone(), work.phase.subscribe());
+                tokio::spawn(async move {
+                    request.reply(answer(&shared, phase, call).await);
+                });
+            }
+            Err(error) => {
+                request.reply(reply(&Answer::<()>::Err(Failure::internal(error))));
+            }
+        }
+    }
+
+    fn tell_outcome(&mut self, outcome: Result<(), String>) {
+        if let Some(sender) = self.outcome.take() {
+            // Nobody waits for a datasource that was there before.
+            let _ = sender.send(outcome);
+        }
     }
 }
 
-/// One poll.
-async fn poll(shared: Arc<Shared>, running: Running, roots: Vec<Arc<str>>) {
+/// Waits for a step that is under way.
+async fn step<T>(step: &mut Option<Step<T>>) -> T {
+    match step {
+        Some(step) => step.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits for a time, if there is one.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// One poll. True if it went well; an error is in the status and the log.
+async fn poll(shared: Arc<Shared>, running: Running, roots: Vec<Arc<str>>) -> bool {
     let result = running.source.poll(&roots).await;
-    let read = running.with_children(&roots);
-    // The error is in the status and the log; the next poll is the retry.
-    let _ = shared.finish(result, &read, false).await;
+    shared.finish(result, &running, &roots, false).await.is_ok()
 }

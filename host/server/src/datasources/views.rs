@@ -2,32 +2,72 @@
 
 use congress_plugins::Metadata;
 use congress_table::TableSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-/// A driver in the catalogue: what listing, checking and hiding need, on every node.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct CatalogueEntry {
-    /// What the driver says of itself.
-    pub(super) metadata: Metadata,
-    /// The version of the contract that it is built for.
-    pub(super) world: String,
-}
+use super::drivers::{CatalogueEntry, DriverState, LoadState, NextBuild};
 
-/// A driver in a list.
+/// A driver in a list, or a file that may become one.
 #[derive(Clone, Debug, Serialize)]
 pub struct DriverSummary {
-    /// Its id.
+    /// Its id; the file's name as long as that is not known.
     pub id: String,
     /// What it is for.
     pub description: String,
-    /// Its own version.
-    pub version: String,
-    /// The version of the contract that it is built for.
-    pub world: String,
-    /// SHA-256 of the component.
-    pub hash: String,
+    /// How far it is.
+    #[serde(flatten)]
+    pub build: BuildSummary,
 }
+
+/// The build of a driver that is used, and how its loading stands. What is not known is null.
+#[derive(Clone, Debug, Serialize)]
+pub struct BuildSummary {
+    /// The driver's own version.
+    pub version: Option<String>,
+    /// The version of the contract that it is built for.
+    pub world: Option<String>,
+    /// SHA-256 of the component.
+    pub hash: Option<String>,
+    /// Whether it can be used.
+    pub state: LoadState,
+    /// Why it, or its next build, cannot be used.
+    pub error: Option<String>,
+    /// The name of its file; none if it came from the database.
+    pub file: Option<String>,
+    /// When it was loaded, RFC 3339 in UTC.
+    pub loaded_at: Option<String>,
+    /// The build that is to replace it.
+    pub next_build: Option<NextBuild>,
+}
+
+impl BuildSummary {
+    /// Of a driver in the catalogue, with what the role that runs drivers says of it.
+    pub(super) fn new(
+        stored: Option<(&congress_store::Driver, &CatalogueEntry)>,
+        state: Option<&DriverState>,
+    ) -> Self {
+        let loaded = state.and_then(|state| state.loaded.as_ref());
+        Self {
+            version: loaded
+                .map(|build| build.version.clone())
+                .or_else(|| stored.map(|(_, entry)| entry.metadata.version.clone())),
+            world: loaded
+                .map(|build| build.world.clone())
+                .or_else(|| stored.map(|(_, entry)| entry.world.clone())),
+            hash: loaded
+                .map(|build| build.hash.clone())
+                .or_else(|| stored.map(|(driver, _)| driver.hash.clone())),
+            state: state.map_or(LoadState::Stored, |state| state.state),
+            error: state.and_then(|state| state.error.clone()),
+            file: state.and_then(|state| state.file.clone()),
+            loaded_at: loaded.and_then(|build| build.loaded_at.clone()),
+            next_build: state.and_then(|state| state.next_build.clone()),
+        }
+    }
+}
+
+/// The description of what has not described itself.
+pub(super) const NO_DESCRIPTION: &str = "";
 
 /// A table of a schema.
 pub(super) fn table(schema: &TableSchema) -> Value {
@@ -39,8 +79,8 @@ pub(super) fn table(schema: &TableSchema) -> Value {
     json!({ "table_id": schema.name, "columns": columns })
 }
 
-/// A driver with its options and tables.
-pub(super) fn driver(metadata: &Metadata) -> Value {
+/// A driver with its options and tables, and how its loading stands.
+pub(super) fn driver(metadata: &Metadata, build: &BuildSummary) -> Value {
     let mut config = Map::new();
     for field in &metadata.config {
         let value = match &field.default {
@@ -60,6 +100,22 @@ pub(super) fn driver(metadata: &Metadata) -> Value {
     }
     let tables: Vec<_> = metadata.tables.iter().map(table).collect();
     object.insert("tables".to_owned(), tables.into());
+    if let Ok(Value::Object(build)) = serde_json::to_value(build) {
+        object.extend(build);
+    }
+    object.into()
+}
+
+/// A file that is no driver, or not yet: it has no options and tables.
+pub(super) fn file(state: &DriverState) -> Value {
+    let mut object = Map::new();
+    object.insert("id".to_owned(), state.id.clone().into());
+    object.insert("description".to_owned(), NO_DESCRIPTION.into());
+    object.insert("config".to_owned(), Map::new().into());
+    object.insert("tables".to_owned(), Vec::<Value>::new().into());
+    if let Ok(Value::Object(build)) = serde_json::to_value(BuildSummary::new(None, Some(state))) {
+        object.extend(build);
+    }
     object.into()
 }
 

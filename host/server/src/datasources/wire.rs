@@ -22,6 +22,8 @@ pub const MANAGER: &str = "_ds_manager";
 pub enum ManagerCall {
     /// Whether it is there.
     Ping,
+    /// How the drivers stand. Answers `Vec<DriverState>`.
+    Drivers,
     /// Start the datasource of this id, which is in the database now.
     Start {
         /// Its id.

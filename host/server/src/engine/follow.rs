@@ -1,141 +1,129 @@
 //! Following datasources: their schemas, and the tables that rules read.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use congress_bus::{TableName, Update};
+use congress_bus::{Schema, TableName, Update};
 use congress_table::TableSchema;
 use tokio::sync::watch;
 
 use super::handle::Inner;
-use crate::datasources::{DatasourceCall, ask};
-use crate::failure::{Answer, Failure, Status};
 
 /// The name under which an engine subscribes.
 const SUBSCRIBER: &str = "__engine";
 
-/// How long the first attempt to learn a schema may hold up whoever waits for it.
-const FIRST_SCHEMA: Duration = Duration::from_secs(1);
-
-/// After how long a datasource that does not answer is asked for its schema again: soon, for it
-/// may just be starting, then ever more rarely.
-const SCHEMA_RETRY: [Duration; 2] = [Duration::from_millis(20), Duration::from_secs(2)];
-
-/// The datasources with a schema, and the subscriptions to them.
+/// The datasources, each followed by a task of its own.
 #[derive(Default)]
 pub(super) struct Followers {
-    state: Mutex<State>,
+    followed: Mutex<HashMap<String, Followed>>,
+    /// Signals that a schema has become known, or is waited for no longer.
+    news: watch::Sender<()>,
 }
 
-#[derive(Default)]
-struct State {
-    /// Datasources whose schema the engine has.
-    ready: HashSet<String>,
-    /// Datasources whose schema is being asked for.
-    pending: HashSet<String>,
-    /// The tables subscribed to. Dropping an entry ends its task.
-    subscribed: HashMap<String, watch::Sender<BTreeSet<TableName>>>,
+/// A datasource that is followed. Dropping it ends its task.
+struct Followed {
+    /// The tables whose rows are wanted. Without any its schema alone is followed.
+    tables: watch::Sender<BTreeSet<TableName>>,
+    /// None until it is known.
+    schema: Option<Schema>,
+    /// The engine has refused the schema, and so takes no rows.
+    refused: bool,
+    /// It is to run: its schema will come.
+    enabled: bool,
 }
 
 impl Followers {
-    /// Whether a datasource's schema is still being asked for.
-    pub(super) fn is_waiting(&self) -> bool {
-        !self.lock().pending.is_empty()
+    /// Returns once the schemas of these datasources are known (None: of all), as far as they are
+    /// to run.
+    pub(super) async fn have_schemas(&self, names: Option<&[String]>) {
+        let is_waited_for = |name: &String, followed: &Followed| {
+            followed.enabled
+                && followed.schema.is_none()
+                && names.is_none_or(|names| names.contains(name))
+        };
+        let mut news = self.news.subscribe();
+        let known = news.wait_for(|()| {
+            let followed = self.lock();
+            !followed.iter().any(|(name, followed)| is_waited_for(name, followed))
+        });
+        // The sender lives as long as this.
+        let _ = known.await;
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Followed>> {
+        self.followed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Inner {
-    /// Makes a datasource known to the engine: at once if it answers, else as soon as it does.
-    pub(super) async fn adopt_datasource(self: Arc<Self>, name: &str) {
-        self.followers.lock().pending.insert(name.to_owned());
-        if let Ok(tables) = self.schema(name, FIRST_SCHEMA).await {
-            self.set_schema(name, &tables);
-            return;
-        }
-        let (inner, name) = (self, name.to_owned());
-        tokio::spawn(async move {
-            let [mut pause, longest] = SCHEMA_RETRY;
-            loop {
-                tokio::select! {
-                    () = inner.stop.cancelled() => return,
-                    () = tokio::time::sleep(pause) => {}
-                }
-                pause = (pause * 2).min(longest);
-                if !inner.followers.lock().pending.contains(&name) {
-                    return;
-                }
-                if let Ok(tables) = inner.schema(&name, FIRST_SCHEMA).await {
-                    inner.set_schema(&name, &tables);
-                    inner.follow();
-                    return;
-                }
+    /// Begins to follow a datasource: its schema, and the tables that rules read.
+    pub(super) fn adopt_datasource(self: &Arc<Self>, name: &str, enabled: bool) {
+        let (tables, receiver) = watch::channel(BTreeSet::new());
+        let followed = Followed { tables, schema: None, refused: false, enabled };
+        self.followers.lock().insert(name.to_owned(), followed);
+        tokio::spawn(self.clone().follow_one(name.to_owned(), receiver));
+    }
+
+    /// Takes the schema that came with a snapshot, unless it is the one that the engine has.
+    /// Whether its rows can be taken.
+    fn take_schema(self: &Arc<Self>, name: &str, schema: &Schema) -> bool {
+        let known = match self.followers.lock().get(name) {
+            // It has been deleted meanwhile.
+            None => return false,
+            Some(followed) if followed.schema.as_ref() == Some(schema) => {
+                return !followed.refused;
+            }
+            Some(followed) => followed.schema.is_some(),
+        };
+        let tables: Vec<TableSchema> = schema.iter().map(|table| (**table).clone()).collect();
+        let declared = self.change(|engine| {
+            if known {
+                engine.declare_tables(name, &tables, true)
+            } else {
+                engine.initialize_datasource(name, &tables)
             }
         });
-    }
-
-    async fn schema(&self, name: &str, deadline: Duration) -> Answer<Vec<TableSchema>> {
-        let absent = |error: &congress_bus::CallError| Failure::plain(Status::Unavailable, error);
-        ask(self.bus.as_ref(), name, &DatasourceCall::Schema, deadline, absent).await
-    }
-
-    fn set_schema(&self, name: &str, tables: &[TableSchema]) {
-        // It may have been deleted while it was asked.
-        if !self.followers.lock().pending.remove(name) {
-            return;
+        if let Err(error) = &declared {
+            tracing::error!(datasource = %name, "the engine cannot use its schema: {error}");
         }
-        match self.change(|engine| engine.initialize_datasource(name, tables)) {
-            Ok(_) => {
-                self.followers.lock().ready.insert(name.to_owned());
-            }
-            Err(error) => {
-                tracing::error!(datasource = %name, "the engine cannot use its schema: {error}");
-            }
+        let refused = declared.is_err();
+        if let Some(followed) = self.followers.lock().get_mut(name) {
+            followed.schema = Some(schema.clone());
+            followed.refused = refused;
         }
+        self.followers.news.send_replace(());
+        self.follow();
+        !refused
     }
 
     /// Forgets a datasource and its rows.
     pub(super) fn abandon_datasource(&self, name: &str) {
-        let was_ready = {
-            let mut state = self.followers.lock();
-            state.pending.remove(name);
-            state.subscribed.remove(name);
-            state.ready.remove(name)
-        };
-        if was_ready && let Err(error) = self.change(|engine| engine.remove_datasource(name)) {
+        let followed = self.followers.lock().remove(name);
+        self.followers.news.send_replace(());
+        let is_known = followed.is_some_and(|followed| followed.schema.is_some());
+        if is_known && let Err(error) = self.change(|engine| engine.remove_datasource(name)) {
             tracing::error!(datasource = %name, %error, "cannot remove a datasource's policy");
         }
     }
 
     /// Subscribes to just the tables that rules read, of datasources whose schema is known.
-    pub(super) fn follow(self: &Arc<Self>) {
+    pub(super) fn follow(&self) {
         let mut needed: BTreeMap<String, BTreeSet<TableName>> = BTreeMap::new();
         for subscription in self.engine().subscriptions() {
             needed.entry(subscription.service.to_string()).or_default().insert(subscription.table);
         }
-        let mut state = self.followers.lock();
-        needed.retain(|name, _| state.ready.contains(name));
-        state.subscribed.retain(|name, _| needed.contains_key(name));
-        for (name, tables) in needed {
-            if let Some(current) = state.subscribed.get(&name) {
-                current.send_if_modified(|current| {
-                    let changed = *current != tables;
-                    *current = tables;
-                    changed
-                });
-            } else {
-                let (sender, receiver) = watch::channel(tables);
-                state.subscribed.insert(name.clone(), sender);
-                tokio::spawn(self.clone().follow_one(name, receiver));
-            }
+        for (name, followed) in self.followers.lock().iter() {
+            let usable = followed.schema.is_some() && !followed.refused;
+            let tables = needed.remove(name).filter(|_| usable).unwrap_or_default();
+            followed.tables.send_if_modified(|current| {
+                let changed = *current != tables;
+                *current = tables;
+                changed
+            });
         }
     }
 
-    /// Applies what one datasource publishes, until nobody reads its tables any more.
+    /// Applies what one datasource publishes, until it is forgotten.
     async fn follow_one(
         self: Arc<Self>,
         name: String,
@@ -145,6 +133,7 @@ impl Inner {
         let mut subscription = self.bus.subscribe(SUBSCRIBER, &name, wanted);
         loop {
             tokio::select! {
+                biased;
                 () = self.stop.cancelled() => return,
                 changed = tables.changed() => {
                     if changed.is_err() {
@@ -160,9 +149,14 @@ impl Inner {
         }
     }
 
-    fn apply(&self, name: &str, update: Update) {
+    fn apply(self: &Arc<Self>, name: &str, update: Update) {
         let outcome = match update {
+            // Its publisher has declared nothing yet.
+            Update::Snapshot(snapshot) if snapshot.position.sequence == 0 => return,
             Update::Snapshot(snapshot) => {
+                if !self.take_schema(name, &snapshot.schema) {
+                    return;
+                }
                 self.change(|engine| engine.initialize_tables(name, &snapshot.tables))
             }
             Update::Change(_, change) => self.change(|engine| engine.apply_change(name, &change)),

@@ -118,11 +118,9 @@ impl EngineHandle {
         }
     }
 
-    /// Returns once the schema of every datasource is known.
+    /// Returns once the schema of every enabled datasource is known.
     pub async fn has_schemas(&self) {
-        while self.inner.followers.is_waiting() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        self.inner.followers.have_schemas(None).await;
     }
 
     /// A state of the engine to read from.

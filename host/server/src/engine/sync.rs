@@ -42,6 +42,9 @@ pub(super) async fn make_default_policies(store: &Store) -> Result<(), Error> {
     Ok(())
 }
 
+/// How long the first attempt to learn schemas may hold up whoever waits for it.
+const FIRST_SCHEMA: Duration = Duration::from_secs(1);
+
 /// The first five characters of a name.
 pub(super) fn abbreviation(name: &str) -> String {
     name.chars().take(5).collect()
@@ -69,16 +72,19 @@ impl Inner {
         self.drop_policies(loaded, &snapshot);
         self.drop_datasources(loaded, &snapshot);
         self.add_policies(loaded, &snapshot);
-        // Schemas first, so that rules with column references need not wait for them.
-        let new: Vec<_> = snapshot
-            .datasources
-            .iter()
-            .filter(|row| !loaded.datasources.contains_key(&row.id))
-            .map(|row| (row.id.clone(), row.name.clone()))
-            .collect();
-        for (id, name) in new {
-            self.clone().adopt_datasource(&name).await;
-            loaded.datasources.insert(id, name);
+        let mut new = Vec::new();
+        for row in &snapshot.datasources {
+            if loaded.datasources.insert(row.id.clone(), row.name.clone()).is_none() {
+                self.adopt_datasource(&row.name, row.enabled);
+                new.push(row.name.clone());
+            }
+        }
+        // Schemas first, so that rules with column references need not wait for them. At start
+        // datasources run only after this.
+        if loaded.revision.is_some() && !new.is_empty() {
+            let known = self.followers.have_schemas(Some(&new));
+            // Whoever does not answer in time is known when it does.
+            let _ = tokio::time::timeout(FIRST_SCHEMA, known).await;
         }
         self.change_rules(loaded, snapshot);
         self.follow();

@@ -11,7 +11,7 @@ use crate::engine::apply::table_mut;
 use crate::eval::rows::RowSet;
 use crate::program::TableKey;
 use crate::state::State;
-use crate::store::dictionary::Interner;
+use crate::store::interner::Interner;
 use crate::store::relation::Relation;
 use crate::store::word::Word;
 

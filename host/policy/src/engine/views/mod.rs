@@ -8,7 +8,7 @@
 //! evaluation. Whoever watches one pays for evaluating it ([`super::watch`]).
 //!
 //! While a change is applied no number of a dictionary entry is given to another value
-//! ([`Counts::defer`](crate::store::dictionary::Counts::defer)), so that words of the state before
+//! ([`Counts::defer`](crate::store::interner::Counts::defer)), so that words of the state before
 //! and of the state after can be compared.
 
 mod changes;
@@ -32,7 +32,7 @@ use crate::eval::rows::RowSet;
 use crate::program::TableKey;
 use crate::snapshot::Limits;
 use crate::state::{State, Table};
-use crate::store::dictionary::Interner;
+use crate::store::interner::Interner;
 use crate::store::relation::Relation;
 use crate::store::word::Word;
 

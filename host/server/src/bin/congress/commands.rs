@@ -4,8 +4,9 @@ use anyhow::{Context as _, bail};
 use clap::Subcommand;
 use serde_json::{Map, Value, json};
 
+use crate::driver::Tool;
 use crate::http::{Refusal, Server};
-use crate::output::Answer;
+use crate::output::{Answer, Format};
 
 /// What is asked.
 #[derive(Subcommand)]
@@ -16,7 +17,7 @@ pub(crate) enum Command {
     /// Datasources, their tables and rows.
     #[command(subcommand)]
     Datasource(Datasource),
-    /// Drivers that datasources can be made with.
+    /// Drivers that datasources can be made with, and what their authors need.
     #[command(subcommand)]
     Driver(Driver),
 }
@@ -162,10 +163,17 @@ pub(crate) enum Driver {
         /// Its id.
         driver: String,
     },
+    /// For authors; these ask no server.
+    #[command(flatten)]
+    Tool(Tool),
 }
 
-/// Runs a command.
-pub(crate) async fn run(server: &Server, command: Command) -> anyhow::Result<Answer> {
+/// Runs a command. Those for authors print for themselves.
+pub(crate) async fn run(
+    server: &Server,
+    command: Command,
+    format: Format,
+) -> anyhow::Result<Answer> {
     match command {
         Command::Policy(command) => policy(server, command).await,
         Command::Datasource(command) => datasource(server, command).await,
@@ -175,6 +183,9 @@ pub(crate) async fn run(server: &Server, command: Command) -> anyhow::Result<Ans
         }
         Command::Driver(Driver::Show { driver }) => {
             Ok(Answer::Element(server.get(&["system", "drivers", &driver]).await?))
+        }
+        Command::Driver(Driver::Tool(tool)) => {
+            Ok(Answer::Printed(crate::driver::run(tool, format).await?))
         }
     }
 }
@@ -252,7 +263,7 @@ async fn datasource(server: &Server, command: Datasource) -> anyhow::Result<Answ
 }
 
 /// Reads `key=value` options.
-fn config_of(options: &[String]) -> anyhow::Result<Map<String, Value>> {
+pub(crate) fn config_of(options: &[String]) -> anyhow::Result<Map<String, Value>> {
     let mut config = Map::new();
     for option in options {
         let Some((key, value)) = option.split_once('=') else {

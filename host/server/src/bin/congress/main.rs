@@ -1,8 +1,10 @@
-//! `congress`: the command-line client.
+//! `congress`: the command-line client, and the tool of drivers' authors.
 //!
-//! Covers what the server's API has so far; see `congress --help`.
+//! The client covers what the server's API has so far; see `congress --help`. The tool
+//! (`congress driver new`, `check`, `run`, …) is in `driver`.
 
 mod commands;
+mod driver;
 mod http;
 mod output;
 
@@ -13,7 +15,7 @@ use clap::Parser;
 use commands::Command;
 use output::Format;
 
-/// Asks a Congress server.
+/// Asks a Congress server; writes, checks and runs drivers.
 #[derive(Parser)]
 #[command(name = "congress", version, about)]
 struct Arguments {
@@ -29,19 +31,13 @@ struct Arguments {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let answer = match http::Server::new(&arguments.url) {
-        Ok(server) => commands::run(&server, arguments.command).await,
+    let Arguments { url, format, command } = Arguments::parse();
+    let answer = match http::Server::new(&url) {
+        Ok(server) => commands::run(&server, command, format).await,
         Err(error) => Err(error),
     };
-    match answer.and_then(|answer| output::print(&answer, arguments.format)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            #[expect(clippy::print_stderr, reason = "that is where a command reports errors")]
-            {
-                eprintln!("congress: {error:#}");
-            }
-            ExitCode::FAILURE
-        }
-    }
+    answer.and_then(|answer| output::print(&answer, format)).unwrap_or_else(|error| {
+        output::note(&format!("congress: {error:#}"));
+        ExitCode::FAILURE
+    })
 }

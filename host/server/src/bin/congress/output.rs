@@ -1,6 +1,7 @@
 //! Printing answers.
 
 use std::io::{self, Write};
+use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::ValueEnum;
@@ -13,12 +14,16 @@ pub(crate) enum Format {
     Table,
     /// JSON, as the server sent it.
     Json,
+    /// Comma-separated values.
+    Csv,
 }
 
 /// What the server answered.
 pub(crate) enum Answer {
     /// Nothing to show.
     Nothing,
+    /// It has been shown already; how it ended.
+    Printed(ExitCode),
     /// One object.
     Element(Value),
     /// Many of them, of which some members are shown as columns.
@@ -64,23 +69,30 @@ fn cell(value: &Value) -> String {
 }
 
 /// Prints an answer to standard output.
-pub(crate) fn print(answer: &Answer, format: Format) -> anyhow::Result<()> {
+pub(crate) fn print(answer: &Answer, format: Format) -> anyhow::Result<ExitCode> {
     let text = match (answer, format) {
-        (Answer::Nothing, _) => return Ok(()),
+        (Answer::Nothing, _) => return Ok(ExitCode::SUCCESS),
+        (Answer::Printed(code), _) => return Ok(*code),
         (Answer::Element(whole) | Answer::Table { whole, .. }, Format::Json) => {
             serde_json::to_string_pretty(whole)? + "\n"
         }
-        (Answer::Element(whole), Format::Table) => {
+        (Answer::Element(whole), format) => {
             let lines: Vec<_> = whole
                 .as_object()
                 .into_iter()
                 .flatten()
                 .map(|(key, value)| vec![key.clone(), cell(value)])
                 .collect();
-            aligned(&["field".to_owned(), "value".to_owned()], &lines)
+            lay_out(&["field".to_owned(), "value".to_owned()], &lines, format)
         }
-        (Answer::Table { heading, lines, .. }, Format::Table) => aligned(heading, lines),
+        (Answer::Table { heading, lines, .. }, format) => lay_out(heading, lines, format),
     };
+    write(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes to standard output.
+pub(crate) fn write(text: &str) -> anyhow::Result<()> {
     match io::stdout().write_all(text.as_bytes()) {
         // Whoever reads has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -88,8 +100,33 @@ pub(crate) fn print(answer: &Answer, format: Format) -> anyhow::Result<()> {
     }
 }
 
+/// Writes a line for people to standard error, so that standard output holds answers only.
+#[expect(clippy::print_stderr, reason = "that is where a command reports how it goes")]
+pub(crate) fn note(text: &str) {
+    eprintln!("{text}");
+}
+
+fn lay_out(heading: &[String], lines: &[Vec<String>], format: Format) -> String {
+    match format {
+        Format::Csv => csv(heading, lines),
+        Format::Table | Format::Json => aligned(heading, lines),
+    }
+}
+
+/// Comma-separated values, quoted where needed.
+pub(crate) fn csv(heading: &[String], lines: &[Vec<String>]) -> String {
+    let field = |text: &String| match text.contains(['"', ',', '\n', '\r']) {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => text.clone(),
+    };
+    std::iter::once(heading)
+        .chain(lines.iter().map(Vec::as_slice))
+        .map(|row| row.iter().map(field).collect::<Vec<_>>().join(",") + "\n")
+        .collect()
+}
+
 /// Columns side by side. Control characters are shown, not sent to the terminal.
-fn aligned(heading: &[String], lines: &[Vec<String>]) -> String {
+pub(crate) fn aligned(heading: &[String], lines: &[Vec<String>]) -> String {
     let clean = |text: &String| -> String {
         text.chars()
             .flat_map(|c| {
@@ -136,6 +173,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn csv_is_quoted() {
+        let lines = [vec!["a,b".to_owned(), "say \"x\"".to_owned()], vec![String::new(); 2]];
+        let text = csv(&["p".to_owned(), "q".to_owned()], &lines);
+        assert_eq!(text, "p,q\n\"a,b\",\"say \"\"x\"\"\"\n,\n");
+    }
 
     #[test]
     fn tables_are_aligned_and_harmless() {

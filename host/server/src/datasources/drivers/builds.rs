@@ -1,0 +1,207 @@
+//! The builds of drivers that this node knows, and which of them are used.
+//!
+//! A build comes from a file or, where no file has its driver, from the database. What was loaded
+//! from a place stays in use until its successor from the same place is loaded: neither a copy
+//! under way nor a broken file takes a driver away.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use congress_plugins::Driver;
+use tokio::time::Instant;
+
+use super::folder::{FileKey, Stamp, file_name};
+use super::state::{DriverState, LoadState, NextBuild};
+
+/// Where a build comes from, in order of preference.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Place {
+    File(FileKey),
+    /// The database, under this id.
+    Stored(String),
+}
+
+/// What there is to load; another one has to be loaded anew.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Version {
+    File(Stamp),
+    /// The component's hash.
+    Stored(String),
+}
+
+/// How far the loading of a version is.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Stage {
+    /// A file that has changed a moment ago.
+    Copying,
+    /// A file that ends too early.
+    Incomplete,
+    Compiling,
+    Done,
+    /// `disabled_drivers` has its driver.
+    Disabled,
+    /// Why it is not used.
+    Failed(String),
+    /// Why it is not used yet, and when it was tried.
+    Postponed(String, Instant),
+}
+
+impl Stage {
+    fn shown(&self) -> (LoadState, Option<String>) {
+        match self {
+            Self::Copying => (LoadState::Copying, None),
+            Self::Incomplete => {
+                let text = "it ends in the middle of a section: it is still being copied, or was \
+                            cut; it is loaded once it is complete";
+                (LoadState::Copying, Some(text.to_owned()))
+            }
+            Self::Compiling => (LoadState::Compiling, None),
+            Self::Done | Self::Disabled => (LoadState::Ready, None),
+            Self::Failed(text) | Self::Postponed(text, _) => {
+                (LoadState::Failed, Some(text.clone()))
+            }
+        }
+    }
+}
+
+/// A place's version, and what was loaded last from there.
+pub(super) struct Build {
+    pub(super) version: Version,
+    /// Since when it is that version.
+    pub(super) since: Instant,
+    pub(super) stage: Stage,
+    pub(super) driver: Option<Driver>,
+}
+
+impl Build {
+    pub(super) fn new(version: Version) -> Self {
+        Self { version, since: Instant::now(), stage: Stage::Copying, driver: None }
+    }
+
+    /// Another version is there; what was loaded stays until that is.
+    pub(super) fn replace(&mut self, version: Version) {
+        self.version = version;
+        self.since = Instant::now();
+        self.stage = Stage::Copying;
+    }
+
+    fn has(&self, id: &str) -> bool {
+        self.driver.as_ref().is_some_and(|driver| driver.metadata().id == id)
+    }
+
+    /// Why a newer version is not used, if there is one that cannot be.
+    pub(super) fn problem(&self) -> Option<String> {
+        match &self.stage {
+            Stage::Failed(text) | Stage::Postponed(text, _) => {
+                Some(format!("its new build is not used, the one before runs on: {text}"))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// All builds.
+#[derive(Default)]
+pub(super) struct Builds {
+    pub(super) all: BTreeMap<Place, Build>,
+}
+
+impl Builds {
+    /// The builds that are used, by the driver's id: of several the most preferred one.
+    pub(super) fn used(&self) -> BTreeMap<&str, (&Place, &Build, &Driver)> {
+        let mut used = BTreeMap::new();
+        for (place, build) in &self.all {
+            if let Some(driver) = &build.driver {
+                used.entry(driver.metadata().id.as_str()).or_insert((place, build, driver));
+            }
+        }
+        used
+    }
+
+    /// Whether a file has, or had, this driver.
+    pub(super) fn in_file(&self, id: &str) -> bool {
+        self.all.iter().any(|(place, build)| matches!(place, Place::File(_)) && build.has(id))
+    }
+
+    /// Whether the database has this driver and it cannot be used.
+    pub(super) fn has_failed(&self, id: &str) -> bool {
+        let build = self.all.get(&Place::Stored(id.to_owned()));
+        build.is_some_and(|build| {
+            matches!(build.stage, Stage::Failed(_) | Stage::Postponed(..)) && build.driver.is_none()
+        })
+    }
+
+    /// Whether a file of that path is still to be judged.
+    pub(super) fn is_open(&self, path: &Path) -> bool {
+        self.all.iter().any(|(place, build)| {
+            matches!(place, Place::File(key) if key.path == path)
+                && matches!(build.stage, Stage::Copying | Stage::Compiling)
+        })
+    }
+
+    /// Whether something is still to be judged that may be judged at once.
+    pub(super) fn are_loading(&self, copies_too: bool) -> bool {
+        self.all.values().any(|build| match build.stage {
+            Stage::Compiling => true,
+            Stage::Copying => copies_too,
+            _ => false,
+        })
+    }
+
+    /// What people are shown. `known` tells which driver the catalogue has of a file.
+    pub(super) fn shown<'a>(&self, known: impl Fn(&Path) -> Option<&'a str>) -> Vec<DriverState> {
+        let used = self.used();
+        let mut shown = Vec::new();
+        let visible = self.all.iter().filter(|(_, build)| build.stage != Stage::Disabled);
+        for (place, build) in visible {
+            let file = match place {
+                Place::File(key) => Some(file_name(&key.path)),
+                Place::Stored(_) => None,
+            };
+            let (state, error) = build.stage.shown();
+            let Some(driver) = &build.driver else {
+                let known = match place {
+                    Place::File(key) => {
+                        known(&key.path).filter(|id| !used.contains_key(id)).map(str::to_owned)
+                    }
+                    Place::Stored(id) => Some(id.clone()),
+                };
+                // A name with a dot is no driver's id.
+                let id = known.or_else(|| file.clone()).unwrap_or_default();
+                shown.push(DriverState { id, file, state, error, next_build: None, loaded: None });
+                continue;
+            };
+            let id = driver.metadata().id.as_str();
+            match used.get(id) {
+                Some((user, ..)) if *user == place => shown.push(DriverState {
+                    id: id.to_owned(),
+                    file: file.clone(),
+                    state: LoadState::Ready,
+                    error: build.problem(),
+                    next_build: (build.stage != Stage::Done).then_some(NextBuild {
+                        file,
+                        state,
+                        error,
+                    }),
+                    loaded: Some(driver.into()),
+                }),
+                other => shown.push(DriverState {
+                    id: file.clone().unwrap_or_else(|| id.to_owned()),
+                    file,
+                    state: LoadState::Failed,
+                    error: Some(match other {
+                        Some((Place::File(key), ..)) => format!(
+                            "it is not used: driver '{id}' comes from {} already; remove one of \
+                             them",
+                            file_name(&key.path)
+                        ),
+                        _ => format!("it is not used: driver '{id}' is there already"),
+                    }),
+                    next_build: None,
+                    loaded: None,
+                }),
+            }
+        }
+        shown
+    }
+}
