@@ -9,6 +9,7 @@ use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::allowance::Allowance;
+use crate::bindings::logging::Level;
 use crate::bindings::{Datasource, DatasourcePre, driver as wit, types};
 use crate::files::Files;
 use crate::host::Inner;
@@ -18,6 +19,8 @@ use crate::secret::Scrubber;
 use crate::session::{Budget, Session};
 use crate::sink::{Sink, Tables};
 use crate::state::StagedState;
+use crate::stderr::{Stderr, last_words};
+use crate::text::clean;
 use crate::{CallErrorKind, Figures, Limits, State, Trap, wasi};
 
 /// Handles that a guest may hold at a time: requests, bodies, streams, timers.
@@ -46,6 +49,7 @@ pub(crate) struct Guest {
     pub(crate) exceeded: Option<String>,
     limiter: Limiter,
     wasi: WasiCtx,
+    stderr: Stderr,
     http: WasiHttpCtx,
     outgoing: wasi::Outgoing,
     resources: ResourceTable,
@@ -71,13 +75,15 @@ impl Guest {
     fn new(context: Arc<Context>, state: Arc<State>, requests: usize) -> Self {
         let limits = &context.limits;
         let budget = Arc::new(Budget::new(requests));
+        let stderr = Stderr::default();
         let mut resources = ResourceTable::new();
         resources.set_max_capacity(HANDLES);
         Self {
             sink: Sink::new(context.tables.clone(), limits),
             state: StagedState::new(state, limits.state_bytes),
             limiter: Limiter::new(limits),
-            wasi: wasi::empty(),
+            wasi: wasi::empty(stderr.clone()),
+            stderr,
             http: WasiHttpCtx::new(),
             outgoing: wasi::Outgoing { session: context.session.clone(), budget: budget.clone() },
             log_lines: 0,
@@ -235,7 +241,7 @@ fn classify(error: &wasmtime::Error, guest: &Guest) -> CallErrorKind {
         return CallErrorKind::Trap(Trap::Memory);
     }
     if error.downcast_ref::<I32Exit>().is_some() {
-        return CallErrorKind::Trap(Trap::Unreachable);
+        return gave_up(guest);
     }
     // The engine has no type for this one.
     if error.root_cause().to_string().starts_with("too much data is being copied") {
@@ -246,7 +252,7 @@ fn classify(error: &wasmtime::Error, guest: &Guest) -> CallErrorKind {
         ));
     }
     let trap = match error.downcast_ref::<T>() {
-        Some(T::UnreachableCodeReached) => Trap::Unreachable,
+        Some(T::UnreachableCodeReached) => return gave_up(guest),
         Some(T::StackOverflow) => Trap::StackOverflow,
         Some(T::MemoryOutOfBounds | T::TableOutOfBounds | T::HeapMisaligned) => Trap::OutOfBounds,
         Some(
@@ -261,4 +267,17 @@ fn classify(error: &wasmtime::Error, guest: &Guest) -> CallErrorKind {
     };
     tracing::debug!(error = %format_args!("{error:#}"), "a driver's call failed");
     CallErrorKind::Trap(trap)
+}
+
+/// A guest that ended itself has often said why. All it said goes to the log.
+fn gave_up(guest: &Guest) -> CallErrorKind {
+    let Context { log, scrubber, limits, .. } = &*guest.context;
+    let said = guest.stderr.text();
+    for line in said.lines().filter(|line| !line.trim().is_empty()) {
+        log.log(Level::Warn, line);
+    }
+    match last_words(&said) {
+        Some(words) => CallErrorKind::GaveUp(clean(&scrubber.scrub(words), limits.error_bytes)),
+        None => CallErrorKind::Trap(Trap::Unreachable),
+    }
 }

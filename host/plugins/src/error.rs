@@ -184,6 +184,8 @@ pub enum CallErrorKind {
     Driver(DriverError),
     /// The driver crashed.
     Trap(Trap),
+    /// The driver ended itself and said why: the message of a panic or of an uncaught exception.
+    GaveUp(String),
     /// The call took longer than this.
     Timeout(Duration),
     /// The call reached a limit; the text says which and how to raise it.
@@ -197,6 +199,9 @@ impl fmt::Display for CallErrorKind {
         match self {
             Self::Driver(error) => error.fmt(f),
             Self::Trap(trap) => trap.fmt(f),
+            Self::GaveUp(words) => {
+                write!(f, "the driver crashed: {words}; report it to the driver's author")
+            }
             Self::Timeout(limit) => write!(
                 f,
                 "the call did not end within {} s and was stopped; raise the limit `call_timeout` \

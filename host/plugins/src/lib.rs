@@ -53,6 +53,7 @@ mod session;
 mod settings;
 mod sink;
 mod state;
+mod stderr;
 mod text;
 mod threads;
 mod ticker;

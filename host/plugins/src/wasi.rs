@@ -10,10 +10,16 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use crate::net::{Origin, Request, SendError, describe, too_large};
 use crate::session::{Budget, Session};
+use crate::stderr::Stderr;
 
-/// A context with nothing in it.
-pub(crate) fn empty() -> WasiCtx {
-    WasiCtx::builder().allow_tcp(false).allow_udp(false).max_random_size(1 << 20).build()
+/// A context with nothing in it but a place for the guest's last words.
+pub(crate) fn empty(stderr: Stderr) -> WasiCtx {
+    WasiCtx::builder()
+        .allow_tcp(false)
+        .allow_udp(false)
+        .max_random_size(1 << 20)
+        .stderr(stderr)
+        .build()
 }
 
 /// Sends `wasi:http` requests through the datasource's grants, without credentials.

@@ -8,6 +8,7 @@
 mod drivers;
 mod fail_over;
 mod http_json;
+mod languages;
 mod life_cycle;
 mod rows;
 mod stored;

@@ -13,6 +13,8 @@ mod fuzz;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod languages;
+#[cfg(test)]
 mod load;
 #[cfg(test)]
 mod network;
