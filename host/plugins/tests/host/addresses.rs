@@ -55,7 +55,7 @@ async fn refusal(mode: &str, url: &str) -> Option<String> {
         Err(error) => Some(error.to_string()),
         Ok(outcome) => {
             let rows = replaced(&outcome, "report").rows();
-            let refusal = rows.filter(|row| row[0] == Value::text("refusal")).next()?;
+            let refusal = rows.find(|row| row[0] == Value::text("refusal"))?;
             Some(format!("{:?}", refusal[1]))
         }
     }

@@ -90,6 +90,7 @@ async fn no_message_holds_a_secret() {
         component_bytes: 1 << 30,
         sync_period: Duration::from_secs(60),
         execute_actions: true,
+        longest_pause: Duration::from_secs(60),
     };
     let manager =
         Manager::new(host, store.clone(), keys.clone(), bus.clone(), options, stop.clone());
@@ -102,7 +103,8 @@ async fn no_message_holds_a_secret() {
     };
     let engine = EngineHandle::start(store.clone(), bus.clone(), engine, stop.clone()).await;
     let long = Duration::from_secs(60);
-    let client = Client::new(store.clone(), keys, bus, engine.unwrap(), long, long);
+    let client =
+        Client::new(store.clone(), keys, bus, engine.unwrap(), long, long, Default::default());
 
     let deadline = Instant::now() + long;
     while client.driver("hostile").await.is_err() {

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use congress_bus::{Schema, TableName, Update};
+use congress_bus::{Schema, Snapshot, TableName, Update};
+use congress_policy::Errors;
 use congress_table::TableSchema;
 use tokio::sync::watch;
 
@@ -64,36 +65,40 @@ impl Inner {
         tokio::spawn(self.clone().follow_one(name.to_owned(), receiver));
     }
 
-    /// Takes the schema that came with a snapshot, unless it is the one that the engine has.
-    /// Whether its rows can be taken.
-    fn take_schema(self: &Arc<Self>, name: &str, schema: &Schema) -> bool {
+    /// Takes the tables that a snapshot has, and its schema if it is not the one that the engine
+    /// has. A changed schema comes together with its rows: nobody sees one without the other.
+    fn take_snapshot(self: &Arc<Self>, name: &str, snapshot: &Snapshot) -> Result<(), Errors> {
         let known = match self.followers.lock().get(name) {
             // It has been deleted meanwhile.
-            None => return false,
-            Some(followed) if followed.schema.as_ref() == Some(schema) => {
-                return !followed.refused;
+            None => return Ok(()),
+            Some(followed) if followed.schema.as_ref() == Some(&snapshot.schema) => {
+                if followed.refused {
+                    return Ok(());
+                }
+                None
             }
-            Some(followed) => followed.schema.is_some(),
+            Some(followed) => Some(followed.schema.is_some() && !followed.refused),
         };
-        let tables: Vec<TableSchema> = schema.iter().map(|table| (**table).clone()).collect();
-        let declared = self.change(|engine| {
-            if known {
-                engine.declare_tables(name, &tables, true)
-            } else {
-                engine.initialize_datasource(name, &tables)
+        let Some(known) = known else {
+            return self
+                .change(|engine| engine.initialize_tables(name, &snapshot.tables))
+                .map(drop);
+        };
+        let schema: Vec<TableSchema> =
+            snapshot.schema.iter().map(|table| (**table).clone()).collect();
+        let taken = self.change(|engine| {
+            if !known {
+                engine.initialize_datasource(name, &schema)?;
             }
+            engine.redeclare_tables(name, &schema, &snapshot.tables).map(drop)
         });
-        if let Err(error) = &declared {
-            tracing::error!(datasource = %name, "the engine cannot use its schema: {error}");
-        }
-        let refused = declared.is_err();
         if let Some(followed) = self.followers.lock().get_mut(name) {
-            followed.schema = Some(schema.clone());
-            followed.refused = refused;
+            followed.schema = Some(snapshot.schema.clone());
+            followed.refused = taken.is_err();
         }
         self.followers.news.send_replace(());
         self.follow();
-        !refused
+        taken
     }
 
     /// Forgets a datasource and its rows.
@@ -153,13 +158,10 @@ impl Inner {
         let outcome = match update {
             // Its publisher has declared nothing yet.
             Update::Snapshot(snapshot) if snapshot.position.sequence == 0 => return,
-            Update::Snapshot(snapshot) => {
-                if !self.take_schema(name, &snapshot.schema) {
-                    return;
-                }
-                self.change(|engine| engine.initialize_tables(name, &snapshot.tables))
+            Update::Snapshot(snapshot) => self.take_snapshot(name, &snapshot),
+            Update::Change(_, change) => {
+                self.change(|engine| engine.apply_change(name, &change)).map(drop)
             }
-            Update::Change(_, change) => self.change(|engine| engine.apply_change(name, &change)),
             Update::Gone => {
                 tracing::info!(datasource = %name, "its publisher is gone; keeping the last rows");
                 return;
