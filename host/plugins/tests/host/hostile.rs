@@ -39,15 +39,23 @@ fn quick_cases() -> Vec<Case> {
         case("returns one huge text", json!({"mode": "huge-text"}), "`memory_bytes`"),
         case(
             "returns a text too large to hand over",
-            json!({"mode": "huge-text", "count": 20 << 20}),
+            json!({"mode": "huge-text", "count": 9 << 20}),
             "`hostcall_bytes`",
         ),
         case("floods the log", json!({"mode": "flood-log"}), "`log_lines_per_call`"),
         case("answers a huge error", json!({"mode": "huge-text-error"}), "xxx…"),
         case("floods its state", json!({"mode": "state-flood"}), "none"),
         case("traps in `tables`", json!({"mode": "tables-trap"}), "the driver crashed"),
-        case("has 100,000 tables", json!({"mode": "many-tables"}), "`tables_per_datasource`"),
-        case("has 100,000 columns", json!({"mode": "wide-table"}), "`columns_per_table`"),
+        case(
+            "has 20,000 tables",
+            json!({"mode": "many-tables", "count": 20_000}),
+            "`tables_per_datasource`",
+        ),
+        case(
+            "has 20,000 columns",
+            json!({"mode": "wide-table", "count": 20_000}),
+            "`columns_per_table`",
+        ),
     ]
 }
 
