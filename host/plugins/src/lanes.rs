@@ -57,19 +57,14 @@ impl Lanes {
         work: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, JoinError> {
         let mut work: Work<T> = Box::pin(work);
-        if !allowance.is_spent() {
-            let counted = Counted { work: Some(work), allowance: allowance.clone(), moves: true };
-            match AbortOnDropHandle::new(self.quick.handle().spawn(counted)).await? {
+        let mut moves = !allowance.is_spent();
+        loop {
+            let lane = if moves { &self.quick } else { &self.slow };
+            let counted = Counted { work: Some(work), allowance: allowance.clone(), moves };
+            match AbortOnDropHandle::new(lane.handle().spawn(counted)).await? {
                 Ended::Done(value) => return Ok(value),
-                Ended::Moved(rest) => work = rest,
+                Ended::Moved(rest) => (work, moves) = (rest, false),
             }
-        }
-        let rest = Counted { work: Some(work), allowance: allowance.clone(), moves: false };
-        let ended = AbortOnDropHandle::new(self.slow.handle().spawn(rest)).await?;
-        match ended {
-            Ended::Done(value) => Ok(value),
-            // Only what may move does.
-            Ended::Moved(rest) => AbortOnDropHandle::new(self.slow.handle().spawn(rest)).await,
         }
     }
 }

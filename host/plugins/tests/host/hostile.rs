@@ -19,12 +19,10 @@ fn case(behaviour: &'static str, config: Json, says: &'static str) -> Case {
     Case { behaviour, config, says }
 }
 
-/// Those that compute, or do nothing.
-fn cases() -> Vec<Case> {
+/// Those that end by themselves, or by a limit of what they do.
+fn quick_cases() -> Vec<Case> {
     vec![
         case("traps", json!({"mode": "trap"}), "the driver crashed (it panicked"),
-        case("spins", json!({"mode": "spin"}), "did not end within 1 s"),
-        case("sleeps", json!({"mode": "sleep"}), "did not end within 1 s"),
         // Which stack ends first, the engine's or the one in the guest's memory, is the compiler's.
         case("recurses", json!({"mode": "recurse"}), "stack"),
         case("allocates without end", json!({"mode": "memory"}), "`memory_bytes`"),
@@ -41,21 +39,28 @@ fn cases() -> Vec<Case> {
         case("returns one huge text", json!({"mode": "huge-text"}), "`memory_bytes`"),
         case(
             "returns a text too large to hand over",
-            json!({"mode": "huge-text", "count": 20 << 20}),
+            json!({"mode": "huge-text", "count": 9 << 20}),
             "`hostcall_bytes`",
         ),
         case("floods the log", json!({"mode": "flood-log"}), "`log_lines_per_call`"),
         case("answers a huge error", json!({"mode": "huge-text-error"}), "xxx…"),
         case("floods its state", json!({"mode": "state-flood"}), "none"),
-        case("spins in `tables`", json!({"mode": "spin-in-tables"}), "did not end within 0.5 s"),
         case("traps in `tables`", json!({"mode": "tables-trap"}), "the driver crashed"),
-        case("has 100,000 tables", json!({"mode": "many-tables"}), "`tables_per_datasource`"),
-        case("has 100,000 columns", json!({"mode": "wide-table"}), "`columns_per_table`"),
+        case(
+            "has 20,000 tables",
+            json!({"mode": "many-tables", "count": 20_000}),
+            "`tables_per_datasource`",
+        ),
+        case(
+            "has 20,000 columns",
+            json!({"mode": "wide-table", "count": 20_000}),
+            "`columns_per_table`",
+        ),
     ]
 }
 
-/// Those that misuse a service: one that answers at once, and one whose answers never end.
-fn network_cases(quick: &str, endless: &str) -> Vec<Case> {
+/// Those that wait for a service whose answers never end.
+fn waiting_cases(endless: &str) -> Vec<Case> {
     vec![
         case(
             "opens a thousand connections",
@@ -65,12 +70,21 @@ fn network_cases(quick: &str, endless: &str) -> Vec<Case> {
         case(
             "waits for an answer that never ends",
             json!({"mode": "fetch", "target": endless}),
-            "did not answer within 1 s",
+            "did not answer within 2 s",
         ),
+    ]
+}
+
+/// Those that only time ends; with a service that answers at once.
+fn endless_cases(quick: &str) -> Vec<Case> {
+    vec![
+        case("spins", json!({"mode": "spin"}), "did not end within 1 s"),
+        case("sleeps", json!({"mode": "sleep"}), "did not end within 1 s"),
+        case("spins in `tables`", json!({"mode": "spin-in-tables"}), "did not end within 1 s"),
         case(
             "never reads its response",
             json!({"mode": "never-read", "target": quick}),
-            "did not end within 3 s",
+            "did not end within 1 s",
         ),
         case(
             "sends requests without end",
@@ -80,11 +94,12 @@ fn network_cases(quick: &str, endless: &str) -> Vec<Case> {
     ]
 }
 
-fn host(call_timeout: u64) -> Host {
+/// Machines may be busy: only what is to run out of time gets little of it.
+fn host(time: Duration) -> Host {
     let limits = Limits {
-        call_timeout: Duration::from_secs(call_timeout),
-        describe_timeout: Duration::from_millis(500),
-        request_timeout: Duration::from_secs(1),
+        call_timeout: time,
+        describe_timeout: time,
+        request_timeout: Duration::from_secs(2),
         hostcall_bytes: 8 << 20,
         ..Limits::default()
     };
@@ -109,8 +124,9 @@ async fn measure() {
     .await;
     println!("| a guest that | took | of it computing | held at most | last_error |");
     println!("|---|---|---|---|---|");
-    endure(&host(1), cases()).await;
-    endure(&host(3), network_cases(&quick.url("/"), &endless.url("/"))).await;
+    endure(&host(Duration::from_secs(60)), quick_cases()).await;
+    endure(&host(Duration::from_secs(60)), waiting_cases(&endless.url("/"))).await;
+    endure(&host(Duration::from_secs(1)), endless_cases(&quick.url("/"))).await;
 }
 
 /// Lets each guest do its worst and prints what that cost.
@@ -139,7 +155,7 @@ async fn endure(host: &Host, cases: Vec<Case>) {
         assert!(error.contains(says), "{behaviour}: {error}");
         assert!(!error.contains('\n') && error.len() < 4096, "{behaviour}: one sentence: {error}");
         // A loaded machine may take its time, but not without end.
-        assert!(took < Duration::from_secs(30), "{behaviour} took {took:?}");
+        assert!(took < Duration::from_secs(60), "{behaviour} took {took:?}");
         // And nobody else notices.
         good.poll(&["numbers"]).await.unwrap();
     }
