@@ -116,6 +116,16 @@ impl RowSet {
     /// else the row itself.
     #[inline]
     pub(crate) fn insert(&mut self, row: &[Word], key: &[Word]) -> bool {
+        let hash = match self.unique {
+            Unique::Bits(_) => 0,
+            Unique::Rows(_) => Self::hash(self.mixer, key.iter().copied()),
+        };
+        self.insert_with_hash(row, key, hash)
+    }
+
+    /// The hash matters only if rows have numbers.
+    #[inline]
+    fn insert_with_hash(&mut self, row: &[Word], key: &[Word], hash: u64) -> bool {
         let (width, len) = (self.width, self.len);
         let new = match &mut self.unique {
             Unique::Bits(pairs) => pairs.insert(key[0], key[1]),
@@ -125,7 +135,6 @@ impl RowSet {
                     let start = id as usize * width;
                     compared[start..start + width] == *key
                 };
-                let hash = Self::hash(self.mixer, key.iter().copied());
                 ids.find_or_insert(hash, len, same).is_none()
             }
         };
@@ -136,6 +145,24 @@ impl RowSet {
             }
         }
         new
+    }
+
+    /// Adds rows that lie one after another, as [`RowSet::insert`] does each of them; a row has at
+    /// least one cell. How many were not there.
+    pub(crate) fn insert_all(&mut self, rows: &[Word], keys: &[Word]) -> usize {
+        let rows = rows.chunks_exact(self.width);
+        let keys = keys.chunks_exact(self.width);
+        if let Unique::Bits(_) = self.unique {
+            return rows.zip(keys).filter(|(row, key)| self.insert(row, key)).count();
+        }
+        let mixer = self.mixer;
+        let hashes: Vec<u64> =
+            keys.clone().map(|key| Self::hash(mixer, key.iter().copied())).collect();
+        if let Unique::Rows(ids) = &self.unique {
+            hashes.iter().for_each(|hash| ids.warm(*hash));
+        }
+        let hashed = rows.zip(keys).zip(hashes);
+        hashed.filter(|((row, key), hash)| self.insert_with_hash(row, key, *hash)).count()
     }
 
     /// From now on only whether a row is there need be known, not its number, until
@@ -175,9 +202,18 @@ impl RowSet {
         }
     }
 
+    /// Adds rows that lie one after another, as [`RowSet::append`] does each of them; a row has at
+    /// least one cell. How many they are.
+    pub(crate) fn append_all(&mut self, rows: &[Word], keys: &[Word]) -> usize {
+        let rows = rows.chunks_exact(self.width);
+        let count = rows.len();
+        rows.zip(keys.chunks_exact(self.width)).for_each(|(row, key)| self.append(row, key));
+        count
+    }
+
     /// Adds a row that is known not to be there, and will never be looked up as a whole.
     #[inline]
-    pub(crate) fn append(&mut self, row: &[Word], key: &[Word]) {
+    fn append(&mut self, row: &[Word], key: &[Word]) {
         self.rows.extend_from_slice(row);
         if self.by_value {
             self.keys.extend_from_slice(key);

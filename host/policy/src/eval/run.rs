@@ -326,28 +326,27 @@ impl<'s> Evaluation<'s> {
             Target::Memo(memo) => (&mut self.memos[memo].rows, false),
             Target::Solutions(number) => (&mut self.solutions[number], false),
         };
-        let by_value = rows.is_by_value();
         let before = rows.len();
-        let mut row = Vec::with_capacity(plan.output.len());
-        let mut canonical = Vec::new();
-        for binding in bindings.chunks_exact(plan.stride) {
-            row.clear();
-            row.extend(plan.output.iter().map(|arg| value(*arg, binding)));
-            let key = match by_value {
-                true => {
-                    canonical.clear();
-                    canonical.extend(row.iter().map(|word| self.values.canonical(*word)));
-                    &canonical
-                }
-                false => &row,
-            };
-            if distinct {
-                rows.append(&row, key);
-                self.produced += 1;
-            } else {
-                self.produced += usize::from(rows.insert(&row, key));
-            }
+        let width = plan.output.len();
+        let bindings = bindings.chunks_exact(plan.stride);
+        let mut out = Vec::with_capacity(bindings.len() * width);
+        for binding in bindings {
+            out.extend(plan.output.iter().map(|arg| value(*arg, binding)));
         }
+        let canonical: Vec<Word>;
+        let keys = if rows.is_by_value() {
+            canonical = out.iter().map(|word| self.values.canonical(*word)).collect();
+            &canonical
+        } else {
+            &out
+        };
+        self.produced += if width == 0 {
+            usize::from(rows.insert(&[], &[]))
+        } else if distinct {
+            rows.append_all(&out, keys)
+        } else {
+            rows.insert_all(&out, keys)
+        };
         if let Target::Memo(memo) = target {
             self.note_time(memo, before);
         }

@@ -12,6 +12,9 @@ pub(crate) struct Ids {
     used: usize,
 }
 
+/// So many slots are half a MiB.
+const LARGE: usize = 1 << 16;
+
 impl Ids {
     /// The slots, and how many are used.
     pub(crate) fn into_parts(self) -> (Vec<Slot>, usize) {
@@ -21,6 +24,14 @@ impl Ids {
     /// How many bytes it takes.
     pub(crate) fn bytes(&self) -> usize {
         self.slots.len() * size_of::<Slot>()
+    }
+
+    /// Reads the slot where a hash belongs: see [`Slots::warm`](super::slots::Slots::warm).
+    #[inline]
+    pub(crate) fn warm(&self, hash: u64) {
+        if let Some(slot) = self.slots.get(Slot::new(hash, 0).home(self.slots.len())) {
+            std::hint::black_box(*slot);
+        }
     }
 
     /// The id filed under the hash that `same` accepts.
@@ -67,7 +78,9 @@ impl Ids {
     }
 
     fn grow(&mut self) {
-        let len = (self.slots.len() * 2).max(16);
+        // In larger steps while little memory is at stake.
+        let factor = if self.slots.len() < LARGE { 4 } else { 2 };
+        let len = (self.slots.len() * factor).max(16);
         let old = std::mem::replace(&mut self.slots, vec![Slot::EMPTY; len]);
         for slot in old.into_iter().filter(|slot| !slot.is_empty()) {
             if let Err(at) = probe(len, |at| self.slots[at], slot, |_| false) {

@@ -7,6 +7,7 @@ pub(crate) mod chunked;
 pub(crate) mod dictionary;
 pub(crate) mod ids;
 pub(crate) mod index;
+mod indexes;
 pub(crate) mod interner;
 pub(crate) mod pairs;
 pub(crate) mod relation;
