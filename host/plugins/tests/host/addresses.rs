@@ -54,7 +54,7 @@ async fn refusal(mode: &str, url: &str) -> Option<String> {
     match poll(config, json!({"mode": mode, "target": url})).await {
         Err(error) => Some(error.to_string()),
         Ok(outcome) => {
-            let rows = replaced(&outcome, "report").rows();
+            let mut rows = replaced(&outcome, "report").rows();
             let refusal = rows.find(|row| row[0] == Value::text("refusal"))?;
             Some(format!("{:?}", refusal[1]))
         }
