@@ -4,8 +4,9 @@ use std::io;
 
 use tokio::runtime::{self, Handle, Runtime};
 
-/// How far threads of low priority stand back; 19 would starve them on a busy machine.
-const NICE: i32 = 10;
+/// How far threads of low priority stand back: they get half of what others get. Much more, and on
+/// a busy machine honest hard work would never end (10: a second's work took a minute).
+const NICE: i32 = 3;
 
 /// A runtime of our own. Dropped from within another one, an ordinary runtime would panic.
 pub(crate) struct Threads {

@@ -101,6 +101,7 @@ fn host(time: Duration) -> Host {
         describe_timeout: time,
         request_timeout: Duration::from_secs(2),
         hostcall_bytes: 8 << 20,
+        rows_per_call: 100_000,
         ..Limits::default()
     };
     Host::new(HostConfig { limits, ..local_config() }).unwrap()
