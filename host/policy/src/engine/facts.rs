@@ -117,3 +117,49 @@ impl Engine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{NewPolicy, Options};
+
+    fn engine() -> Engine {
+        let clock = Arc::new(|| time::macros::datetime!(2024-02-03 04:05:06));
+        let mut engine = Engine::new(Options { ascii_only_rows: false, clock });
+        engine.create_policy(NewPolicy::new("t", PolicyKind::Nonrecursive)).unwrap();
+        engine
+    }
+
+    fn events(text: &str) -> Vec<Event> {
+        Event::parse(text, true, None).unwrap()
+    }
+
+    #[test]
+    fn runs_of_facts_are_stored_in_order_and_once() {
+        let mut engine = engine();
+        let text = "p(1)\np(2)\nq(1, \"a\")\np(2)\np(3)\nq(1, \"a\")";
+        let outcome = engine.insert_facts(events(text)).unwrap();
+        let changes: Vec<String> = outcome.changes.iter().map(ToString::to_string).collect();
+        let wanted = ["p(1)", "p(2)", "q(1, \"a\")", "p(3)"];
+        assert_eq!(changes, wanted.map(|fact| format!("insert[{fact}] for t")));
+        // Each that was stored counts for the width of its table.
+        for fact in wanted {
+            assert!(engine.insert("p(1, 2)", None).is_err());
+            engine.delete(fact, None).unwrap();
+        }
+        engine.insert("p(1, 2)", None).unwrap();
+        engine.delete("p(1, 2)", None).unwrap();
+        assert!(engine.state.dictionary.is_empty());
+    }
+
+    #[test]
+    fn a_batch_with_anything_else_is_given_back() {
+        let mut engine = engine();
+        engine.insert("p(1)", None).unwrap();
+        for text in ["p(2)\np(x)", "p(2)\np(1, 2)", "p(2)\nr(x) :- p(x)", "p(2)\nexecute[a(1)]"] {
+            let events = events(text);
+            assert_eq!(engine.insert_facts(events.clone()).unwrap_err().len(), events.len());
+            assert_eq!(engine.snapshot().select("p(x)", None).unwrap().len(), 1);
+        }
+    }
+}

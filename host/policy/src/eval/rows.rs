@@ -382,4 +382,40 @@ mod tests {
         assert!(set.contains(&row));
         assert_eq!(set.first(by_first, &[Word::NAN], u32::MAX), NONE);
     }
+
+    #[test]
+    fn many_pairs_of_few_values_become_bits_and_numbers_again() {
+        let mut set = RowSet::new(2, false, Mixer::new(7)).without_numbers();
+        let row = |i: i64| [w(i / 300), w(i % 300)];
+        let rows: Vec<Word> = (0..90_000).flat_map(row).collect();
+        assert_eq!(set.insert_all(&rows[..40_000], &rows[..40_000]), 20_000);
+        assert_eq!(set.insert_all(&rows, &rows), 70_000);
+        assert!(matches!(set.unique, Unique::Bits(_)));
+        let check = |set: &RowSet| {
+            assert_eq!(set.len() as usize, set.iter().count());
+            assert!((0..90_000).step_by(7).all(|i| set.has(&row(i))));
+            assert!(!set.has(&[w(300), w(0)]) && !set.has(&[w(0), w(300)]));
+        };
+        check(&set);
+        // Pairs of ever new values would take a page each.
+        let mut sparse: Vec<Word> = (0..90_000).flat_map(|i| [w(i + 500), w(i * 600)]).collect();
+        assert_eq!(set.insert_all(&sparse, &sparse), 90_000);
+        assert!(matches!(set.unique, Unique::Rows(_)));
+        check(&set);
+        sparse.extend([w(-1), w(-1)]);
+        assert_eq!(set.insert_all(&sparse, &sparse), 1);
+    }
+
+    #[test]
+    fn who_asks_for_rows_by_all_columns_gets_numbers() {
+        let mut set = RowSet::new(2, false, Mixer::new(7)).without_numbers();
+        let rows: Vec<Word> = (0..90_000).flat_map(|i| [w(i / 300), w(i % 300)]).collect();
+        set.insert_all(&rows, &rows);
+        assert!(matches!(set.unique, Unique::Bits(_)));
+        assert_eq!(set.position(&[w(2), w(5)]), 605);
+        let whole = set.lookup(&[0, 1]);
+        assert!(matches!(set.unique, Unique::Rows(_)));
+        assert_eq!(set.first(whole, &[w(299), w(299)], u32::MAX), 89_999);
+        assert_eq!(set.first(whole, &[w(299), w(299)], 89_999), NONE);
+    }
 }

@@ -131,7 +131,7 @@ impl Relation {
         (0..self.end()).filter_map(|id| self.row(id))
     }
 
-    /// The hash by which a row is found, of words by value or canonical already.
+    /// The hash by which a row is found; its words may be canonical already.
     pub(crate) fn hash(&self, dictionary: &Dictionary, row: &[Word]) -> u64 {
         let mut mixer = dictionary.mixer();
         for &word in row {
