@@ -53,6 +53,14 @@ fn number(body: &Value, key: &str) -> u64 {
     text(body, key).parse().unwrap_or(0)
 }
 
+/// The table of a rule about the greetings.
+const WHO: &str = "/v1/policies/met/tables/who";
+
+async fn rule(server: &Server, text: &str) {
+    let reply = server.post("/v1/policies/met/rules", &json!({"rule": text})).await.unwrap();
+    assert_eq!(reply.status, 201, "{text}: {}", String::from_utf8_lossy(&reply.body));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replaced_driver_takes_over_with_its_tables() {
     let (server, folder) = greeter("Ada", "1").await;
@@ -60,6 +68,10 @@ async fn a_replaced_driver_takes_over_with_its_tables() {
     assert_eq!((text(&first, "version"), text(&first, "state")), ("0.1.0", "ready"));
     assert_eq!((text(&first, "world"), text(&first, "file")), ("0.1.0", "template.wasm"));
     assert!(text(&first, "loaded_at").starts_with("20"), "{first}");
+    let policy = server.post("/v1/policies", &json!({"name": "met"})).await.unwrap();
+    assert_eq!(policy.status, 201);
+    rule(&server, "who(x) :- hello:greetings(name=x)").await;
+    rows(&server, WHO, json!([["Ada"]])).await;
 
     put(folder.path(), "template.wasm", &component(BUILDS[1]));
     rows(&server, GREETINGS, json!([["Ada", "Hello again, Ada!", 3]])).await;
@@ -73,6 +85,10 @@ async fn a_replaced_driver_takes_over_with_its_tables() {
     assert_ne!(first["hash"], second["hash"]);
     assert_eq!(status["driver_hash"], second["hash"]);
     assert_eq!(second["tables"].as_array().map(Vec::len), Some(2), "{second}");
+    // Rules by names go on with the new tables, and new ones may use them.
+    rule(&server, "long(x, n) :- hello:greetings(name=x, length=n)").await;
+    rows(&server, "/v1/policies/met/tables/long", json!([["Ada", 3]])).await;
+    rows(&server, WHO, json!([["Ada"]])).await;
     let log = server.log();
     for word in ["driver loaded", "world=0.1.0", text(&second, "hash")] {
         assert!(log.contains(word), "{word}\n{log}");
@@ -83,6 +99,10 @@ async fn a_replaced_driver_takes_over_with_its_tables() {
     rows(&server, GREETINGS, json!([["Ada", "Hello, Ada!"]])).await;
     let gone = server.get("/v1/data-sources/hello/tables/farewells/rows").await.unwrap();
     assert_eq!(gone.status, 404);
+    // The rule that does not fit any more is set aside, and its table with it.
+    let is_gone = |body: &Value| body["error"].is_object();
+    server.eventually("/v1/policies/met/tables/long", SOON, is_gone).await.unwrap();
+    rows(&server, WHO, json!([["Ada"]])).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
