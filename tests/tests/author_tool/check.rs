@@ -70,6 +70,15 @@ async fn a_bad_driver_fails_with_reasons() {
 }
 
 #[tokio::test]
+async fn rows_that_are_refused_and_forgotten_are_found() {
+    let file = component("testing/hostile");
+    let checked = ran(&["check", &file, "--config", "mode=ignore-bad-rows"]).await;
+    assert_eq!(checked.code, Some(1), "{checked:?}");
+    let (_, polls) = checked.out.split_once("FAIL  polls").unwrap();
+    assert!(polls.contains("batches were refused"), "{}", checked.out);
+}
+
+#[tokio::test]
 async fn a_driver_that_never_ends_is_stopped() {
     let file = component("testing/hostile");
     let arguments = ["run", &file, "--config", "mode=spin", "--timeout", "0.5"];

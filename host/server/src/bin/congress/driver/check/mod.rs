@@ -51,13 +51,18 @@ pub(super) async fn run(arguments: &Arguments, format: Format) -> anyhow::Result
     // What a driver asks of a service that gives nonsense must not take a minute each time.
     let timeout = arguments.grants.timeout.min(odd::PATIENCE);
     let limits = Limits { call_timeout: timeout, ..Limits::default() };
-    let host = with_limits(&arguments.grants, limits, Some(wire.clone() as Arc<dyn Wire>))?;
+    // Rows that a table refuses and a driver forgets about are lost without a word: here the
+    // first one tells.
+    let strict = Limits { refused_batches: 0, ..limits.clone() };
+    let host = |limits| with_limits(&arguments.grants, limits, Some(wire.clone() as Arc<dyn Wire>));
+    let (host, strict) = (host(limits)?, host(strict)?);
 
     let mut report = Report::default();
     if let Some(driver) = shape::check(&host, file, &mut report).await {
         let is_given = !given.is_empty() || fixture.is_some();
-        let subject = Subject { driver, given, wire };
-        rows::check(&subject, service, is_given, &mut report).await;
+        let strict = strict.load(file).await?;
+        let subject = Subject { driver, given, wire: wire.clone() };
+        rows::check(&subject, &strict, service, is_given, &mut report).await;
         odd::check(&subject, &mut report).await;
         calls::check(&subject, &mut report).await;
     }

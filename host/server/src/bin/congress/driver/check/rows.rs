@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use congress_plugins::{Datasource, State};
+use congress_plugins::{Datasource, Driver, State};
 use congress_server::datasources::lazy_tables;
 use congress_server::fixture::tables;
 use congress_table::{Column, ColumnType, Table, Value};
@@ -14,12 +14,18 @@ use super::report::Report;
 use super::wire::Service;
 use crate::driver::hosting::with_hint;
 
-/// Polls with the author's configuration or fixture.
-pub(super) async fn check(subject: &Subject, service: Service, given: bool, report: &mut Report) {
+/// Polls with the author's configuration or fixture, in a host that takes no bad row.
+pub(super) async fn check(
+    subject: &Subject,
+    strict: &Driver,
+    service: Service,
+    given: bool,
+    report: &mut Report,
+) {
     const POLLS: &str = "polls";
     const MATCH: &str = "rows match the declared columns";
     const WANTED: &str = "gives the tables that are wanted, and no others";
-    let metadata = subject.driver.metadata();
+    let metadata = strict.metadata();
     let skip = |report: &mut Report, reason: &str| {
         for check in [POLLS, MATCH, WANTED] {
             report.skip(check, reason);
@@ -37,7 +43,7 @@ pub(super) async fn check(subject: &Subject, service: Service, given: bool, repo
     }
     subject.wire.become_service(service);
     let config = if given { subject.given.clone() } else { plausible(metadata, &subject.given) };
-    let source = match subject.driver.datasource("check", &config, State::default()).await {
+    let source = match strict.datasource("check", &config, State::default()).await {
         Ok(source) => source,
         Err(error) => {
             report.fail(POLLS, with_hint(&error));
