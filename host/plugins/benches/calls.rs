@@ -22,6 +22,10 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use serde_json::{Value as Json, json};
 use tokio::runtime::Runtime;
 
+/// As the server has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Drivers of the benchmark of starting.
 const DRIVERS: usize = 25;
 
@@ -71,7 +75,9 @@ fn rows(c: &mut Criterion) {
     for way in ["nothing", "rows", "columns"] {
         let config = values(json!({ "by": way }));
         let source = runtime.block_on(driver.datasource("d", &config, State::default())).unwrap();
-        group.bench_function(way, |b| b.iter(|| runtime.block_on(source.poll(&["wide"])).unwrap()));
+        group.bench_function(way, |b| {
+            b.iter_with_large_drop(|| runtime.block_on(source.poll(&["wide"])).unwrap())
+        });
     }
 }
 

@@ -75,7 +75,7 @@ impl Bus for Recording {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn no_message_holds_a_secret() {
     let folder = tempfile::tempdir().unwrap();
     let drivers = concat!(env!("CARGO_MANIFEST_DIR"), "/../../drivers/out/testing").into();
