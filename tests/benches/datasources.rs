@@ -31,6 +31,8 @@ async fn main() -> Result<()> {
         .with_context(|| format!("{}: run scripts/build-drivers", template.display()))?;
     let options = ServerOptions { drivers: Some(folder.path().to_owned()), ..Default::default() };
     let server = Server::start(options).await?;
+    let ready = |driver: &Value| driver["state"] == "ready";
+    server.eventually("/v1/system/drivers/template", Duration::from_secs(60), ready).await?;
     let idle = Sample::of(server.pid())?;
 
     let begun = Instant::now();
