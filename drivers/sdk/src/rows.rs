@@ -183,9 +183,9 @@ impl Kinds {
 impl From<SinkError> for Error {
     fn from(error: SinkError) -> Self {
         Self::Protocol(match error {
-            SinkError::UnknownTable(table) => format!("the datasource has no table '{table}'"),
-            SinkError::BadRow(text) => text,
-            SinkError::Limit(text) => text,
+            SinkError::UnknownTable(text) | SinkError::BadRow(text) | SinkError::Limit(text) => {
+                text
+            }
         })
     }
 }

@@ -92,12 +92,25 @@ impl Driver {
         config: &ConfigValues,
         state: State,
     ) -> Result<Datasource, ConfigError> {
+        self.datasource_hiding(name, config, state, &[]).await
+    }
+
+    /// [`Driver::datasource`] for a configuration that has secrets besides those that this driver
+    /// declares: an earlier build may have called a field secret that this one does not. The values
+    /// of these fields are taken out of errors and log lines too.
+    pub async fn datasource_hiding(
+        &self,
+        name: &str,
+        config: &ConfigValues,
+        state: State,
+        hidden: &[String],
+    ) -> Result<Datasource, ConfigError> {
         let Loaded { host, pre, metadata, .. } = &*self.0;
         let settings = metadata.check(config)?;
         let files = Arc::new(Files::new(metadata, &settings, &host.config));
         let trust = self.trust(&settings, &files).await?;
         let session = Session::new(metadata, &settings, host.network.clone(), trust)?;
-        let (session, scrubber) = (Arc::new(session), settings.scrubber());
+        let (session, scrubber) = (Arc::new(session), settings.scrubber(hidden));
         let limits = &host.config.limits;
         let allowance = Arc::new(Allowance::full());
         let context = |tables| {

@@ -34,10 +34,11 @@ impl Settings {
         self.values.iter().filter(|(k, _)| kept(k)).map(|(k, v)| (k.clone(), v.clone())).collect()
     }
 
-    /// Takes the values of secret fields out of texts, also where they stand in the header of
-    /// basic authentication.
-    pub(crate) fn scrubber(&self) -> Scrubber {
-        let secrets = self.secrets.iter().filter_map(|f| self.get(f)).map(Secret::new);
+    /// Takes the values of secret fields, and of those that are `hidden` besides, out of texts,
+    /// also where they stand in the header of basic authentication.
+    pub(crate) fn scrubber(&self, hidden: &[String]) -> Scrubber {
+        let names = self.secrets.iter().chain(hidden);
+        let secrets = names.filter_map(|f| self.get(f)).map(Secret::new);
         let pair = self.get("username").zip(self.get("password"));
         let basic = pair.map(|(user, password)| Secret::new(basic(user, password)));
         Scrubber::new(secrets.chain(basic))
@@ -265,8 +266,11 @@ mod tests {
         let s = d.check(&values(json!({"username": "u", "password": "canary"}))).unwrap();
         assert_eq!(s.for_guest(d.session), [("username".to_owned(), "u".to_owned())]);
         assert_eq!(s.for_guest(SessionKind::None).len(), 2);
-        assert_eq!(s.scrubber().scrub("a canary sang"), "a <hidden> sang");
-        assert_eq!(s.scrubber().scrub("Basic dTpjYW5hcnk="), "Basic <hidden>");
+        assert_eq!(s.scrubber(&[]).scrub("a canary sang"), "a <hidden> sang");
+        assert_eq!(s.scrubber(&[]).scrub("Basic dTpjYW5hcnk="), "Basic <hidden>");
         assert!(!format!("{s:?}").contains("canary"));
+        // What another build called secret.
+        let s = d.check(&values(json!({"username": "spy007", "password": "canary"}))).unwrap();
+        assert_eq!(s.scrubber(&["username".to_owned()]).scrub("spy007"), "<hidden>");
     }
 }

@@ -61,9 +61,17 @@ impl DatasourceConfig {
         fields.keys().map(|name| (name.clone(), Value::from(HIDDEN))).collect::<Map<_, _>>().into()
     }
 
+    /// The sealed fields: those that the driver called secret when the configuration was stored.
+    pub fn sealed(&self) -> &[String] {
+        match &self.content {
+            Content::Object { sealed, .. } => sealed,
+            Content::Absent | Content::Unreadable(_) => &[],
+        }
+    }
+
     /// Whether there are sealed fields.
     pub(crate) fn has_sealed_fields(&self) -> bool {
-        matches!(&self.content, Content::Object { sealed, .. } if !sealed.is_empty())
+        !self.sealed().is_empty()
     }
 
     pub(crate) fn from_stored(text: &str) -> Self {

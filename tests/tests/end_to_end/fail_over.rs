@@ -1,6 +1,7 @@
 //! Drivers that outlive the host on which their files are: from the catalogue in the database.
 
 use std::fs;
+use std::io::Write as _;
 
 use congress_tests::{Server, ServerOptions, drivers_folder};
 use serde_json::{Value, json};
@@ -60,6 +61,38 @@ async fn a_driver_runs_on_a_host_that_never_had_its_file() {
     server.eventually("/v1/data-sources/hello/status", SOON, stopped).await.unwrap();
     let gone = |body: &Value| body["error"]["error_code"] == 404;
     server.eventually("/v1/system/drivers/template", SOON, gone).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_build_in_the_database_runs_until_the_file_is_whole_again() {
+    let (server, folder) = greeter().await;
+    let next = after(&server, options(&folder));
+    server.stop().await.unwrap();
+    let path = folder.path().join("template.wasm");
+    let next_build = fs::read(drivers_folder().join("testing/template-next.wasm")).unwrap();
+    let (first, second) = next_build.split_at(next_build.len() / 2);
+    fs::write(&path, first).unwrap();
+    let server = Server::start(next).await.unwrap();
+    rows(&server, GREETINGS, json!([["Ada", "Hello, Ada!"]])).await;
+    let told = |body: &Value| {
+        let error = body["driver_error"].as_str().unwrap_or_default();
+        error.contains("template.wasm cannot be used, the build in the database runs")
+    };
+    server.eventually("/v1/data-sources/hello/status", SOON, told).await.unwrap();
+
+    // The rest comes, slowly: the datasource never stops.
+    let mut file = fs::File::options().append(true).open(&path).unwrap();
+    for piece in second.chunks(second.len() / 20 + 1) {
+        file.write_all(piece).unwrap();
+        let reply = server.get(&format!("{GREETINGS}/rows")).await.unwrap();
+        assert_eq!(reply.status, 200, "{}", String::from_utf8_lossy(&reply.body));
+    }
+    drop(file);
+    let moved = |body: &Value| {
+        assert_ne!(body["error"]["error_code"], 503, "{body}");
+        body["results"][0]["data"][1] == "Hello again, Ada!"
+    };
+    server.eventually(&format!("{GREETINGS}/rows"), SOON, moved).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -102,6 +102,7 @@ async fn a_replaced_driver_takes_over_with_its_tables() {
     // The rule that does not fit any more is set aside, and its table with it.
     let is_gone = |body: &Value| body["error"].is_object();
     server.eventually("/v1/policies/met/tables/long", SOON, is_gone).await.unwrap();
+    assert!(server.log().contains("the rule is not in force"), "{}", server.log());
     rows(&server, WHO, json!([["Ada"]])).await;
 }
 

@@ -64,7 +64,7 @@ impl Waiting {
     }
 
     /// Whether the statement mentions a table of a policy.
-    pub(super) fn mentions(&self, policy: &str) -> bool {
+    pub fn mentions(&self, policy: &str) -> bool {
         let own = self.event.policy.as_deref();
         atoms(&self.event.statement).any(|atom| atom.policy.as_deref().or(own) == Some(policy))
     }

@@ -26,7 +26,8 @@ pub(super) async fn start(
     let poll_time =
         check::poll_time(&config, field("poll_time").and_then(|field| field.default.as_deref()))?;
     let make = async |state| -> Result<Datasource, String> {
-        let made = driver.datasource(&shared.row.name, &config, state).await;
+        let sealed = shared.row.config.sealed();
+        let made = driver.datasource_hiding(&shared.row.name, &config, state, sealed).await;
         made.map_err(|error| error.to_string())
     };
     let mut source = make(state).await?;

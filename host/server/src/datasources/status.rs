@@ -45,6 +45,8 @@ pub(super) struct Progress {
     /// Version and hash of the build that runs.
     driver: Option<(String, String)>,
     driver_problem: Option<String>,
+    /// What is wrong with the driver's file, whatever runs.
+    file_problem: Option<String>,
 }
 
 impl Progress {
@@ -73,13 +75,18 @@ impl Progress {
     /// Notes that no code runs any more.
     pub(super) fn stopped(&mut self) {
         self.driver = None;
-        self.driver_problem = None;
+        (self.driver_problem, self.file_problem) = (None, None);
         self.next_attempt(None, 0);
     }
 
     /// Notes why a newer build does not run, if that is so.
     pub(super) fn driver_problem(&mut self, problem: Option<String>) {
         self.driver_problem = problem;
+    }
+
+    /// Notes what is wrong with the driver's file, if anything is.
+    pub(super) fn file_problem(&mut self, problem: Option<String>) {
+        self.file_problem = problem;
     }
 
     /// Notes when it tries again, having failed that often in a row.
@@ -115,7 +122,9 @@ impl Progress {
             next_attempt: or_none(self.next_attempt.as_ref().map(time)),
             driver_version: or_none(version),
             driver_hash: or_none(hash),
-            driver_error: or_none(self.driver_problem.clone()),
+            driver_error: or_none(
+                self.driver_problem.clone().or_else(|| self.file_problem.clone()),
+            ),
         }
     }
 }

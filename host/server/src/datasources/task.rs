@@ -157,7 +157,10 @@ impl Task {
                 self.tell_outcome(Err(reason));
             }
             Code::Run { driver, problem } => {
-                self.shared.note(|progress| progress.driver_problem(problem));
+                self.shared.note(|progress| {
+                    progress.driver_problem(None);
+                    progress.file_problem(problem);
+                });
                 let runs = |running: &Running| running.source.driver().hash() == driver.hash();
                 if work.running.as_ref().is_some_and(runs) {
                     (work.candidate, work.starting, work.next_start) = (None, None, None);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use congress_bus::{Schema, Snapshot, TableName, Update};
-use congress_policy::Errors;
+use congress_policy::{Engine, Errors};
 use congress_table::TableSchema;
 use tokio::sync::watch;
 
@@ -90,7 +90,9 @@ impl Inner {
             if !known {
                 engine.initialize_datasource(name, &schema)?;
             }
-            engine.redeclare_tables(name, &schema, &snapshot.tables).map(drop)
+            engine.redeclare_tables(name, &schema, &snapshot.tables)?;
+            warn_of_rules_out_of_force(engine, name);
+            Ok(())
         });
         if let Some(followed) = self.followers.lock().get_mut(name) {
             followed.schema = Some(snapshot.schema.clone());
@@ -170,5 +172,23 @@ impl Inner {
         if let Err(errors) = outcome {
             tracing::error!(datasource = %name, "the engine refuses its rows: {}", errors.joined());
         }
+    }
+}
+
+/// Says which rules have no effect because a datasource's tables are not, or no longer, what they
+/// were written for. Their status says it too.
+fn warn_of_rules_out_of_force(engine: &Engine, datasource: &str) {
+    for waiting in engine.waiting().iter().filter(|waiting| waiting.mentions(datasource)) {
+        let reasons: Vec<_> = waiting.errors.iter().map(|error| error.message()).collect();
+        let reason = match reasons[..] {
+            [] => "it has no such table".to_owned(),
+            _ => reasons.join("; "),
+        };
+        tracing::warn!(
+            %datasource,
+            policy = waiting.event.policy.as_deref().unwrap_or_default(),
+            rule = %waiting.event.statement,
+            "the rule is not in force until the datasource's tables fit it: {reason}"
+        );
     }
 }

@@ -152,7 +152,7 @@ pub(crate) fn aligned(heading: &[String], lines: &[Vec<String>]) -> String {
     let mut text = String::new();
     for (number, row) in rows.iter().enumerate() {
         let cells: Vec<_> =
-            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+            row.iter().zip(&widths).map(|(cell, width)| padded(cell, *width)).collect();
         text.push_str(cells.join("  ").trim_end());
         text.push('\n');
         if number == 0 {
@@ -166,6 +166,12 @@ pub(crate) fn aligned(heading: &[String], lines: &[Vec<String>]) -> String {
         n => format!("({n} rows)\n"),
     });
     text
+}
+
+/// A cell with spaces behind it. `format!` cannot pad to more than 65,535.
+fn padded(cell: &str, width: usize) -> String {
+    let missing = width.saturating_sub(cell.chars().count());
+    format!("{cell}{}", " ".repeat(missing))
 }
 
 #[cfg(test)]
@@ -189,5 +195,12 @@ mod tests {
             aligned(&heading, &lines),
             "0            1\n-----------  --\naé           22\nb\\u{1b}[31m  1\n(2 rows)\n"
         );
+    }
+
+    #[test]
+    fn a_cell_may_be_as_long_as_it_likes() {
+        let lines = [vec!["x".repeat(100_000)], vec!["y".to_owned()]];
+        let text = aligned(&["long".to_owned()], &lines);
+        assert!(text.lines().any(|line| line == lines[0][0]));
     }
 }

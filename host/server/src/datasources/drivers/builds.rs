@@ -95,7 +95,12 @@ impl Build {
             Stage::Failed(text) | Stage::Postponed(text, _) => {
                 Some(format!("its new build is not used, the one before runs on: {text}"))
             }
-            _ => None,
+            Stage::Incomplete => Some(
+                "its file ends in the middle of a section, for it is still being copied, or was \
+                 cut; the build before runs on"
+                    .to_owned(),
+            ),
+            Stage::Copying | Stage::Compiling | Stage::Done | Stage::Disabled => None,
         }
     }
 }
@@ -116,6 +121,17 @@ impl Builds {
             }
         }
         used
+    }
+
+    /// What is wrong with a file of that path from which nothing was loaded, if anything is.
+    pub(super) fn problem_of_file(&self, path: &Path) -> Option<String> {
+        let is_it = |place: &Place| matches!(place, Place::File(key) if key.path == path);
+        let build = self.all.iter().find(|(place, build)| is_it(place) && build.driver.is_none());
+        let (_, problem) = build.map(|(_, build)| build.stage.shown())?;
+        problem.map(|text| {
+            let file = file_name(path);
+            format!("its file {file} cannot be used, the build in the database runs: {text}")
+        })
     }
 
     /// Whether a file has, or had, this driver.

@@ -325,13 +325,16 @@ impl Watcher {
         let mut wanted = BTreeMap::new();
         for driver in listed {
             let path = driver.origin.as_ref().filter(|o| o.is_here()).map(|o| &o.path);
-            let in_file = memory.builds.in_file(&driver.id)
-                || path.is_some_and(|path| memory.builds.is_open(path));
-            if !in_file
+            let stored = Place::Stored(driver.id.clone());
+            // What runs from the database goes on until the file's build is there.
+            let is_awaited = !memory.builds.all.contains_key(&stored)
+                && path.is_some_and(|path| memory.builds.is_open(path));
+            if !memory.builds.in_file(&driver.id)
+                && !is_awaited
                 && !memory.leaving.contains(&driver.id)
                 && !self.folders.disabled.contains(&driver.id)
             {
-                wanted.insert(Place::Stored(driver.id.clone()), driver.hash.clone());
+                wanted.insert(stored, driver.hash.clone());
             }
         }
         memory
@@ -370,7 +373,14 @@ impl Watcher {
             events.push(DriverEvent::Removed(id));
         }
         for (id, (place, build, driver)) in used {
-            let (hash, problem) = (driver.hash(), build.problem());
+            let file = match place {
+                Place::File(_) => None,
+                Place::Stored(id) => memory.catalogue.iter().flatten().find_map(|listed| {
+                    let origin = listed.origin.as_ref().filter(|o| listed.id == *id && o.is_here());
+                    origin.and_then(|origin| memory.builds.problem_of_file(&origin.path))
+                }),
+            };
+            let (hash, problem) = (driver.hash(), build.problem().or(file));
             let told = memory.told.get(id);
             let is_new = told.is_none_or(|told| told.hash != hash);
             if is_new || told.is_some_and(|told| told.problem != problem) {
