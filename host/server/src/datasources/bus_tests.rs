@@ -133,7 +133,7 @@ async fn no_message_holds_a_secret() {
     client.status("d").await.unwrap();
     client.request_refresh("d").await.unwrap();
     let stored = format!("{:?}", store.datasources().await.unwrap());
-    assert!(stored.contains("somebody") && !stored.contains(CANARY), "{stored}");
+    assert!(stored.contains("sealed: [\"password\"]") && !stored.contains(CANARY), "{stored}");
     client.delete("d").await.unwrap();
     stop.cancel();
     manager.await.unwrap();
