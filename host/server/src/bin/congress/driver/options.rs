@@ -1,4 +1,4 @@
-//! What several commands take: the datasource's configuration, and the operator's grants.
+//! What several commands take: the component, the datasource's configuration, and the operator's grants.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,6 +7,17 @@ use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use congress_plugins::{AllowedHost, ConfigValues};
 use serde_json::Value;
+
+/// A component, and a datasource of it.
+#[derive(Args, Clone, Debug)]
+pub(super) struct Component {
+    /// The component.
+    pub(super) file: PathBuf,
+    #[command(flatten)]
+    pub(super) config: Config,
+    #[command(flatten)]
+    pub(super) grants: Grants,
+}
 
 /// A datasource's configuration.
 #[derive(Args, Clone, Debug, Default)]

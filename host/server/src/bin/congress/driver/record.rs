@@ -11,29 +11,25 @@ use congress_server::datasources::lazy_tables;
 use congress_server::fixture::{Mask, Recorder, compare, tables};
 
 use super::hosting::{existing, host, with_hint};
-use super::options::{Config, Grants};
+use super::options::Component;
 use super::replay;
 use crate::output;
 
 /// What `record` takes.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// The component.
-    file: PathBuf,
     #[command(flatten)]
-    config: Config,
-    #[command(flatten)]
-    grants: Grants,
+    component: Component,
     /// The fixture to write.
     #[arg(long, value_name = "FIXTURE")]
     out: PathBuf,
 }
 
 pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let config = arguments.config.values()?;
+    let config = arguments.component.config.values()?;
     let recorder = Arc::new(Recorder::default());
-    let host = host(&arguments.grants, Some(recorder.clone() as Arc<dyn Wire>))?;
-    let driver = host.load(existing(&arguments.file)?).await?;
+    let host = host(&arguments.component.grants, Some(recorder.clone() as Arc<dyn Wire>))?;
+    let driver = host.load(existing(&arguments.component.file)?).await?;
     let metadata = driver.metadata();
     let source = driver
         .datasource("record", &config, State::default())
@@ -55,7 +51,7 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let (mut fixture, notes) = recorder.fixture(&metadata.id, &name, &config, mask)?;
     // The tables are those of the fixture, not of the service: what was masked or stands for an
     // address differs in both alike, and a fixture that is written replays.
-    let replayed = replay::poll(&arguments.file, &fixture).await.context(
+    let replayed = replay::poll(&arguments.component.file, &fixture).await.context(
         "what was recorded cannot be replayed (are answers different each time they are asked for?)",
     )?;
     fixture.tables = compare::as_published(&replayed.tables);

@@ -1,6 +1,5 @@
 //! `congress driver run`: polls a component and prints its tables.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -11,7 +10,7 @@ use congress_server::datasources::lazy_tables;
 use congress_server::fixture::tables;
 
 use super::hosting::{existing, host, with_hint};
-use super::options::{Config, Grants};
+use super::options::Component;
 use super::print;
 use super::watch::{Stamp, changed};
 use crate::output::{self, Format};
@@ -19,12 +18,8 @@ use crate::output::{self, Format};
 /// What `run` takes.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// The component.
-    file: PathBuf,
     #[command(flatten)]
-    config: Config,
-    #[command(flatten)]
-    grants: Grants,
+    component: Component,
     /// Shows only this table.
     #[arg(long)]
     table: Option<String>,
@@ -37,21 +32,21 @@ pub(crate) struct Arguments {
 }
 
 pub(super) async fn run(arguments: &Arguments, format: Format) -> anyhow::Result<ExitCode> {
-    existing(&arguments.file)?;
+    existing(&arguments.component.file)?;
     show_log(arguments.verbose);
-    let config = arguments.config.values()?;
-    let host = host(&arguments.grants, None)?;
+    let config = arguments.component.config.values()?;
+    let host = host(&arguments.component.grants, None)?;
     if !arguments.watch {
         once(&host, arguments, &config, format).await?;
         return Ok(ExitCode::SUCCESS);
     }
     loop {
-        let stamp = Stamp::of(&arguments.file);
+        let stamp = Stamp::of(&arguments.component.file);
         if let Err(error) = once(&host, arguments, &config, format).await {
             output::note(&format!("congress: {error:#}"));
         }
-        output::note(&format!("watching {} (Ctrl-C ends)", arguments.file.display()));
-        changed(&arguments.file, stamp).await;
+        output::note(&format!("watching {} (Ctrl-C ends)", arguments.component.file.display()));
+        changed(&arguments.component.file, stamp).await;
     }
 }
 
@@ -61,7 +56,7 @@ async fn once(
     config: &ConfigValues,
     format: Format,
 ) -> anyhow::Result<()> {
-    let driver = host.load(&arguments.file).await?;
+    let driver = host.load(&arguments.component.file).await?;
     let metadata = driver.metadata();
     output::note(&format!(
         "{} {}: loaded in {:.0} ms{}",

@@ -22,39 +22,37 @@ use self::calls::Subject;
 use self::report::Report;
 use self::wire::{CheckWire, Service};
 use super::hosting::{existing, with_limits};
-use super::options::{Config, Grants};
+use super::options::Component;
 use super::replay;
 use crate::output::{self, Format};
 
 /// What `check` takes.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// The component.
-    file: PathBuf,
     #[command(flatten)]
-    config: Config,
-    #[command(flatten)]
-    grants: Grants,
+    component: Component,
     /// A fixture whose answers a poll gets, instead of the service that --config names.
     #[arg(long, conflicts_with_all = ["fields", "config_file"])]
     fixture: Option<PathBuf>,
 }
 
 pub(super) async fn run(arguments: &Arguments, format: Format) -> anyhow::Result<ExitCode> {
-    let file = existing(&arguments.file)?;
+    let file = existing(&arguments.component.file)?;
     let fixture = arguments.fixture.as_deref().map(replay::read).transpose()?;
     let (given, service) = match &fixture {
         Some(fixture) => (replay::config(fixture), Service::fixture(fixture)),
-        None => (arguments.config.values()?, Service::Network),
+        None => (arguments.component.config.values()?, Service::Network),
     };
     let wire = Arc::new(CheckWire::default());
     // What a driver asks of a service that gives nonsense must not take a minute each time.
-    let timeout = arguments.grants.timeout.min(odd::PATIENCE);
+    let timeout = arguments.component.grants.timeout.min(odd::PATIENCE);
     let limits = Limits { call_timeout: timeout, ..Limits::default() };
     // Rows that a table refuses and a driver forgets about are lost without a word: here the
     // first one tells.
     let strict = Limits { refused_batches: 0, ..limits.clone() };
-    let host = |limits| with_limits(&arguments.grants, limits, Some(wire.clone() as Arc<dyn Wire>));
+    let host = |limits| {
+        with_limits(&arguments.component.grants, limits, Some(wire.clone() as Arc<dyn Wire>))
+    };
     let (host, strict) = (host(limits)?, host(strict)?);
 
     let mut report = Report::default();
