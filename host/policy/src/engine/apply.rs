@@ -70,6 +70,18 @@ impl Engine {
         Some(statement)
     }
 
+    /// Takes stored rules out of their policies, and finds the recursions anew.
+    pub(super) fn take_out(&mut self, rules: &[(Arc<str>, Arc<StoredRule>)]) {
+        for (policy, stored) in rules {
+            self.graph.remove(policy, &stored.rule);
+            self.apply(policy, Statement::Rule(stored.rule.clone()), false, None);
+        }
+        let heads = rules.iter().flat_map(|(policy, stored)| {
+            stored.rule.heads.iter().map(move |head| Node::of(policy, head))
+        });
+        self.find_recursions(heads.collect());
+    }
+
     /// Counts the `execute[…]` heads, whose tables are watched.
     pub(super) fn count_execution(&mut self, policy: &Arc<str>, rule: &Rule, insert: bool) {
         let Some(head) = rule.heads.first().filter(|head| head.modal.is_some()) else {

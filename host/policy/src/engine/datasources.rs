@@ -145,10 +145,9 @@ impl Engine {
             }
         }
         misfits.sort_by_key(|(_, stored)| stored.number);
+        self.take_out(&misfits);
         let mut taken = Vec::with_capacity(misfits.len());
         for (policy, stored) in &misfits {
-            self.graph.remove(policy, &stored.rule);
-            self.apply(policy, Statement::Rule(stored.rule.clone()), false, None);
             if let Some(written) = &stored.written {
                 let event = Event {
                     statement: Statement::Rule(written.rule.clone()),
@@ -159,10 +158,6 @@ impl Engine {
                 taken.push((event, stored.rule.clone()));
             }
         }
-        let heads = misfits.iter().flat_map(|(policy, stored)| {
-            stored.rule.heads.iter().map(move |head| Node::of(policy, head))
-        });
-        self.find_recursions(heads.collect());
         taken
     }
 

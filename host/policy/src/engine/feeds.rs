@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use congress_table::{Change, Row, Value};
 
-use super::apply::{count_widths, policy_mut, release_rule, table_mut};
+use super::apply::{policy_mut, table_mut};
 use super::{Engine, Outcome};
-use crate::ast::{Constant, Statement};
+use crate::ast::Constant;
 use crate::depgraph::Node;
 use crate::error::{Error, ErrorKind, Errors};
 use crate::policy::PolicyKind;
@@ -70,20 +70,10 @@ impl Engine {
 
     /// Takes out all rules of a table.
     fn clear_rules(&mut self, policy: &Arc<str>, name: &Arc<str>) {
-        let state = Arc::make_mut(&mut self.state);
-        let Some(owner) = policy_mut(state, policy) else {
-            return;
-        };
-        let rules = std::mem::take(&mut table_mut(owner, &TableKey::plain(name)).rules);
-        for stored in &rules {
-            self.graph.remove(policy, &stored.rule);
-            self.subscriptions_version += 1;
-            self.views.outdate();
-            count_widths(state, policy, &Statement::Rule(stored.rule.clone()), false);
-            release_rule(state, &mut self.counts, stored);
-        }
-        let heads = rules.iter().flat_map(|stored| &stored.rule.heads);
-        self.find_recursions(heads.map(|head| Node::of(policy, head)).collect());
+        let table = self.state.table(policy, &TableKey::plain(name));
+        let rules = table.into_iter().flat_map(|table| &table.rules);
+        let rules: Vec<_> = rules.map(|stored| (policy.clone(), stored.clone())).collect();
+        self.take_out(&rules);
     }
 
     pub(super) fn apply_rows(&mut self, policy: &str, change: &Change) -> Result<Outcome, Errors> {
