@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, watch};
 use crate::call::{CallError, Request, Requests};
 use crate::publication::{Outlet, Publication, Publisher};
 use crate::stream::{Cursor, Epoch, Feed, Position, Step, Subscription, Update};
-use crate::{Bus, Node, RegisterError, TableName};
+use crate::{Bus, Link, Node, Register, RegisterError, TableName};
 
 /// How many changes wait for a slow subscriber before it is told to take a snapshot instead.
 const QUEUE: usize = 64;
@@ -31,6 +31,10 @@ struct Hub {
     node_id: String,
     instance: String,
     state: Mutex<State>,
+    nodes: watch::Sender<Arc<[Node]>>,
+    revision: watch::Sender<u64>,
+    term: watch::Sender<u64>,
+    link: watch::Sender<Link>,
 }
 
 #[derive(Default)]
@@ -81,8 +85,16 @@ impl Source {
 impl InProcessBus {
     /// A bus for the node of that name. `instance` tells this process from others of its name.
     pub fn new(node_id: impl Into<String>, instance: impl Into<String>) -> Self {
-        let hub =
-            Hub { node_id: node_id.into(), instance: instance.into(), state: Mutex::default() };
+        let hub = Hub {
+            node_id: node_id.into(),
+            instance: instance.into(),
+            state: Mutex::default(),
+            nodes: watch::Sender::new(Arc::default()),
+            revision: watch::Sender::new(0),
+            term: watch::Sender::new(0),
+            link: watch::Sender::new(Link::Up),
+        };
+        hub.show_services(&hub.lock());
         Self { hub: Arc::new(hub) }
     }
 }
@@ -91,6 +103,23 @@ impl Hub {
     fn lock(&self) -> MutexGuard<'_, State> {
         // A panic elsewhere must not take the bus down: the state is consistent between statements.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Shows others what is served here.
+    fn show_services(&self, state: &State) {
+        let node = Node {
+            node_id: self.node_id.clone(),
+            instance: self.instance.clone(),
+            services: state.services.keys().cloned().collect(),
+        };
+        self.nodes.send_replace([node].into());
+    }
+
+    fn register(&self, register: Register) -> &watch::Sender<u64> {
+        match register {
+            Register::Revision => &self.revision,
+            Register::Term => &self.term,
+        }
     }
 
     /// Ends a subscription. The source's entry stays: it remembers the highest epoch.
@@ -171,11 +200,14 @@ impl Bus for InProcessBus {
             return Err(RegisterError::Duplicate(service.to_owned()));
         }
         state.services.insert(service.to_owned(), sender);
+        self.hub.show_services(&state);
         let hub = Arc::downgrade(&self.hub);
         let name = service.to_owned();
         let withdraw = move || {
             if let Some(hub) = hub.upgrade() {
-                hub.lock().services.remove(&name);
+                let mut state = hub.lock();
+                state.services.remove(&name);
+                hub.show_services(&state);
             }
         };
         Ok(Requests { queue, withdraw: Some(Box::new(withdraw)) })
@@ -207,13 +239,24 @@ impl Bus for InProcessBus {
         }
     }
 
-    fn nodes(&self) -> Vec<Node> {
-        let services = self.hub.lock().services.keys().cloned().collect();
-        vec![Node {
-            node_id: self.hub.node_id.clone(),
-            instance: self.hub.instance.clone(),
-            services,
-        }]
+    fn nodes(&self) -> watch::Receiver<Arc<[Node]>> {
+        self.hub.nodes.subscribe()
+    }
+
+    fn raise(&self, register: Register, value: u64) {
+        self.hub.register(register).send_if_modified(|present| {
+            let raised = value > *present;
+            *present = value.max(*present);
+            raised
+        });
+    }
+
+    fn register(&self, register: Register) -> watch::Receiver<u64> {
+        self.hub.register(register).subscribe()
+    }
+
+    fn link(&self) -> watch::Receiver<Link> {
+        self.hub.link.subscribe()
     }
 }
 

@@ -24,6 +24,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use congress_table::TableSchema;
+use tokio::sync::watch;
 
 pub use call::{CallError, Request, Requests};
 pub use in_process::InProcessBus;
@@ -45,6 +46,24 @@ pub struct Node {
     pub instance: String,
     /// The services it answers calls for.
     pub services: BTreeSet<String>,
+}
+
+/// A number that only grows and that all nodes share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Register {
+    /// The revision of the shared database: whoever has less catches up.
+    Revision,
+    /// The term of the lease of the active datasource node: whoever held a lower one has lost it.
+    Term,
+}
+
+/// The state of a node's connection to all others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// Messages get through.
+    Up,
+    /// They do not, and why, for the operator.
+    Down(String),
 }
 
 /// Why a stream or service could not be registered.
@@ -96,6 +115,17 @@ pub trait Bus: Send + Sync + 'static {
         deadline: Duration,
     ) -> Result<Bytes, CallError>;
 
-    /// All nodes seen lately, this one included.
-    fn nodes(&self) -> Vec<Node>;
+    /// All nodes seen lately, this one included; a change in who there is or what they serve is
+    /// signalled.
+    fn nodes(&self) -> watch::Receiver<Arc<[Node]>>;
+
+    /// Raises a [`Register`] for all nodes. A value that is not higher than the present one changes
+    /// nothing. What a broken link loses is repaired with the next heartbeat.
+    fn raise(&self, register: Register, value: u64);
+
+    /// The highest value of a register that any node was heard to raise; 0 until there is one.
+    fn register(&self, register: Register) -> watch::Receiver<u64>;
+
+    /// Whether messages get through at present.
+    fn link(&self) -> watch::Receiver<Link>;
 }

@@ -14,6 +14,22 @@ use crate::{Schema, TableName};
 )]
 pub struct Epoch(pub u64);
 
+impl Epoch {
+    /// How many bits count the publishers within one term.
+    const COUNT_BITS: u32 = 24;
+
+    /// The epoch of a process's `count`-th publisher while it holds a lease in its `term`. Those of
+    /// a higher term are higher, whatever the count.
+    pub fn in_term(term: u64, count: u32) -> Self {
+        Self(term << Self::COUNT_BITS | u64::from(count) & ((1 << Self::COUNT_BITS) - 1))
+    }
+
+    /// The term of the lease that its publisher held.
+    pub fn term(self) -> u64 {
+        self.0 >> Self::COUNT_BITS
+    }
+}
+
 impl fmt::Display for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -150,6 +166,13 @@ mod tests {
         assert_eq!(cursor.on_change(at(1, 4)), Step::Ignore);
         assert_eq!(cursor.on_change(at(1, 6)), Step::Resync, "5 is missing");
         assert_eq!(cursor.position(), Some(at(1, 4)), "a gap moves nothing");
+    }
+
+    #[test]
+    fn epochs_order_by_term_then_by_count() {
+        assert!(Epoch::in_term(1, 70_000) < Epoch::in_term(1, 70_001));
+        assert!(Epoch::in_term(1, 70_001) < Epoch::in_term(2, 1));
+        assert_eq!(Epoch::in_term(9, 3).term(), 9);
     }
 
     #[test]

@@ -157,7 +157,7 @@ async fn calls_reach_the_service_and_fail_fast_without_it() {
     assert_eq!(call("x").await, Err(CallError::NotFound("echo".into())));
     let mut requests = bus.serve("echo", 1).unwrap();
     assert!(matches!(bus.serve("echo", 1), Err(RegisterError::Duplicate(_))));
-    assert!(bus.nodes()[0].services.contains("echo"));
+    assert!(bus.nodes().borrow()[0].services.contains("echo"));
     let server = tokio::spawn(async move {
         let request = requests.next().await.unwrap();
         let body = request.body.clone();
@@ -221,4 +221,19 @@ async fn a_new_schema_comes_with_the_rows_that_fit_it() {
     // Rows that stay the same are no reason to say nothing.
     publisher.declare(first, Change::default());
     assert!(matches!(next(&mut subscription).await, Update::Snapshot(_)));
+}
+
+#[tokio::test]
+async fn a_register_only_grows() {
+    let bus = InProcessBus::new("n", "i");
+    let mut revision = bus.register(Register::Revision);
+    assert_eq!(*revision.borrow_and_update(), 0);
+    bus.raise(Register::Revision, 7);
+    bus.raise(Register::Revision, 5);
+    bus.raise(Register::Term, 9);
+    assert_eq!(*revision.borrow_and_update(), 7);
+    assert_eq!(*bus.register(Register::Term).borrow(), 9);
+    bus.raise(Register::Revision, 7);
+    assert!(!revision.has_changed().unwrap(), "nothing new is not signalled");
+    assert_eq!(*bus.link().borrow(), Link::Up);
 }

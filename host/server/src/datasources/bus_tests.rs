@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use congress_bus::{
-    Bus, CallError, Epoch, InProcessBus, Node, Publisher, RegisterError, Requests, Subscription,
-    TableName,
+    Bus, CallError, Epoch, InProcessBus, Link, Node, Publisher, Register, RegisterError, Requests,
+    Subscription, TableName,
 };
 use congress_plugins::{Host, HostConfig};
 use congress_store::{KeyRing, Location, Store};
 use serde_json::json;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{Client, DatasourceRequest, DriverFolders, Manager, ManagerOptions};
@@ -70,8 +71,20 @@ impl Bus for Recording {
         reply
     }
 
-    fn nodes(&self) -> Vec<Node> {
+    fn nodes(&self) -> watch::Receiver<Arc<[Node]>> {
         self.bus.nodes()
+    }
+
+    fn raise(&self, register: Register, value: u64) {
+        self.bus.raise(register, value);
+    }
+
+    fn register(&self, register: Register) -> watch::Receiver<u64> {
+        self.bus.register(register)
+    }
+
+    fn link(&self) -> watch::Receiver<Link> {
+        self.bus.link()
     }
 }
 

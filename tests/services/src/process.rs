@@ -1,0 +1,99 @@
+//! A server's process.
+
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+
+use crate::POLL;
+
+/// A port that nobody listened on a moment ago.
+pub fn free_port() -> anyhow::Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// A process in a group of its own, with its output in a file. Dropping it ends the whole group.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts it; what it prints is appended to `log`.
+    pub fn start(mut command: Command, log: &Path) -> anyhow::Result<Self> {
+        let file = File::options().create(true).append(true).open(log)?;
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file)
+            .process_group(0)
+            .spawn()
+            .with_context(|| format!("cannot start {}", command.get_program().display()))?;
+        Ok(Self { child, log: log.to_owned() })
+    }
+
+    /// Its id, which is its group's too.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has printed.
+    pub fn log(&self) -> String {
+        fs::read(&self.log)
+            .map(|log| String::from_utf8_lossy(&log).into_owned())
+            .unwrap_or_else(|error| format!("(the log cannot be read: {error})"))
+    }
+
+    /// Sends a signal to the process alone.
+    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, signal).with_context(|| format!("cannot signal process {pid:?}"))
+    }
+
+    /// Sends a signal to the process and all that it has started.
+    pub fn signal_group(&self, signal: Signal) -> anyhow::Result<()> {
+        let pid = Pid::from_child(&self.child);
+        kill_process_group(pid, signal).with_context(|| format!("cannot signal group {pid:?}"))
+    }
+
+    /// How it ended, if it has.
+    pub fn has_ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
+        Ok(self.child.try_wait()?)
+    }
+
+    /// Waits until it ends.
+    pub async fn ended(&mut self, within: Duration) -> anyhow::Result<ExitStatus> {
+        let deadline = Instant::now() + within;
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            if Instant::now() > deadline {
+                bail!("process {} has not ended after {within:?}:\n{}", self.pid(), self.log());
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Ends it and all that it has started without warning, and waits for it.
+    pub async fn kill(&mut self) -> anyhow::Result<ExitStatus> {
+        let _ = self.signal_group(Signal::KILL);
+        self.ended(Duration::from_secs(10)).await
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // What it started may outlive it; an error means that all have ended already.
+        if !matches!(self.child.try_wait(), Ok(Some(_))) {
+            let _ = self.signal_group(Signal::KILL);
+        }
+        let _ = self.child.wait();
+    }
+}
