@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::Revision;
+use crate::{Lease, Revision};
 
 /// The outcome of an operation on the database.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -23,6 +23,10 @@ pub enum Kind {
     Driver,
     /// The bytes of a driver.
     DriverBytes,
+    /// An action in the ledger.
+    Action,
+    /// The persisted rows of a table.
+    PushedTable,
 }
 
 impl fmt::Display for Kind {
@@ -34,11 +38,15 @@ impl fmt::Display for Kind {
             Self::LibraryPolicy => "library policy",
             Self::Driver => "driver",
             Self::DriverBytes => "driver component",
+            Self::Action => "action",
+            Self::PushedTable => "table of persisted rows",
         })
     }
 }
 
-/// Why an operation failed. Nothing was changed, whichever it is.
+/// Why an operation failed. Nothing was changed, whichever it is, with one exception: if the
+/// database server is lost while a change is being committed, [`Error::Unavailable`] says that
+/// whether it was made is not known.
 ///
 /// Messages name rows and columns and never hold values of a datasource's configuration. Those of
 /// `Unavailable`, `Corrupt` and `Unexpected` are for the log, not for a client.
@@ -68,6 +76,14 @@ pub enum Error {
         /// The revision that the caller knows.
         expected: Revision,
     },
+    /// The caller does not hold the lease any more that allows this write.
+    #[error("the lease '{lease}' is not held any more: {}", taken(held_by.as_ref()))]
+    Fenced {
+        /// The name of the lease.
+        lease: String,
+        /// Who has it, or had it last; none if there is no such lease at all.
+        held_by: Option<Lease>,
+    },
     /// A value does not fit its column.
     #[error("{column} has {length} characters, but at most {limit} fit")]
     TooLong {
@@ -77,6 +93,12 @@ pub enum Error {
         length: usize,
         /// How many fit.
         limit: usize,
+    },
+    /// The database cannot store a value as it is.
+    #[error("the database cannot store a value: {reason}")]
+    Unfit {
+        /// Why; without the value.
+        reason: String,
     },
     /// The database cannot be used now; trying again later makes sense.
     #[error("the database is not available: {reason}")]
@@ -96,6 +118,15 @@ pub enum Error {
         /// What it says.
         reason: String,
     },
+}
+
+/// Who has a lease, to end a sentence.
+fn taken(by: Option<&Lease>) -> String {
+    match by {
+        Some(lease) if lease.instance.is_empty() => "it was given back".into(),
+        Some(lease) => format!("node '{}' took it in term {}", lease.node_id, lease.term),
+        None => "it does not exist".into(),
+    }
 }
 
 /// Why the database could not be opened. Nothing was changed.
@@ -172,6 +203,32 @@ pub enum OpenError {
         place: String,
         /// The revision found.
         found: String,
+    },
+    /// There are no tables.
+    #[error("the database {place} is empty: make its tables with congress-db-manage upgrade head")]
+    NoSchema {
+        /// Where the database is, without credentials.
+        place: String,
+    },
+    /// The database belongs to something else.
+    #[error(
+        "the database {place} is not one of this system: it has a table '{table}', but none of ours; it was left as it is. Set [database] connection to another one"
+    )]
+    Foreign {
+        /// Where the database is, without credentials.
+        place: String,
+        /// One of its tables.
+        table: String,
+    },
+    /// The tables cannot be looked at or changed.
+    #[error(
+        "cannot bring the tables of the database {place} up to date: {reason}; run congress-db-manage upgrade head with a [database] connection of a user who may"
+    )]
+    Denied {
+        /// Where the database is, without credentials.
+        place: String,
+        /// What the server says.
+        reason: String,
     },
     /// Anything else.
     #[error("cannot open the database {place}: {source}")]

@@ -4,8 +4,14 @@
 //! and ends with its handle, by its process id. Nothing that already ran is touched.
 #![forbid(unsafe_code)]
 
+mod mariadb;
 mod process;
+mod proxy;
+mod rabbitmq;
 mod wait;
 
+pub use mariadb::Mariadb;
 pub use process::{Process, free_port};
+pub use proxy::Proxy;
+pub use rabbitmq::{RabbitMq, RabbitQueue, RabbitTlsFiles};
 pub use wait::{POLL, eventually};
