@@ -111,7 +111,7 @@ async fn push(
             let rows: Vec<_> = shared.publisher.read(|p| {
                 p.table(&table).map(|table| table.rows().cloned().collect()).unwrap_or_default()
             });
-            shared.store.put_pushed_rows(&shared.row.id, &table, &rows).await.map_err(|error| {
+            shared.store.put_pushed_rows(&shared.row.id, &table, &rows, None).await.map_err(|error| {
                 tracing::error!(datasource = %name, %table, %error, "cannot persist pushed rows");
                 Failure::plain(
                     Status::Unavailable,
