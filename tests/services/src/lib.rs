@@ -5,7 +5,11 @@
 #![forbid(unsafe_code)]
 
 mod process;
+mod proxy;
+mod rabbitmq;
 mod wait;
 
 pub use process::{Process, free_port};
+pub use proxy::Proxy;
+pub use rabbitmq::{RabbitMq, RabbitQueue, RabbitTlsFiles};
 pub use wait::{POLL, eventually};
