@@ -4,8 +4,12 @@
 //! and ends with its handle, by its process id. Nothing that already ran is touched.
 #![forbid(unsafe_code)]
 
+mod isolation;
+mod pacemaker;
 mod process;
 mod wait;
 
+pub use isolation::{Isolation, isolated};
+pub use pacemaker::{Cluster, Link, SERVICES};
 pub use process::{Process, free_port};
 pub use wait::{POLL, eventually};
