@@ -4,11 +4,13 @@
 //! and ends with its handle, by its process id. Nothing that already ran is touched.
 #![forbid(unsafe_code)]
 
+mod haproxy;
 mod isolation;
 mod pacemaker;
 mod process;
 mod wait;
 
+pub use haproxy::Haproxy;
 pub use isolation::{Isolation, isolated};
 pub use pacemaker::{Cluster, Link, SERVICES};
 pub use process::{Process, free_port};

@@ -21,6 +21,9 @@ const START: Duration = Duration::from_secs(90);
 /// Where nodes find what the test serves.
 pub const SERVICES: &str = "10.98.0.1";
 
+/// What the nodes' links to each other meet at.
+const BRIDGE: &str = "cluster";
+
 /// The first process of a node.
 const NODE: &str = include_str!("pacemaker_node.sh");
 
@@ -50,11 +53,17 @@ pub enum Link {
 }
 
 impl Link {
+    /// What it is called within the node.
     fn name(self) -> &'static str {
         match self {
             Self::Cluster => "cluster",
             Self::Services => "services",
         }
+    }
+
+    /// What its end is called outside.
+    fn outer(self, node: usize) -> String {
+        format!("{}{}", self.name(), node + 1)
     }
 }
 
@@ -75,12 +84,13 @@ impl Cluster {
             }
         }
         run("ip", &["address", "add", &format!("{SERVICES}/32"), "dev", "lo"])?;
+        run("ip", &["link", "add", BRIDGE, "type", "bridge", "forward_delay", "0"])?;
+        run("ip", &["link", "set", BRIDGE, "up"])?;
         let mut cluster = Self { nodes: Vec::new(), folder: folder.to_owned() };
         for index in 0..2 {
             cluster.nodes.push(Node { process: None, pid: 0 });
             cluster.power_on(index).await?;
         }
-        cluster.link_up().await?;
         for index in 0..2 {
             cluster.online(index, 2).await?;
         }
@@ -116,7 +126,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Starts a node; [`Self::online`] waits for it. Its links must be made once both run.
+    /// Starts a node; [`Self::online`] waits for it.
     pub async fn power_on(&mut self, node: usize) -> anyhow::Result<()> {
         let name = format!("node{}", node + 1);
         let folder = self.folder.join(&name);
@@ -141,28 +151,35 @@ impl Cluster {
         };
         let pid = eventually("the node's first process", START, first).await?;
         self.nodes[node] = Node { process: Some(process), pid };
-        let services = format!("services{}", node + 1);
-        let peer = format!("node{}", node + 1);
-        let pid = pid.to_string();
-        // The one before goes with its namespace, a moment after its last process.
-        let add = async || {
-            let args = ["link", "add", &peer, "type", "veth", "peer", "name", &services];
-            run("ip", &args).ok()
-        };
-        eventually("a link to the node", START, add).await?;
-        run("ip", &["link", "set", &services, "netns", &pid, "name", "services"])?;
-        run("ip", &["link", "set", &peer, "up"])?;
-        run("ip", &["route", "add", &address(node), "dev", &peer, "src", SERVICES])
+        for link in [Link::Services, Link::Cluster] {
+            self.plug(node, link).await?;
+        }
+        Ok(())
     }
 
-    /// Makes the link between the nodes: both must have power.
-    pub async fn link_up(&self) -> anyhow::Result<()> {
-        let add =
-            async || run("ip", &["link", "add", "c1", "type", "veth", "peer", "name", "c2"]).ok();
-        eventually("a link between the nodes", START, add).await?;
-        for (name, node) in ["c1", "c2"].iter().zip(&self.nodes) {
-            let pid = node.pid.to_string();
-            run("ip", &["link", "set", name, "netns", &pid, "name", "cluster"])?;
+    /// Makes a node's link. Its end here stays when it is cut, so that the node keeps its address.
+    async fn plug(&self, node: usize, link: Link) -> anyhow::Result<()> {
+        let (outer, inner) = (link.outer(node), format!("n{}", link.outer(node)));
+        // The one before goes with its namespace, a moment after its last process.
+        let add = async || {
+            run("ip", &["link", "add", &outer, "type", "veth", "peer", "name", &inner]).ok()
+        };
+        eventually("a link to the node", START, add).await?;
+        let pid = self.nodes[node].pid.to_string();
+        run("ip", &["link", "set", &inner, "netns", &pid, "name", link.name()])?;
+        if link == Link::Cluster {
+            run("ip", &["link", "set", &outer, "master", BRIDGE])?;
+        }
+        self.cut(node, link, false)
+    }
+
+    /// Cuts a node's link, or mends it.
+    pub fn cut(&self, node: usize, link: Link, cut: bool) -> anyhow::Result<()> {
+        let outer = link.outer(node);
+        run("ip", &["link", "set", &outer, if cut { "down" } else { "up" }])?;
+        if !cut && link == Link::Services {
+            // Routes go with a link that is down.
+            run("ip", &["route", "replace", &address(node), "dev", &outer, "src", SERVICES])?;
         }
         Ok(())
     }
@@ -182,21 +199,7 @@ impl Cluster {
             .with_context(|| self.logs())
     }
 
-    /// Cuts a node's link, or mends it.
-    pub fn cut(&self, node: usize, link: Link, cut: bool) -> anyhow::Result<()> {
-        let (state, link) = (if cut { "down" } else { "up" }, link.name());
-        self.must(node, &format!("ip link set {link} {state}"))?;
-        if !cut && link == "services" {
-            // Routes go with a link that is down.
-            self.must(
-                node,
-                &format!("ip route replace {SERVICES} dev {link} src {}", address(node)),
-            )?;
-        }
-        Ok(())
-    }
-
-    /// A node's processes that run a program with this argument, as it numbers them.
+    /// A node's processes of this name, as it numbers them.
     pub fn pids(&self, node: usize, program: &str) -> anyhow::Result<Vec<u32>> {
         let output = self.run(node, &format!("pgrep -x {program}"))?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
