@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
+mod ask;
 pub mod config;
 pub mod datasources;
 pub mod engine;
@@ -14,3 +15,5 @@ pub mod fixture;
 pub mod log;
 pub mod node;
 mod python;
+
+pub use ask::ask;

@@ -3,13 +3,14 @@
 use std::io::Write as _;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use congress_server::api::ApiOptions;
 use congress_server::config::{Cli, Config, Environment, Loaded, load};
 use congress_server::datasources::DriverFolders;
 use congress_server::engine::EngineOptions;
-use congress_server::{log, node};
+use congress_server::{ask, log, node};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -35,6 +36,11 @@ fn main() -> ExitCode {
 }
 
 fn start(cli: &Cli) -> anyhow::Result<()> {
+    if let Some(url) = &cli.health {
+        let answer = ask(url, Duration::from_secs(cli.health_timeout))?;
+        let _ = writeln!(std::io::stdout(), "{}", answer.trim_end());
+        return Ok(());
+    }
     let loaded = load(cli, &Environment::of_process())?;
     if cli.print_config {
         let _ = std::io::stdout().write_all(loaded.print().as_bytes());
