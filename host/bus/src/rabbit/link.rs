@@ -9,22 +9,25 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::StreamExt as _;
 use lapin::options::{BasicAckOptions, BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{BasicProperties, Channel, Confirmation, Consumer, Event, PublisherConfirm};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use super::options::RabbitOptions;
 use super::outbox::Outbox;
 use super::shared::{Data, Parcel, Shared};
 use super::socket::{self, Socket};
 use super::topology::{CALLS, CONTROL, DATA, Exchanges, REPLIES};
-use crate::protocol::{self, Envelope, Lane, Message, Target};
+use crate::protocol::{self, ChangeToSend, Envelope, Instance, Lane, Message, Target};
 
 /// How many messages of a lane wait for the broker's confirmation.
 const UNCONFIRMED: usize = 128;
 /// Changes with more rows are encoded on a thread of their own.
 const ROWS_AT_ONCE: usize = 2_000;
+/// How many parts of a large change are encoded before the first is sent.
+const AHEAD: usize = 4;
 /// The longest message that is sent: brokers have limits, and cut connections beyond them.
 const LONGEST: usize = 15 << 20;
 /// How long declaring everything may take.
@@ -235,29 +238,45 @@ async fn send_data(
                 shared.data.pop().await
             }
         };
-        let parcels = match item {
-            Data::Parcel(parcel) => vec![parcel],
+        match item {
+            Data::Parcel(parcel) => {
+                publish(channel, exchanges, Lane::Data, &parcel, &mut unconfirmed).await?;
+                unconfirmed.settle(UNCONFIRMED, shared).await?;
+            }
             Data::Change(change) => {
                 let to = Target::Source(change.source.clone());
-                let rows = change.change.tables.iter();
-                let rows: usize = rows.map(|(_, d)| d.added.len() + d.removed.len()).sum();
-                let chunks = if rows > ROWS_AT_ONCE {
-                    let me = me.clone();
-                    let encoded =
-                        tokio::task::spawn_blocking(move || protocol::encode_change(&me, &change));
-                    encoded.await.unwrap_or_default()
-                } else {
-                    protocol::encode_change(&me, &change)
-                };
-                let parcel = |bytes| Parcel { to: to.clone(), bytes, call: None };
-                chunks.into_iter().map(parcel).collect()
+                let mut messages = encode(me.clone(), change);
+                while let Some(bytes) = messages.recv().await {
+                    let parcel = Parcel { to: to.clone(), bytes, call: None };
+                    publish(channel, exchanges, Lane::Data, &parcel, &mut unconfirmed).await?;
+                    unconfirmed.settle(UNCONFIRMED, shared).await?;
+                }
             }
-        };
-        for parcel in parcels {
-            publish(channel, exchanges, Lane::Data, &parcel, &mut unconfirmed).await?;
-            unconfirmed.settle(UNCONFIRMED, shared).await?;
         }
     }
+}
+
+/// Encodes a change: a large one on a thread of its own, while its first parts are sent already.
+fn encode(me: Instance, change: ChangeToSend) -> mpsc::Receiver<Bytes> {
+    let tables = change.change.tables.iter();
+    let rows: usize = tables.map(|(_, delta)| delta.added.len() + delta.removed.len()).sum();
+    if rows > ROWS_AT_ONCE {
+        let (sender, messages) = mpsc::channel(AHEAD);
+        tokio::task::spawn_blocking(move || {
+            protocol::encode_change(&me, &change, |message| {
+                // Nobody takes it any more if the link has gone.
+                let _ = sender.blocking_send(message);
+            });
+        });
+        return messages;
+    }
+    let mut all = Vec::new();
+    protocol::encode_change(&me, &change, |message| all.push(message));
+    let (sender, messages) = mpsc::channel(all.len().max(1));
+    for message in all {
+        let _ = sender.try_send(message);
+    }
+    messages
 }
 
 async fn publish(
