@@ -4,8 +4,10 @@
 //! and ends with its handle, by its process id. Nothing that already ran is touched.
 #![forbid(unsafe_code)]
 
+mod mariadb;
 mod process;
 mod wait;
 
+pub use mariadb::Mariadb;
 pub use process::{Process, free_port};
 pub use wait::{POLL, eventually};
