@@ -9,7 +9,18 @@ use congress_store::{
 use congress_table::{Row, Value};
 
 use super::leases::take;
-use super::{file, folder, open};
+use super::{Place, on_all_systems};
+
+on_all_systems! {
+    an_action_is_begun_once_until_its_row_has_gone_and_returns,
+    failures_are_kept_and_can_be_tried_again,
+    a_successor_marks_what_it_cannot_know,
+    the_same_key_twice_in_one_call_is_begun_once,
+    listings_go_page_by_page_newest_first,
+    ten_thousand_at_once,
+    long_arguments_are_sent_in_pieces,
+    what_is_long_gone_is_forgotten,
+}
 
 fn key(arg: i64) -> ActionKey {
     let row: Row = [Value::Int(arg), Value::text("ü'\"")].into();
@@ -44,10 +55,8 @@ fn the_key_tells_all_parts_apart() {
     assert!(ids[0].len() == 64 && ids[0].bytes().all(|b| b"0123456789abcdef".contains(&b)));
 }
 
-#[tokio::test]
-async fn an_action_is_begun_once_until_its_row_has_gone_and_returns() {
-    let folder = folder();
-    let store = open(&file(&folder)).await;
+async fn an_action_is_begun_once_until_its_row_has_gone_and_returns(place: Place) {
+    let store = place.open().await;
     let fence = take(&store, "a").await;
     let key = key(1);
     let id = key.id();
@@ -84,10 +93,8 @@ async fn an_action_is_begun_once_until_its_row_has_gone_and_returns() {
     assert_eq!(store.rows_gone(&[id], &fence).await.unwrap(), 0);
 }
 
-#[tokio::test]
-async fn failures_are_kept_and_can_be_tried_again() {
-    let folder = folder();
-    let store = open(&file(&folder)).await;
+async fn failures_are_kept_and_can_be_tried_again(place: Place) {
+    let store = place.open().await;
     let fence = take(&store, "a").await;
     let key = key(1);
     let id = key.id();
@@ -116,10 +123,8 @@ async fn failures_are_kept_and_can_be_tried_again() {
     assert!(matches!(missing, Error::NotFound { kind: Kind::Action, .. }), "{missing}");
 }
 
-#[tokio::test]
-async fn a_successor_marks_what_it_cannot_know() {
-    let folder = folder();
-    let store = open(&file(&folder)).await;
+async fn a_successor_marks_what_it_cannot_know(place: Place) {
+    let store = place.open().await;
     let first = take(&store, "a").await;
     let (running, done) = (key(1), key(2));
     store.begin_actions(&[running.clone(), done.clone()], &first).await.unwrap();
@@ -146,10 +151,8 @@ async fn a_successor_marks_what_it_cannot_know() {
     assert_eq!(record(&store, &done).await.state, ActionState::Done);
 }
 
-#[tokio::test]
-async fn the_same_key_twice_in_one_call_is_begun_once() {
-    let folder = folder();
-    let store = open(&file(&folder)).await;
+async fn the_same_key_twice_in_one_call_is_begun_once(place: Place) {
+    let store = place.open().await;
     let fence = take(&store, "a").await;
     for attempts in 1..=2 {
         let answers = store.begin_actions(&[key(1), key(2), key(1)], &fence).await.unwrap();
@@ -164,10 +167,8 @@ async fn the_same_key_twice_in_one_call_is_begun_once() {
     assert!(store.begin_actions(&[], &fence).await.unwrap().is_empty());
 }
 
-#[tokio::test]
-async fn listings_go_page_by_page_newest_first() {
-    let folder = folder();
-    let store = open(&file(&folder)).await;
+async fn listings_go_page_by_page_newest_first(place: Place) {
+    let store = place.open().await;
     let fence = take(&store, "a").await;
     for batch in 0..5 {
         let keys: Vec<_> = (batch * 10..batch * 10 + 10).map(key).collect();
@@ -211,11 +212,9 @@ async fn listings_go_page_by_page_newest_first() {
 }
 
 /// What a poll with very many rows costs, and a comparison of a whole table in pages.
-#[tokio::test]
-async fn ten_thousand_at_once() {
+async fn ten_thousand_at_once(place: Place) {
     const ROWS: i64 = 10_000;
-    let folder = folder();
-    let store = open(&file(&folder)).await;
+    let store = place.open().await;
     let fence = take(&store, "a").await;
     let keys: Vec<_> = (0..ROWS).map(key).collect();
     let start = Instant::now();
@@ -252,10 +251,8 @@ async fn ten_thousand_at_once() {
     assert!(begin < Duration::from_secs(20), "{begin:?}");
 }
 
-#[tokio::test]
-async fn long_arguments_are_sent_in_pieces() {
-    let folder = folder();
-    let store = open(&file(&folder)).await;
+async fn long_arguments_are_sent_in_pieces(place: Place) {
+    let store = place.open().await;
     let fence = take(&store, "a").await;
     let long = |i: usize| {
         let row: Row = [Value::text("x".repeat(400_000 * i)), Value::Int(i as i64)].into();
@@ -271,10 +268,8 @@ async fn long_arguments_are_sent_in_pieces() {
     assert!(matches!(refused, Error::TooLong { column: "congress_actions.action", .. }));
 }
 
-#[tokio::test]
-async fn what_is_long_gone_is_forgotten() {
-    let folder = folder();
-    let store = open(&file(&folder)).await;
+async fn what_is_long_gone_is_forgotten(place: Place) {
+    let store = place.open().await;
     let fence = take(&store, "a").await;
     let keys: Vec<_> = (0..4).map(key).collect();
     let ids: Vec<_> = keys.iter().map(ActionKey::id).collect();
