@@ -43,6 +43,8 @@ mod in_process;
 pub mod protocol;
 mod publication;
 mod rabbit;
+#[cfg(any(test, feature = "simulation"))]
+pub mod simulation;
 mod stream;
 
 use std::collections::BTreeSet;

@@ -103,6 +103,12 @@ impl Publication {
             self.position.sequence += 1;
         }
     }
+
+    /// As a new schema that is like the old one.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) fn advance(&mut self) {
+        self.position.sequence += 1;
+    }
 }
 
 /// The names of a table's columns.

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
+mod ask;
 pub mod config;
 pub mod datasources;
 pub mod engine;
@@ -17,3 +18,5 @@ pub mod lease;
 pub mod log;
 pub mod node;
 mod python;
+
+pub use ask::ask;

@@ -87,7 +87,8 @@ pub struct Core {
     random: Random,
     outputs: VecDeque<Output>,
     link: Link,
-    sources: HashMap<Arc<str>, Source>,
+    /// In order, so that equal nodes do equal things.
+    sources: BTreeMap<Arc<str>, Source>,
     /// Which source a subscription is of.
     followers: HashMap<FollowerId, Arc<str>>,
     next_follower: FollowerId,
@@ -134,7 +135,7 @@ impl Core {
             random: Random(seed),
             outputs: VecDeque::new(),
             link: Link::Down("not connected yet".to_owned()),
-            sources: HashMap::new(),
+            sources: BTreeMap::new(),
             followers: HashMap::new(),
             next_follower: 0,
             sessions: Sessions::default(),

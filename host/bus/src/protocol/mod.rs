@@ -35,6 +35,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use congress_table::{Change, Digest};
 
+#[cfg(any(test, feature = "simulation"))]
+pub use self::core::Fault;
 pub use self::core::{Core, Identity};
 pub use calls::{CallRoute, MAX_CALL, Ticket};
 pub use encode::{encode_change, encode_snapshot};
@@ -192,7 +194,7 @@ pub struct Random(pub u64);
 
 impl Random {
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -202,7 +204,7 @@ impl Random {
 
     /// A number below `bound`, which is not 0.
     pub fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound.max(1)
+        self.draw() % bound.max(1)
     }
 
     /// A duration between 80 and 120 percent of one.

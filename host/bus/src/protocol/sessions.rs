@@ -83,7 +83,7 @@ impl Sessions {
         }
         // Numbers of a process that ended must not be taken for this one's.
         if self.next == 0 {
-            self.next = cx.random.next() >> 1;
+            self.next = cx.random.draw() >> 1;
         }
         self.next += 1;
         let waiting = Waiting {

@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::net::ToSocketAddrs as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use congress_server::api::ApiOptions;
 use congress_server::config::{Cli, Config, Environment, Loaded, load};
 use congress_server::datasources::{ClientOptions, DriverFolders};
 use congress_server::engine::EngineOptions;
-use congress_server::log;
 use congress_server::node::{self, Ended, Listen, Patience};
+use congress_server::{ask, log};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -37,6 +38,11 @@ fn main() -> ExitCode {
 }
 
 fn start(cli: &Cli) -> Result<(), Ended> {
+    if let Some(url) = &cli.health {
+        let answer = ask(url, Duration::from_secs(cli.health_timeout))?;
+        let _ = writeln!(std::io::stdout(), "{}", answer.trim_end());
+        return Ok(());
+    }
     let loaded = load(cli, &Environment::of_process()).map_err(Ended::configuration)?;
     if cli.print_config {
         let _ = std::io::stdout().write_all(loaded.print().as_bytes());

@@ -72,6 +72,12 @@ pub struct Cli {
     /// Print the configuration in force, with the origin of each value and secrets masked, and stop
     #[arg(long)]
     pub print_config: bool,
+    /// Ask a running server at this URL (http://…/healthcheck) whether it is well, and stop: 0 if so
+    #[arg(long, value_name = "URL")]
+    pub health: Option<String>,
+    /// How many seconds that may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub health_timeout: u64,
     #[command(flatten)]
     original: Original,
     /// Files and folders in the order of the command line.
