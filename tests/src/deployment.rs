@@ -1,4 +1,4 @@
-//! A whole cluster on one machine: nodes as processes, with their broker, database and balancer.
+//! A whole deployment on one machine: nodes as processes, with their broker, database and balancer.
 //!
 //! All nodes share a state folder, as hosts share the key folder that an operator copies: keys,
 //! compiled drivers and, without MariaDB, the SQLite file. Each has a configuration and a log of
@@ -28,9 +28,9 @@ use crate::{ServerOptions, drivers_folder, root};
 /// How long anything may take that usually takes a moment, on a machine that does much else.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What a cluster consists of.
+/// What a deployment consists of.
 #[derive(Clone, Debug)]
-pub struct ClusterOptions {
+pub struct DeploymentOptions {
     /// How many nodes with API and policy engine: `pe1`, `pe2` and so on.
     pub engines: usize,
     /// How many datasource nodes, of which one is active: `ds1`, `ds2` and so on.
@@ -54,7 +54,7 @@ pub enum Database {
     SqliteFile,
 }
 
-impl Default for ClusterOptions {
+impl Default for DeploymentOptions {
     /// Two engines and a datasource node on an SQLite file, with the drivers that are shipped.
     fn default() -> Self {
         Self {
@@ -69,7 +69,7 @@ impl Default for ClusterOptions {
     }
 }
 
-impl ClusterOptions {
+impl DeploymentOptions {
     /// Adds an option of all nodes.
     #[must_use]
     pub fn with(mut self, section: &str, name: &str, value: impl ToString) -> Self {
@@ -78,9 +78,9 @@ impl ClusterOptions {
     }
 }
 
-/// A running cluster. Everything ends with it.
+/// A running deployment. Everything ends with it.
 #[derive(Debug)]
-pub struct Cluster {
+pub struct Deployment {
     /// The nodes with API and policy engine.
     pub engines: Vec<Node>,
     /// The datasource nodes.
@@ -92,11 +92,11 @@ pub struct Cluster {
     state: Arc<TempDir>,
 }
 
-impl Cluster {
+impl Deployment {
     /// Starts everything and waits until all nodes are ready, a datasource node is active, and all
     /// engines list its drivers.
-    pub async fn start(options: ClusterOptions) -> anyhow::Result<Self> {
-        let state = Arc::new(tempfile::Builder::new().prefix("congress-cluster-").tempdir()?);
+    pub async fn start(options: DeploymentOptions) -> anyhow::Result<Self> {
+        let state = Arc::new(tempfile::Builder::new().prefix("congress-deployment-").tempdir()?);
         let broker = RabbitMq::start().await?;
         let mut engines = Vec::new();
         for number in 1..=options.engines {
@@ -111,16 +111,16 @@ impl Cluster {
             let node = ServerOptions::default().arg("--datasources");
             datasources.push(prepare(&options, &state, &broker, &name, node).await?);
         }
-        let mut cluster = Self { engines, datasources, balancer: None, broker, state };
+        let mut deployment = Self { engines, datasources, balancer: None, broker, state };
         // The first makes the keys that all others use, and the tables of the database.
-        let (first, others) = cluster.datasources.split_first_mut().context("no node")?;
+        let (first, others) = deployment.datasources.split_first_mut().context("no node")?;
         first.start().await?;
-        try_join_all(others.iter_mut().chain(&mut cluster.engines).map(Node::start)).await?;
+        try_join_all(others.iter_mut().chain(&mut deployment.engines).map(Node::start)).await?;
         if options.balancer {
-            cluster.balancer = Some(cluster.balance().await?);
+            deployment.balancer = Some(deployment.balance().await?);
         }
-        cluster.has_drivers().await?;
-        Ok(cluster)
+        deployment.has_drivers().await?;
+        Ok(deployment)
     }
 
     /// The folder that all nodes share.
@@ -314,7 +314,7 @@ pub fn rows_of(body: &Value) -> anyhow::Result<BTreeSet<String>> {
 
 /// A node that has not been started.
 async fn prepare(
-    options: &ClusterOptions,
+    options: &DeploymentOptions,
     state: &Arc<TempDir>,
     broker: &RabbitMq,
     name: &str,

@@ -1,4 +1,4 @@
-//! One node of a cluster, which may be down for a while.
+//! One node of a deployment, which may be down for a while.
 
 use std::process::ExitStatus;
 
@@ -84,12 +84,12 @@ impl Node {
 
     /// Its link to the broker.
     pub fn broker_link(&self) -> anyhow::Result<&Proxy> {
-        self.broker_link.as_ref().context("the cluster was started without links")
+        self.broker_link.as_ref().context("the deployment was started without links")
     }
 
     /// Its link to the database.
     pub fn database_link(&self) -> anyhow::Result<&Proxy> {
-        self.database_link.as_ref().context("the cluster was started without links")
+        self.database_link.as_ref().context("the deployment was started without links")
     }
 
     /// What a role of it does at present, as `/readyz` says.
