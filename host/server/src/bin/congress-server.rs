@@ -168,7 +168,7 @@ fn options(config: Config) -> anyhow::Result<node::NodeOptions> {
         lock_file: config.lock_file,
         drain_delay: config.drain_delay,
         patience: Patience { retries, interval },
-        transport: config.transport,
+        bus: config.bus,
         database: config.database,
         store: congress_store::Options::default(),
         keys: config.encryption_key_path,

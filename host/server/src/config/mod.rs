@@ -8,6 +8,7 @@
 //!
 //! Without any file the server runs on its embedded default: see [`Config::embedded`].
 
+mod bus;
 mod cli;
 mod database_url;
 mod embedded;
@@ -32,6 +33,7 @@ use std::time::Duration;
 use congress_plugins::HostConfig;
 use congress_store::Location;
 
+pub use bus::{BusConfig, TlsFiles};
 pub use cli::Cli;
 pub use embedded::StateFolderError;
 pub use environment::Environment;
@@ -85,8 +87,8 @@ pub struct Config {
     pub database_retries: (Option<u32>, Duration),
     /// The folder of the key that seals secrets.
     pub encryption_key_path: PathBuf,
-    /// How nodes reach each other. Only the in-process bus passes the checks of this version.
-    pub transport: TransportUrl,
+    /// How nodes reach each other.
+    pub bus: BusConfig,
     /// Time limits of calls between nodes.
     pub timeouts: Timeouts,
     /// The datasources role.

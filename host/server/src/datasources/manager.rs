@@ -193,8 +193,9 @@ impl Manager {
                 () = self.turns.idle() => {}
             }
         };
-        if let Some(active) = self.active.take() {
-            for (_, task) in active.tasks {
+        if let Some(Active { tasks, requests, .. }) = self.active.take() {
+            drop(requests);
+            for (_, task) in tasks {
                 task.stop().await;
             }
             self.with.lease.release().await;
