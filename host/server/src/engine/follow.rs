@@ -87,6 +87,16 @@ impl Followers {
         let _ = known.await;
     }
 
+    /// The datasources that a rule's text names and whose schema is yet to come.
+    pub(super) fn unknown_in(&self, rule: &str) -> Vec<String> {
+        let is_named = |name: &str| rule.contains(&format!("{name}:"));
+        let followed = self.lock();
+        let unknown = followed.iter().filter(|(name, followed)| {
+            followed.enabled && followed.schema.is_none() && is_named(name)
+        });
+        unknown.map(|(name, _)| name.clone()).collect()
+    }
+
     /// How each datasource is followed, by name.
     pub(super) fn describe(&self) -> Vec<Subscribed> {
         let mut described: Vec<_> = self
