@@ -9,11 +9,12 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use congress_bus::{Bus, InProcessBus};
 use congress_plugins::{Host, HostConfig};
-use congress_store::{KeyRing, Location, Store};
+use congress_store::{Error, KeyRing, Location, OpenError, Store};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, ApiOptions, App, Phase, Readiness};
+use crate::config::DatabaseStart;
 use crate::datasources::{Client, DriverFolders, Manager, ManagerOptions};
 use crate::engine::{EngineHandle, EngineOptions};
 
@@ -33,6 +34,8 @@ pub struct NodeOptions {
     pub database: Location,
     /// How to use it.
     pub store: congress_store::Options,
+    /// How long the start waits for it.
+    pub database_start: DatabaseStart,
     /// The folder with the keys of stored secrets.
     pub keys: PathBuf,
     /// Where drivers come from.
@@ -58,7 +61,7 @@ pub async fn run(options: NodeOptions, stop: CancellationToken) -> anyhow::Resul
     // First what can be refused at once: nothing has been touched then.
     let listener = bind(options.listen).await?;
     let readiness = Readiness::default();
-    let store = Store::open(&options.database, &options.store).await?;
+    let Some(store) = open_store(&options, &stop).await? else { return Ok(()) };
     let keys = open_keys(&options, &store).await?;
     let bus: Arc<dyn Bus> =
         Arc::new(InProcessBus::new(&options.node_id, uuid::Uuid::new_v4().to_string()));
@@ -142,6 +145,31 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
         ),
         _ => anyhow!("cannot listen on {address}: {error}"),
     })
+}
+
+/// Opens the database, after a while if it cannot be reached yet. None if the process is to stop
+/// meanwhile.
+async fn open_store(
+    options: &NodeOptions,
+    stop: &CancellationToken,
+) -> anyhow::Result<Option<Store>> {
+    let DatabaseStart { retries, interval } = options.database_start;
+    let mut left = retries;
+    loop {
+        match Store::open(&options.database, &options.store).await {
+            Err(OpenError::Failed { place, source: source @ Error::Unavailable { .. } })
+                if left != 0 =>
+            {
+                left -= i64::from(left > 0);
+                tracing::warn!(%place, error = %source, "cannot open the database yet; trying again");
+                tokio::select! {
+                    () = stop.cancelled() => return Ok(None),
+                    () = tokio::time::sleep(interval) => {}
+                }
+            }
+            outcome => return Ok(Some(outcome?)),
+        }
+    }
 }
 
 /// Opens the keys. A new key is made only where nothing is sealed with another one.

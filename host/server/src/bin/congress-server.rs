@@ -132,7 +132,8 @@ fn options(config: Config) -> anyhow::Result<node::NodeOptions> {
         listen: address(&config.bind_host, config.bind_port)?,
         node_id: config.node_id,
         database: config.database,
-        store: congress_store::Options::default(),
+        store: config.store,
+        database_start: config.database_start,
         keys: config.encryption_key_path,
         drivers: DriverFolders {
             folders: datasources.driver_path,

@@ -9,7 +9,6 @@
 //! Without any file the server runs on its embedded default: see [`Config::embedded`].
 
 mod cli;
-mod database_url;
 mod embedded;
 mod environment;
 mod files;
@@ -35,7 +34,7 @@ use congress_store::Location;
 pub use cli::Cli;
 pub use embedded::StateFolderError;
 pub use environment::Environment;
-pub use load::{Loaded, load};
+pub use load::{Loaded, load, load_database};
 pub use problem::{ConfigError, Origin, Problem};
 pub use transport_url::{BrokerHost, Transport, TransportUrl};
 
@@ -72,6 +71,10 @@ pub struct Config {
     pub log: LogConfig,
     /// Where the database is.
     pub database: Location,
+    /// How the database is used.
+    pub store: congress_store::Options,
+    /// How long the start waits for the database.
+    pub database_start: DatabaseStart,
     /// The folder of the key that seals secrets.
     pub encryption_key_path: PathBuf,
     /// How nodes reach each other. Only the in-process bus passes the checks of this version.
@@ -82,6 +85,15 @@ pub struct Config {
     pub datasources: DatasourcesConfig,
     /// The host of drivers: limits and grants.
     pub plugins: HostConfig,
+}
+
+/// How long the start waits for a database that cannot be reached yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DatabaseStart {
+    /// How often it is tried again; below 0: for ever.
+    pub retries: i64,
+    /// The pause between two attempts.
+    pub interval: Duration,
 }
 
 /// What a process does. At least one is true.

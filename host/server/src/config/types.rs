@@ -40,6 +40,11 @@ pub(super) const RATE: Type<u32> =
 pub(super) const NUMBER: Type<usize> =
     Type { expected: "a whole number, 0 included", read: number };
 
+pub(super) const INTEGER: Type<i64> = Type {
+    expected: "a whole number, -1 for no limit",
+    read: |text| number(text).filter(|n| *n >= -1),
+};
+
 /// Sizes, as `4096`, `512K`, `64 MiB`.
 pub(super) const SIZE: Type<usize> = Type {
     expected: "a size above 0: a number of bytes, or one with K, M or G (of 1024) behind it",

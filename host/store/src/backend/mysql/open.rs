@@ -44,13 +44,14 @@ impl MySqlServer {
         let plan = schema::plan(&found, schema::HEAD)
             .map_err(|refusal| refusal.of(&location.to_string()))?;
         database.apply(plan).await?;
+        let packet = database.packet().await?;
         database.close().await;
         let options = Options {
             connect_timeout: location.connect_timeout.unwrap_or(options.connect_timeout),
             ..options.clone()
         };
         let pool = Pool::new(connect_options(location), setup(options.wait), &options);
-        Ok(Self { pool, wait: options.wait })
+        Ok(Self { pool, wait: options.wait, packet })
     }
 }
 
@@ -96,6 +97,17 @@ impl Database {
         };
         let outcome = timeout(wait, looking).await;
         self.judge(outcome)
+    }
+
+    /// The largest packet that the server takes.
+    async fn packet(&mut self) -> Result<usize, OpenError> {
+        let asking = async {
+            sqlx::query_scalar("SELECT CAST(@@max_allowed_packet AS SIGNED)")
+                .fetch_one(&mut self.connection)
+                .await
+        };
+        let outcome: Result<sqlx::Result<i64>, _> = timeout(self.wait, asking).await;
+        Ok(usize::try_from(self.judge(outcome)?).unwrap_or(usize::MAX))
     }
 
     /// Takes the steps of a plan.
