@@ -30,12 +30,22 @@ impl Digest {
     }
 
     /// [`Digest::of`] with a buffer to reuse.
-    pub(crate) fn with(row: &[Value], buffer: &mut Vec<u8>) -> Self {
+    pub fn with(row: &[Value], buffer: &mut Vec<u8>) -> Self {
         buffer.clear();
         for cell in row {
             encode(cell, buffer);
         }
         Self(xxh3_64(buffer))
+    }
+
+    /// The digest as a number, for messages.
+    pub fn to_bits(self) -> u64 {
+        self.0
+    }
+
+    /// What [`Digest::to_bits`] gave.
+    pub fn from_bits(bits: u64) -> Self {
+        Self(bits)
     }
 
     /// Counts a row in.

@@ -14,7 +14,6 @@ const WITHOUT_EFFECT: &[(&str, &str, &[&str])] = &[
         &[
             "delete_missing_driver_datasources",
             "policy_library_path",
-            "replicated_policy_engine",
             "tcp_keepalive",
             "tcp_keepidle",
         ],
@@ -99,12 +98,27 @@ const WITHOUT_EFFECT: &[(&str, &str, &[&str])] = &[
     (
         "dse",
         "this version does not have it yet",
+        &["execute_action_retry", "execute_action_retry_timeout"],
+    ),
+    ("dse", "calls to absent services fail at once; see [ha] takeover_timeout", &["ping_timeout"]),
+    ("dse", "what is missing is noticed and fetched at once", &["time_to_resub"]),
+    (
+        "oslo_messaging_rabbit",
+        "the bus does as it must; see rabbit_interval_max and heartbeat_timeout_threshold",
         &[
-            "bus_id",
-            "execute_action_retry",
-            "execute_action_retry_timeout",
-            "ping_timeout",
-            "time_to_resub",
+            "amqp_auto_delete",
+            "direct_mandatory_flag",
+            "heartbeat_in_pthread",
+            "heartbeat_rate",
+            "kombu_compression",
+            "kombu_missing_consumer_retry_timeout",
+            "kombu_reconnect_delay",
+            "rabbit_ha_queues",
+            "rabbit_login_method",
+            "rabbit_quorum_queue",
+            "rabbit_retry_backoff",
+            "rabbit_retry_interval",
+            "ssl_version",
         ],
     ),
     ("oslo_middleware", "this version does not have it yet", &["enable_proxy_headers_parsing"]),
@@ -120,7 +134,6 @@ const SECTIONS_WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("oslo_messaging_amqp", "the bus is RabbitMQ"),
     ("oslo_messaging_kafka", "the bus is RabbitMQ"),
     ("oslo_messaging_notifications", "no notifications are sent"),
-    ("oslo_messaging_rabbit", "this version does not have it yet"),
     ("oslo_policy", "this version does not have it yet"),
 ];
 

@@ -9,8 +9,8 @@ use super::layers::{Layers, title};
 use super::options::{self, Opt, Spec};
 use super::problem::{ConfigError, Origin, Problem};
 use super::{
-    AuthStrategy, Cli, Config, CustomDriver, DatabaseStart, DatasourcesConfig, Environment,
-    LogConfig, Roles, Timeouts, Transport, TransportUrl, embedded, files, known,
+    AuthStrategy, Cli, Config, CustomDriver, DatasourcesConfig, Environment, LogConfig, Roles,
+    Timeouts, embedded, files, known,
 };
 
 /// The name of the log file if only its folder is given.
@@ -84,21 +84,21 @@ pub fn load_database(cli: &Cli, environment: &Environment) -> Result<Location, C
 }
 
 /// Reads options and collects what is wrong with them. A wrong one reads as its default.
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     layers: Layers<'a>,
-    problems: Vec<Problem>,
-    warnings: Vec<Problem>,
+    pub(super) problems: Vec<Problem>,
+    pub(super) warnings: Vec<Problem>,
 }
 
 impl Reader<'_> {
     /// The value of an option that has a default.
-    fn value<T: Default>(&mut self, option: &Opt<T>) -> T {
+    pub(super) fn value<T: Default>(&mut self, option: &Opt<T>) -> T {
         let default = || option.spec.default.and_then(option.r#type.read).unwrap_or_default();
         self.optional(option).unwrap_or_else(default)
     }
 
     /// The value of an option that may be left unset.
-    fn optional<T>(&mut self, option: &Opt<T>) -> Option<T> {
+    pub(super) fn optional<T>(&mut self, option: &Opt<T>) -> Option<T> {
         match self.layers.read(option) {
             Ok(Some((value, found))) => {
                 if let Some((section, name)) = found.deprecated {
@@ -117,7 +117,7 @@ impl Reader<'_> {
     }
 
     /// A line about an option, whose text ends a sentence that names it.
-    fn about(&self, spec: &Spec, text: &str) -> Problem {
+    pub(super) fn about(&self, spec: &Spec, text: &str) -> Problem {
         let origin = self.layers.find(spec).map_or(Origin::Default, |found| found.origin);
         Problem::new(origin, format!("{} {text}", title(spec)))
     }
@@ -133,6 +133,10 @@ impl Reader<'_> {
             node_id: self.optional(&options::NODE_ID).unwrap_or(environment.host_name.clone()),
             bind_host: self.value(&options::BIND_HOST),
             bind_port: self.value(&options::BIND_PORT),
+            admin_bind_host: self.value(&options::ADMIN_BIND_HOST),
+            admin_bind_port: self.value(&options::ADMIN_BIND_PORT),
+            lock_file: self.optional(&options::LOCK_FILE),
+            drain_delay: self.value(&options::DRAIN_DELAY),
             auth_strategy,
             max_request_body_size: self.value(&options::MAX_REQUEST_BODY_SIZE),
             max_simultaneous_requests: self.value(&options::MAX_REQUESTS),
@@ -141,15 +145,17 @@ impl Reader<'_> {
             log: self.log(),
             database: self.database(),
             store: self.store(),
-            database_start: DatabaseStart {
-                retries: self.value(&options::DATABASE_RETRIES),
-                interval: self.value(&options::DATABASE_RETRY_INTERVAL),
-            },
+            database_retries: (
+                u32::try_from(self.value(&options::MAX_RETRIES)).ok(),
+                self.value(&options::RETRY_INTERVAL),
+            ),
             encryption_key_path: self.value(&options::ENCRYPTION_KEY_PATH),
-            transport: self.transport(roles),
+            bus: self.bus(roles),
             timeouts: Timeouts {
                 call: self.value(&options::RPC_RESPONSE_TIMEOUT),
                 long_call: self.value(&options::LONG_TIMEOUT),
+                takeover: self.value(&options::TAKEOVER_TIMEOUT),
+                revision: self.value(&options::REVISION_TIMEOUT),
             },
             datasources: DatasourcesConfig {
                 sync_period: self.value(&options::SYNC_PERIOD),
@@ -218,6 +224,12 @@ impl Reader<'_> {
                     let text = "is a database in memory: nothing survives a restart";
                     self.warnings.push(self.about(&options::CONNECTION.spec, text));
                 }
+                let shared = !matches!(location, Location::SqliteMemory | Location::SqliteFile(_));
+                if self.value(&options::REPLICATED) && !shared {
+                    let text = "is asked for, but [database] connection names SQLite, which only \
+                                processes of one host can share";
+                    self.warnings.push(self.about(&options::REPLICATED.spec, text));
+                }
                 location
             }
             Err(text) => {
@@ -243,31 +255,6 @@ impl Reader<'_> {
             wait: self.value(&options::POOL_TIMEOUT),
             connect_timeout: self.value(&options::DATABASE_CONNECT_TIMEOUT),
         }
-    }
-
-    fn transport(&mut self, roles: Roles) -> TransportUrl {
-        let parsed = TransportUrl::parse(&self.value(&options::TRANSPORT_URL));
-        let wrong = match &parsed {
-            Ok(url) if !url.is_in_process() => Some(
-                "names RabbitMQ, which this version does not have yet; set transport_url = \
-                 memory:// and run all roles in one process",
-            ),
-            Ok(_) if !roles.all() => Some(
-                "names the in-process bus, but this process has not all roles: they could not \
-                 reach each other; give none of --api, --policy-engine, --datasources, or all",
-            ),
-            Ok(_) => None,
-            Err(text) => Some(text.as_str()),
-        };
-        if let Some(wrong) = wrong {
-            self.problems.push(self.about(&options::TRANSPORT_URL.spec, wrong));
-        }
-        parsed.unwrap_or(TransportUrl {
-            transport: Transport::InProcess,
-            hosts: Vec::new(),
-            virtual_host: "/".into(),
-            query: Vec::new(),
-        })
     }
 
     /// The original names Python classes here, which we cannot load: they are left out.

@@ -71,6 +71,16 @@ options! {
         "Address or name on which the API listens.";
     ["DEFAULT"] "bind_port" BIND_PORT: u16 = PORT, Some("1789"),
         "Port on which the API listens.";
+    ["DEFAULT"] "admin_bind_host" ADMIN_BIND_HOST: String = TEXT, Some("127.0.0.1"),
+        "Address or name on which a node without the API answers /healthcheck and /readyz.";
+    ["DEFAULT"] "admin_bind_port" ADMIN_BIND_PORT: u16 = PORT, Some("1790"),
+        "Port of the same; 0 for any, which is logged and written to lock_file.";
+    ["DEFAULT"] "lock_file" LOCK_FILE: PathBuf = PATH, None,
+        "File that is kept locked while the server lives, with its process id and the address of \
+         its /healthcheck in it. A second server with the same file refuses to start.";
+    ["DEFAULT"] "graceful_drain_delay" DRAIN_DELAY: Duration = SECONDS_OR_NONE, Some("2"),
+        "Seconds between a node's telling on /readyz that it stops and its closing of connections: \
+         as long as balancers take to notice.";
     ["DEFAULT"] "auth_strategy" AUTH_STRATEGY: String = TEXT, Some("keystone"),
         "Who may use the API: keystone, or noauth for whoever can reach it.";
     ["DEFAULT"] "api" API: bool = BOOLEAN, Some("false"),
@@ -114,8 +124,11 @@ options! {
         Some("/etc/congress/keys"),
         "Folder of the key that seals secrets in the database. All datasource nodes need the same.";
     ["DEFAULT"] "transport_url" TRANSPORT_URL: String = TEXT, Some("rabbit://"),
-        "How nodes reach each other: rabbit://user:password@host:port/vhost, or memory:// for one \
-         process with all roles.", url = true;
+        "How nodes reach each other: rabbit://user:password@host:port/vhost, several hosts of one \
+         cluster separated by commas, or memory:// for one process with all roles.", url = true;
+    ["DEFAULT"] "replicated_policy_engine" REPLICATED: bool = BOOLEAN, Some("false"),
+        "Several policy engines run on one database. They may always; with this a database that \
+         cannot be shared is told of.";
     ["DEFAULT"] "rpc_response_timeout" RPC_RESPONSE_TIMEOUT: Duration = SECONDS, Some("60"),
         "Seconds after which a call to another node fails.";
 
@@ -136,15 +149,54 @@ options! {
         was "DATABASE" "sqlalchemy_pool_timeout";
     ["database"] "connect_timeout" DATABASE_CONNECT_TIMEOUT: Duration = SECONDS, Some("2.5"),
         "Seconds after which a database server that does not answer is taken for dead.";
-    ["database"] "max_retries" DATABASE_RETRIES: i64 = INTEGER, Some("10"),
-        "How often the start tries again to reach the database; -1: for ever.",
+    ["database"] "max_retries" MAX_RETRIES: i64 = WHOLE, Some("10"),
+        "How often a database that does not answer at start is tried again; -1: for ever.",
         was "DEFAULT" "sql_max_retries" "DATABASE" "sql_max_retries";
-    ["database"] "retry_interval" DATABASE_RETRY_INTERVAL: Duration = SECONDS, Some("10"),
-        "Seconds between two such attempts.",
+    ["database"] "retry_interval" RETRY_INTERVAL: Duration = SECONDS, Some("10"),
+        "Seconds before each of these.",
         was "DEFAULT" "sql_retry_interval" "DATABASE" "reconnect_interval";
 
+    ["dse"] "bus_id" BUS_ID: String = TEXT, Some("bus"),
+        "Names the bus: nodes on one broker see each other only if theirs are equal.";
     ["dse"] "long_timeout" LONG_TIMEOUT: Duration = SECONDS, Some("120"),
         "Seconds after which long calls fail: queries, rule insertion, datasource creation, actions.";
+
+    ["ha"] "peer_timeout" PEER_TIMEOUT: Duration = SECONDS, Some("5"),
+        "Seconds after which a silent node counts as gone.";
+    ["ha"] "takeover_timeout" TAKEOVER_TIMEOUT: Duration = SECONDS, Some("5"),
+        "Seconds that calls to datasources wait when no datasource node is active, until another \
+         one has taken over; then they are answered 503. A status takes no longer at all.";
+    ["ha"] "revision_timeout" REVISION_TIMEOUT: Duration = SECONDS, Some("5"),
+        "Seconds that a request with the header X-Congress-Revision waits until its node has loaded \
+         that revision of the database; then it is answered 503.";
+
+    ["oslo_messaging_rabbit"] "ssl" RABBIT_SSL: bool = BOOLEAN, Some("false"),
+        "Use TLS to the broker. An amqps:// URL does so too.",
+        was "oslo_messaging_rabbit" "rabbit_use_ssl" "DEFAULT" "rabbit_use_ssl";
+    ["oslo_messaging_rabbit"] "ssl_ca_file" RABBIT_CA: PathBuf = PATH, None,
+        "PEM file of the authorities that the broker's certificate may come from; the system's, \
+         unless given.", was "oslo_messaging_rabbit" "kombu_ssl_ca_certs" "DEFAULT" "kombu_ssl_ca_certs";
+    ["oslo_messaging_rabbit"] "ssl_cert_file" RABBIT_CERT: PathBuf = PATH, None,
+        "PEM file of this node's certificate, if the broker asks for one.",
+        was "oslo_messaging_rabbit" "kombu_ssl_certfile" "DEFAULT" "kombu_ssl_certfile";
+    ["oslo_messaging_rabbit"] "ssl_key_file" RABBIT_KEY: PathBuf = PATH, None,
+        "PEM file of its key; it may be in ssl_cert_file too.",
+        was "oslo_messaging_rabbit" "kombu_ssl_keyfile" "DEFAULT" "kombu_ssl_keyfile";
+    ["oslo_messaging_rabbit"] "heartbeat_timeout_threshold" RABBIT_HEARTBEAT: Duration =
+        SECONDS_OR_NONE, Some("4"),
+        "Seconds after which a connection to the broker that is silent counts as dead; 0: an hour.";
+    ["oslo_messaging_rabbit"] "rabbit_interval_max" RABBIT_RETRY: Duration = SECONDS, Some("1"),
+        "Most seconds between two attempts to reach the broker.";
+    ["oslo_messaging_rabbit"] "kombu_failover_strategy" RABBIT_STRATEGY: String = TEXT,
+        Some("round-robin"),
+        "In which order several brokers are tried: round-robin, as they stand, or shuffle.";
+    ["oslo_messaging_rabbit"] "rabbit_transient_queues_ttl" RABBIT_QUEUE_TTL: Duration = SECONDS,
+        Some("1800"), "Seconds that the broker keeps a node's queues after it has gone.";
+    ["oslo_messaging_rabbit"] "rabbit_qos_prefetch_count" RABBIT_PREFETCH: usize = NUMBER, Some("0"),
+        "Messages that the broker sends ahead of their acknowledgement; 0 for what suits.";
+    ["oslo_messaging_rabbit"] "amqp_durable_queues" RABBIT_DURABLE: bool = BOOLEAN, Some("false"),
+        "Declare exchanges that survive the broker's restart. Nothing here depends on it.",
+        was "DEFAULT" "amqp_durable_queues" "DEFAULT" "rabbit_durable_queues";
 
     ["oslo_middleware"] "max_request_body_size" MAX_REQUEST_BODY_SIZE: usize = COUNT,
         Some("16777216"),

@@ -40,11 +40,6 @@ pub(super) const RATE: Type<u32> =
 pub(super) const NUMBER: Type<usize> =
     Type { expected: "a whole number, 0 included", read: number };
 
-pub(super) const INTEGER: Type<i64> = Type {
-    expected: "a whole number, -1 for no limit",
-    read: |text| number(text).filter(|n| *n >= -1),
-};
-
 /// Sizes, as `4096`, `512K`, `64 MiB`.
 pub(super) const SIZE: Type<usize> = Type {
     expected: "a size above 0: a number of bytes, or one with K, M or G (of 1024) behind it",
@@ -73,6 +68,18 @@ pub(super) const SECONDS: Type<Duration> = Type {
         Duration::try_from_secs_f64(seconds).ok()
     },
 };
+
+pub(super) const SECONDS_OR_NONE: Type<Duration> = Type {
+    expected: "a number of seconds, 0 included",
+    read: |text| {
+        let seconds = number::<f64>(text).filter(|s| *s <= LONGEST)?;
+        Duration::try_from_secs_f64(seconds).ok()
+    },
+};
+
+/// Whole numbers, negative ones too.
+pub(super) const WHOLE: Type<i64> =
+    Type { expected: "a whole number", read: |text| unquote(text.trim()).parse().ok() };
 
 pub(super) const PATH: Type<PathBuf> =
     Type { expected: "a path", read: |text| (!text.is_empty()).then(|| text.into()) };

@@ -7,7 +7,7 @@ use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
 use time::OffsetDateTime;
 use tokio::time::timeout;
 
-use super::errors::{DENIED, NO_TABLE, number, sort};
+use super::errors::{DENIED, NO_TABLE, is_refusal, number, sort};
 use super::{MySqlServer, Pool, time_text};
 use crate::location::{MySql, TlsMode};
 use crate::manage::Stamp;
@@ -67,6 +67,10 @@ impl Database {
         };
         match timeout(limit, connecting).await {
             Ok(Ok(connection)) => Ok(Self { connection, place, wait: options.wait }),
+            // Waiting does not help here.
+            Ok(Err(error)) if is_refusal(&error) => {
+                Err(failed(Error::Unexpected { reason: error.to_string() }))
+            }
             Ok(Err(error)) => Err(failed(sort(error).1)),
             Err(_) => Err(failed(Error::Unavailable {
                 reason: format!("the server does not answer within {limit:?}"),
