@@ -193,12 +193,16 @@ impl Core {
         self.heartbeat(now);
         with_context!(self, now, |cx| {
             for source in self.sources.values_mut() {
-                source.routed = if bound.contains(&source.name) { Routed::Yes } else { Routed::No };
+                let followed = !source.followers.is_empty();
+                source.routed = match followed && bound.contains(&source.name) {
+                    true => Routed::Yes,
+                    false => Routed::No,
+                };
                 source.suspect = true;
                 for follower in source.followers.values_mut() {
                     follower.link_up(now);
                 }
-                if source.routed == Routed::No && !source.followers.is_empty() {
+                if followed && source.routed == Routed::No {
                     source.routed = Routed::Asked;
                     cx.outputs.push_back(Output::Bind(source.name.clone()));
                 }

@@ -155,7 +155,7 @@ impl Session {
             result = futures_util::future::select_all(reading.map(Box::pin)) => {
                 failed("reading", result.0)
             }
-            reason = watch_over(shared, [publish, consume, call], echoed, &self.bound) => reason,
+            reason = watch_over(shared, [publish, consume, call], echoed) => reason,
         }
     }
 }
@@ -337,7 +337,6 @@ async fn watch_over(
     shared: &Arc<Shared>,
     sockets: [&Socket; 3],
     mut echoed: watch::Receiver<()>,
-    bound: &BTreeSet<Arc<str>>,
 ) -> String {
     let events = sockets.map(|socket| Box::pin(socket.connection.events_listener()));
     let mut events = futures_util::stream::select_all(events);
@@ -355,7 +354,8 @@ async fn watch_over(
                     blocked = blocked.saturating_sub(1);
                     if blocked == 0 {
                         tracing::info!("the broker takes messages again");
-                        shared.link_up(bound);
+                        // What is routed here has changed since it was connected.
+                        shared.link_up(&BTreeSet::new());
                     }
                 }
                 Some(Event::Error(error)) => return error.to_string(),
