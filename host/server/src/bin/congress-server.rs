@@ -170,7 +170,8 @@ fn options(config: Config) -> anyhow::Result<node::NodeOptions> {
         patience: Patience { retries, interval },
         bus: config.bus,
         database: config.database,
-        store: congress_store::Options::default(),
+        store: config.store,
+        database_start: config.database_start,
         keys: config.encryption_key_path,
         drivers: DriverFolders {
             folders: datasources.driver_path,

@@ -71,18 +71,15 @@ const WITHOUT_EFFECT: &[(&str, &str, &[&str])] = &[
     ),
     (
         "database",
-        "this version does not have it yet",
+        "it is so here: connections are renewed every hour, values that do not fit are refused \
+         (TRADITIONAL), and what can be repeated is, within pool_timeout",
         &[
-            "connection_parameters",
             "connection_recycle_time",
             "db_inc_retry_interval",
             "db_max_retries",
             "db_max_retry_interval",
             "db_retry_interval",
-            "max_overflow",
-            "max_pool_size",
             "mysql_sql_mode",
-            "pool_timeout",
             "use_db_reconnect",
         ],
     ),

@@ -10,7 +10,7 @@ use super::options::{self, Opt, Spec};
 use super::problem::{ConfigError, Origin, Problem};
 use super::{
     AuthStrategy, Cli, Config, CustomDriver, DatasourcesConfig, Environment, LogConfig, Roles,
-    Timeouts, database_url, embedded, files, known,
+    Timeouts, embedded, files, known,
 };
 
 /// The name of the log file if only its folder is given.
@@ -59,6 +59,28 @@ pub fn load(cli: &Cli, environment: &Environment) -> Result<Loaded, ConfigError>
     }
     let texts = options::ALL.iter().map(|spec| (spec, layers.text(spec))).collect();
     Ok(Loaded { config, warnings, texts })
+}
+
+/// Reads where the database is and nothing else, for tools that need no more: whatever is wrong
+/// with other options does not keep them from it.
+pub fn load_database(cli: &Cli, environment: &Environment) -> Result<Location, ConfigError> {
+    let files = files::read(cli, environment, &mut Vec::new())?;
+    let state_folder = match files.is_empty() {
+        true => Some(embedded::state_folder(cli, environment).ok_or(ConfigError::NoStateFolder)?),
+        false => None,
+    };
+    let layers = Layers {
+        environment: &environment.variables,
+        command_line: cli.values(),
+        files,
+        embedded: state_folder.as_deref().map(embedded::values).unwrap_or_default(),
+    };
+    let mut reader = Reader { layers, problems: Vec::new(), warnings: Vec::new() };
+    let location = reader.database();
+    match reader.problems.is_empty() {
+        true => Ok(location),
+        false => Err(ConfigError::Invalid(reader.problems)),
+    }
 }
 
 /// Reads options and collects what is wrong with them. A wrong one reads as its default.
@@ -122,6 +144,7 @@ impl Reader<'_> {
             query_rows: self.value(&options::QUERY_ROWS),
             log: self.log(),
             database: self.database(),
+            store: self.store(),
             database_retries: (
                 u32::try_from(self.value(&options::MAX_RETRIES)).ok(),
                 self.value(&options::RETRY_INTERVAL),
@@ -192,8 +215,11 @@ impl Reader<'_> {
     }
 
     fn database(&mut self) -> Location {
-        match database_url::location(&self.value(&options::CONNECTION)) {
-            Ok(location) => {
+        match Location::parse(&self.database_url()) {
+            Ok((location, ignored)) => {
+                for text in ignored {
+                    self.warnings.push(self.about(&options::CONNECTION.spec, &text));
+                }
                 if location == Location::SqliteMemory {
                     let text = "is a database in memory: nothing survives a restart";
                     self.warnings.push(self.about(&options::CONNECTION.spec, text));
@@ -210,6 +236,24 @@ impl Reader<'_> {
                 self.problems.push(self.about(&options::CONNECTION.spec, &text));
                 Location::SqliteMemory
             }
+        }
+    }
+
+    fn database_url(&mut self) -> String {
+        let url = self.value(&options::CONNECTION);
+        match self.optional(&options::CONNECTION_PARAMETERS) {
+            Some(more) if url.contains('?') => format!("{url}&{more}"),
+            Some(more) => format!("{url}?{more}"),
+            None => url,
+        }
+    }
+
+    fn store(&mut self) -> congress_store::Options {
+        let pool = self.value(&options::POOL_SIZE).saturating_add(self.value(&options::OVERFLOW));
+        congress_store::Options {
+            max_connections: u32::try_from(pool).unwrap_or(u32::MAX),
+            wait: self.value(&options::POOL_TIMEOUT),
+            connect_timeout: self.value(&options::DATABASE_CONNECT_TIMEOUT),
         }
     }
 

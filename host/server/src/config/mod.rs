@@ -10,7 +10,6 @@
 
 mod bus;
 mod cli;
-mod database_url;
 mod embedded;
 mod environment;
 mod files;
@@ -37,7 +36,7 @@ pub use bus::{BusConfig, TlsFiles};
 pub use cli::Cli;
 pub use embedded::StateFolderError;
 pub use environment::Environment;
-pub use load::{Loaded, load};
+pub use load::{Loaded, load, load_database};
 pub use problem::{ConfigError, Origin, Problem};
 pub use transport_url::{BrokerHost, Transport, TransportUrl};
 
@@ -82,6 +81,8 @@ pub struct Config {
     pub log: LogConfig,
     /// Where the database is.
     pub database: Location,
+    /// How the database is used.
+    pub store: congress_store::Options,
     /// How often it is tried again at start if it does not answer (none: for ever), and after which
     /// pause.
     pub database_retries: (Option<u32>, Duration),

@@ -133,8 +133,22 @@ options! {
         "Seconds after which a call to another node fails.";
 
     ["database"] "connection" CONNECTION: String = TEXT, Some("sqlite://"),
-        "The database: sqlite:////path/file, or sqlite:// for one in memory.",
+        "The database: mysql+pymysql://user:password@host/name for MySQL and MariaDB, \
+         sqlite:////path/file, or sqlite:// for one in memory.",
         was "DEFAULT" "sql_connection" "DATABASE" "sql_connection" "sql" "connection", url = true;
+    ["database"] "connection_parameters" CONNECTION_PARAMETERS: String = TEXT, None,
+        "More options of the connection's URL, as name=value&name=value.";
+    ["database"] "max_pool_size" POOL_SIZE: usize = COUNT, Some("10"),
+        "Connections to the database, together with max_overflow.",
+        was "DEFAULT" "sql_max_pool_size" "DATABASE" "sql_max_pool_size";
+    ["database"] "max_overflow" OVERFLOW: usize = NUMBER, Some("20"),
+        "Connections to the database beyond max_pool_size.",
+        was "DEFAULT" "sql_max_overflow" "DATABASE" "sqlalchemy_max_overflow";
+    ["database"] "pool_timeout" POOL_TIMEOUT: Duration = SECONDS, Some("10"),
+        "Seconds after which an operation on the database fails, whatever it waits for.",
+        was "DATABASE" "sqlalchemy_pool_timeout";
+    ["database"] "connect_timeout" DATABASE_CONNECT_TIMEOUT: Duration = SECONDS, Some("2.5"),
+        "Seconds after which a database server that does not answer is taken for dead.";
     ["database"] "max_retries" MAX_RETRIES: i64 = WHOLE, Some("10"),
         "How often a database that does not answer at start is tried again; -1: for ever.",
         was "DEFAULT" "sql_max_retries" "DATABASE" "sql_max_retries";

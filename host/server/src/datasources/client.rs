@@ -506,7 +506,7 @@ fn bare_absence(d: &str) -> Failure {
 pub(crate) fn failure(error: congress_store::Error) -> Failure {
     use congress_store::Error;
     match error {
-        Error::TooLong { .. } => Failure::plain(Status::BadRequest, error),
+        Error::TooLong { .. } | Error::Unfit { .. } => Failure::plain(Status::BadRequest, error),
         Error::Unavailable { .. } => {
             tracing::error!(%error, "the database is not available");
             Failure::plain(Status::Unavailable, "the database is not available; try again later")

@@ -341,6 +341,23 @@ async fn values_that_do_not_fit_are_refused_without_being_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn more_than_the_server_takes_at_once() {
+    let (_server, place) = own_server(&["--max-allowed-packet=1M"]).await;
+    let store = Store::open(&place, &brief()).await.unwrap();
+    let feed = store.create_datasource(super::datasource("feed"), At::Any).await.unwrap().value;
+    let rows = |length: usize| -> Vec<congress_table::Row> {
+        vec![[congress_table::Value::text("x".repeat(length))].into()]
+    };
+    store.put_pushed_rows(&feed.id, "t", &rows(900_000), None).await.unwrap();
+    let error = store.put_pushed_rows(&feed.id, "t", &rows(1_100_000), None).await.unwrap_err();
+    assert!(matches!(error, Error::Unfit { .. }), "{error}");
+    assert!(error.to_string().contains("max_allowed_packet"), "{error}");
+    assert_eq!(store.pushed_rows(&feed.id, "t").await.unwrap(), rows(900_000));
+    // A driver's bytes are sent in pieces.
+    store.put_driver("d", &serde_json::json!({}), &vec![7; 3_000_000]).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn encrypted_connections() {
     let folder = super::folder();
     let path = |name: &str| folder.path().join(name);
