@@ -103,20 +103,20 @@ impl Node {
             .context("on Debian: apt-get install libfaketime")?;
         let file = self.file("clock")?;
         std::fs::write(&file, "+0\n")?;
-        self.options.environment = [
+        let clock = [
             ("LD_PRELOAD", library),
             ("FAKETIME_TIMESTAMP_FILE", file.display().to_string()),
             ("FAKETIME_CACHE_DURATION", "1".to_owned()),
             ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
         ]
-        .map(|(name, value)| (name.to_owned(), value))
-        .into();
+        .map(|(name, value)| (name.to_owned(), value));
+        self.options.environment.extend(clock);
         self.restart().await
     }
 
     /// Whether its wall clock can be set.
     pub fn has_clock(&self) -> bool {
-        !self.options.environment.is_empty()
+        self.options.environment.iter().any(|(name, _)| name == "LD_PRELOAD")
     }
 
     /// Lets its wall clock go wrong by so much, within a second: `+3600`, for instance.

@@ -1,6 +1,6 @@
 //! The whole system, broken in every way that the failure matrix has, while it is used.
 //!
-//! Three policy-engine nodes behind HAProxy, two datasource nodes, RabbitMQ and a database run as
+//! Three policy-engine nodes behind HAProxy, two datasource nodes, RabbitMQ and MariaDB run as
 //! they are deployed; twenty datasources read files that change all the time, and clients read and
 //! write throughout. After each fault every engine must have the tables of the sources, no
 //! acknowledged write may be lost, and nobody may have been shown rows that never were, or older
@@ -27,7 +27,7 @@ mod world;
 
 use std::time::{Duration, Instant};
 
-use congress_tests::{Deployment, DeploymentOptions, drivers_folder};
+use congress_tests::{Database, Deployment, DeploymentOptions, drivers_folder};
 
 use crate::load::Load;
 use crate::matrix::{FAULTS, Fault};
@@ -76,12 +76,16 @@ async fn whatever_fails_the_system_recovers_and_loses_nothing() {
     let options = DeploymentOptions {
         engines: 3,
         datasources: 2,
+        database: Database::Mariadb,
         balancer: true,
         links: true,
         drivers: drivers_folder(),
         ..DeploymentOptions::default()
     };
-    let options = options.with("plugins", "allowed_files", files.path().display());
+    let options = options
+        .with("plugins", "allowed_files", files.path().display())
+        // As by default: the balancer has time to notice that a node stops.
+        .with("DEFAULT", "graceful_drain_delay", 2);
     let mut deployment = Deployment::start(options).await.unwrap();
     world.enter(&deployment).await.unwrap();
     let load = Load::start(&deployment, &world).await.unwrap();

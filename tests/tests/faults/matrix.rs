@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use congress_test_services::{Mariadb, Proxy};
 use congress_tests::{Deployment, Node};
 use futures_util::future::LocalBoxFuture;
+use rustix::process::Signal;
 
 use crate::load::FIRST_READER;
 
@@ -56,10 +58,17 @@ pub(crate) const FAULTS: &[Fault] = faults![
     "broker: SIGSTOP for 8 s" long broker_paused,
     "broker: disk alarm for 8 s" short broker_disk_full,
     "broker: memory alarm for 8 s" long broker_memory_full,
+    "database: SIGKILL, started after 5 s" short database_killed,
+    "database: restarted" long database_restarted,
+    "database: SIGSTOP for 8 s" long database_paused,
+    "database: read-only for 5 s" short database_read_only,
     "network: engine cut off the broker for 5 s" short engine_without_broker,
     "network: engine half-open to the broker, 8 s" long engine_frozen_to_broker,
     "network: source node cut off the broker, 5 s" long active_without_broker,
     "network: source node half-open to broker, 8 s" short active_frozen_to_broker,
+    "network: engine cut off the database for 5 s" long engine_without_database,
+    "network: source node cut off the database, 8 s" short active_without_database,
+    "network: source node half-open to both, 10 s" long active_frozen_to_all,
     "network: 50 ms more to broker and database" long slow_network,
     "clock: engine's goes 1 h ahead, then 2 h back" long engine_clock,
     "clock: source node's 1 h ahead, then 2 h back" short active_clock,
@@ -186,6 +195,35 @@ async fn broker_memory_full(deployment: &mut Deployment) -> anyhow::Result<()> {
     deployment.broker.clear_memory_alarm().await
 }
 
+fn database(deployment: &mut Deployment) -> anyhow::Result<&mut Mariadb> {
+    deployment.database.as_mut().context("there is no database server")
+}
+
+async fn database_killed(deployment: &mut Deployment) -> anyhow::Result<()> {
+    let database = database(deployment)?;
+    database.kill().await?;
+    last(A_WHILE).await;
+    database.restart().await
+}
+
+async fn database_restarted(deployment: &mut Deployment) -> anyhow::Result<()> {
+    database(deployment)?.restart().await
+}
+
+async fn database_paused(deployment: &mut Deployment) -> anyhow::Result<()> {
+    let process = database(deployment)?.process().context("it is not running")?;
+    process.signal_group(Signal::STOP)?;
+    last(LONG).await;
+    process.signal_group(Signal::CONT)
+}
+
+async fn database_read_only(deployment: &mut Deployment) -> anyhow::Result<()> {
+    let database = database(deployment)?;
+    database.set_read_only(true).await?;
+    last(A_WHILE).await;
+    database.set_read_only(false).await
+}
+
 async fn engine_without_broker(deployment: &mut Deployment) -> anyhow::Result<()> {
     let node = serving(deployment).await?;
     node.broker_link()?.refuse();
@@ -218,13 +256,39 @@ async fn active_frozen_to_broker(deployment: &mut Deployment) -> anyhow::Result<
     Ok(())
 }
 
+async fn engine_without_database(deployment: &mut Deployment) -> anyhow::Result<()> {
+    let node = serving(deployment).await?;
+    node.database_link()?.refuse();
+    last(A_WHILE).await;
+    node.database_link()?.restore();
+    Ok(())
+}
+
+/// Its lease lapses, and the other takes over while it goes on, until it hears of that.
+async fn active_without_database(deployment: &mut Deployment) -> anyhow::Result<()> {
+    let node = active(deployment).await?;
+    node.database_link()?.refuse();
+    last(LONG).await;
+    node.database_link()?.restore();
+    Ok(())
+}
+
+/// As if its host were cut off from everything.
+async fn active_frozen_to_all(deployment: &mut Deployment) -> anyhow::Result<()> {
+    let node = active(deployment).await?;
+    node.links().for_each(Proxy::freeze);
+    last(A_WHILE * 2).await;
+    node.links().for_each(Proxy::restore);
+    Ok(())
+}
+
 async fn slow_network(deployment: &mut Deployment) -> anyhow::Result<()> {
     for node in deployment.nodes() {
         node.links().for_each(|link| link.delay(DELAY));
     }
     last(LONG).await;
     for node in deployment.nodes() {
-        node.links().for_each(|link| link.restore());
+        node.links().for_each(Proxy::restore);
     }
     Ok(())
 }
