@@ -258,6 +258,9 @@ impl Inner {
         };
         if let Err(errors) = outcome {
             tracing::error!(datasource = %name, "the engine refuses its rows: {}", errors.joined());
+        } else {
+            // Measurements go by the time of this line, and of the poll's in the datasource node.
+            tracing::debug!(datasource = %name, "rows are in the engine");
         }
     }
 }
