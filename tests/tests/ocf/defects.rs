@@ -263,10 +263,9 @@ fn defect_10_parameters_that_the_agent_alone_reads_change_without_a_restart() {
     resource.set("health", "http://127.0.0.1:1/");
     resource.must("reload-agent", SUCCESS);
     resource.must("monitor", GENERIC);
-    resource.set("health", "/readyz?detail");
-    // Of a node that waits for its database: not ready, for all that it is well.
+    resource.set("health", "/nowhere");
     let monitor = resource.must("monitor", GENERIC);
-    assert!(monitor.said.contains("503"), "{monitor:?}");
+    assert!(monitor.said.contains("404"), "{monitor:?}");
     resource.set("health", "");
     resource.must("monitor", SUCCESS);
     assert_eq!(resource.pid(), pid);

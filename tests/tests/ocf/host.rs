@@ -84,7 +84,7 @@ fn with_files_that_the_server_s_user_cannot_read() {
     lacks(&resource, PERM, "the user 'nobody' cannot read");
     let resource = Resource::new().with("user", "nobody");
     private(&resource, "keys", 0o700);
-    lacks(&resource, CONFIGURED, "the user 'nobody' cannot read");
+    lacks(&resource, CONFIGURED, "aes_key: Permission denied");
 }
 
 #[test]

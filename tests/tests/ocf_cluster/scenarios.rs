@@ -60,6 +60,9 @@ async fn set_up(folder: &Path, begun: Instant) -> (Services, World) {
             place => panic!("{place}: {}", block.commands),
         }
     }
+    here(&format!("ip address replace {SERVICES}/32 dev lo"), &[]);
+    forward(3306, services.mariadb.port()).await;
+    forward(5672, services.rabbitmq.port()).await;
     let package = package::build(folder);
     let folder_of_package = package.parent().unwrap().display().to_string();
     for block in guide::below("2. ") {
@@ -69,9 +72,6 @@ async fn set_up(folder: &Path, begun: Instant) -> (Services, World) {
     // What the test's datasource may read, and what is quicker than in real life.
     here("printf 'allowed_files = /run/data\\n' >>/etc/congress/congress.conf", &[]);
     let cluster = Cluster::start(folder).await.unwrap();
-    // From now on: before, the nodes' address is not there.
-    forward(3306, services.mariadb.port()).await;
-    forward(5672, services.rabbitmq.port()).await;
     let [block] = &guide::below("3. ")[..] else { panic!("one command starts an API node") };
     let api = Api::start(&block.commands, folder).await;
     let in_folder = |commands: &str| here(&format!("cd '{folder_of_package}'\n{commands}"), &[]);
