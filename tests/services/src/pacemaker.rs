@@ -199,9 +199,9 @@ impl Cluster {
             .with_context(|| self.logs())
     }
 
-    /// A node's processes of this name, as it numbers them.
-    pub fn pids(&self, node: usize, program: &str) -> anyhow::Result<Vec<u32>> {
-        let output = self.run(node, &format!("pgrep -x {program}"))?;
+    /// A user's processes of this name on a node, as it numbers them.
+    pub fn pids(&self, node: usize, user: &str, program: &str) -> anyhow::Result<Vec<u32>> {
+        let output = self.run(node, &format!("pgrep -u {user} -x {program}"))?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         Ok(text.lines().filter_map(|line| line.trim().parse().ok()).collect())
     }

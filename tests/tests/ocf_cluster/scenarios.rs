@@ -14,6 +14,12 @@ use crate::{guide, package};
 /// A killed datasource node's successor publishes within this, the monitor running every 5 s.
 const FAIL_OVER: Duration = Duration::from_secs(9);
 
+/// A standby that waits already publishes within this, once the active node is gone.
+const HOT_STANDBY: Duration = Duration::from_secs(4);
+
+/// What a processor may have to do beside the test, by the load average, for times to mean anything.
+const QUIET: f64 = 3.0;
+
 /// The cluster and all around it.
 struct World {
     cluster: Cluster,
@@ -46,13 +52,10 @@ pub(crate) async fn all() {
 /// Steps 1 to 3 of the guide.
 async fn set_up(folder: &Path, begun: Instant) -> (Services, World) {
     let services = Services::start().await;
-    here(
-        &format!(
-            "printf '%s db.example.net mq.example.net\\n10.99.0.1 node1\\n10.99.0.2 node2\\n' {SERVICES} \
+    here(&format!(
+        "printf '%s db.example.net mq.example.net\\n10.99.0.1 node1\\n10.99.0.2 node2\\n' {SERVICES} \
              >>/etc/hosts"
-        ),
-        &[],
-    );
+    ));
     for block in guide::below("1. ") {
         match &*block.place {
             "the database host" => services.at_database(&block.commands),
@@ -60,21 +63,21 @@ async fn set_up(folder: &Path, begun: Instant) -> (Services, World) {
             place => panic!("{place}: {}", block.commands),
         }
     }
-    here(&format!("ip address replace {SERVICES}/32 dev lo"), &[]);
+    here(&format!("ip address replace {SERVICES}/32 dev lo"));
     forward(3306, services.mariadb.port()).await;
     forward(5672, services.rabbitmq.port()).await;
     let package = package::build(folder);
     let folder_of_package = package.parent().unwrap().display().to_string();
     for block in guide::below("2. ") {
         // Nodes share what is installed and written here.
-        here(&format!("cd '{folder_of_package}'\n{}", block.commands), &[]);
+        here(&format!("cd '{folder_of_package}'\n{}", block.commands));
     }
     // What the test's datasource may read, and what is quicker than in real life.
-    here("printf 'allowed_files = /run/data\\n' >>/etc/congress/congress.conf", &[]);
+    here("printf 'allowed_files = /run/data\\n' >>/etc/congress/congress.conf");
     let cluster = Cluster::start(folder).await.unwrap();
     let [block] = &guide::below("3. ")[..] else { panic!("one command starts an API node") };
     let api = Api::start(&block.commands, folder).await;
-    let in_folder = |commands: &str| here(&format!("cd '{folder_of_package}'\n{commands}"), &[]);
+    let in_folder = |commands: &str| here(&format!("cd '{folder_of_package}'\n{commands}"));
     for block in guide::below("5. ") {
         in_folder(&block.commands);
     }
@@ -100,6 +103,21 @@ async fn set_up(folder: &Path, begun: Instant) -> (Services, World) {
 impl World {
     fn say(&self, what: &str) {
         println!("[{:6.1} s] {what}", self.begun.elapsed().as_secs_f64());
+    }
+
+    /// Holds a time against what is promised, unless the machine does so much else that it tells
+    /// nothing.
+    fn promised(&self, what: &str, took: Duration, bound: Duration) {
+        let load = std::fs::read_to_string("/proc/loadavg").unwrap();
+        let load: f64 = load.split_whitespace().next().unwrap().parse().unwrap();
+        let cores = std::thread::available_parallelism().unwrap().get();
+        #[expect(clippy::cast_precision_loss, reason = "there are few cores")]
+        let busy = load / cores as f64 > QUIET;
+        if took >= bound && busy {
+            self.say(&format!("{what}: over {bound:?}, but the machine is busy (load {load})"));
+            return;
+        }
+        assert!(took < bound, "{what}: {took:?}, load {load}");
     }
 
     /// Runs a command on a node and shows both it and its answer.
@@ -166,7 +184,7 @@ impl World {
         let [node] = self.started_on().await[..] else { panic!("started on both") };
         self.active = node;
         self.say(&format!("started on node{} after {:.1?}", node + 1, begun.elapsed()));
-        let owner = self.cluster.must(node, "ps -o user= -C congress-server").unwrap();
+        let owner = self.cluster.must(node, "stat -c %U "/proc/$(head -n 1 /run/resource-agents/ds-node.pid)"").unwrap();
         assert_eq!(owner.trim(), "congress", "the server's user");
 
         // Rows of a file of the node, and a rule over them.
@@ -224,22 +242,22 @@ impl World {
         let node = self.active;
         self.data.change(&self.cluster);
         // What the node has read before its end may be published still: only rows after that count.
-        self.shell(node, "pkill -KILL -x congress-server");
+        self.shell(node, "kill -KILL $(head -n 1 /run/resource-agents/ds-node.pid)");
         self.data.change(&self.cluster);
         let took = self.current(Instant::now(), "kill -9").await;
-        assert!(took < FAIL_OVER, "{took:?}");
+        self.promised("kill -9", took, FAIL_OVER);
         self.resource(node, &format!("Started node{}", self.active + 1)).await;
         self.clean();
     }
 
     async fn hang(&mut self) {
         let node = self.active;
-        self.shell(node, "pkill -STOP -x congress-server");
+        self.shell(node, "kill -STOP $(head -n 1 /run/resource-agents/ds-node.pid)");
         self.data.change(&self.cluster);
         let since = Instant::now();
         // Two intervals, the time in which the monitor waits for an answer, and a start.
         let took = self.current(since, "SIGSTOP").await;
-        assert!(took < Duration::from_secs(25), "{took:?}");
+        self.promised("SIGSTOP", took, Duration::from_secs(25));
         self.resource(node, &format!("Started node{}", self.active + 1)).await;
         let status = self.cluster.must(node, "crm_mon -1 --inactive -f").unwrap();
         assert!(status.contains("does not answer"), "{status}");
@@ -251,7 +269,7 @@ impl World {
         let node = self.active;
         self.cluster.cut(node, Link::Services, true).unwrap();
         self.say(&format!("node{} reaches neither database nor broker", node + 1));
-        let pid = self.cluster.must(node, "pgrep -x congress-server").unwrap();
+        let pid = self.cluster.must(node, "head -n 1 /run/resource-agents/ds-node.pid").unwrap();
         // Several monitors, the deep one as well.
         for _ in 0..4 {
             tokio::time::sleep(Duration::from_secs(2)).await;
@@ -259,15 +277,15 @@ impl World {
             let out = self.cluster.run(node, check).unwrap();
             assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stdout));
         }
-        assert_eq!(self.cluster.must(node, "pgrep -x congress-server").unwrap(), pid);
+        assert_eq!(self.cluster.must(node, "head -n 1 /run/resource-agents/ds-node.pid").unwrap(), pid);
         let status = self.cluster.must(node, "crm_mon -1 --inactive -f").unwrap();
         assert!(!status.contains("Failed Resource Actions"), "{status}");
         self.data.change(&self.cluster);
         self.cluster.cut(node, Link::Services, false).unwrap();
         let took =
             self.current(Instant::now(), "database and broker out of reach for 8 s, back").await;
-        assert!(took < Duration::from_secs(20), "{took:?}");
-        assert_eq!(self.cluster.must(node, "pgrep -x congress-server").unwrap(), pid);
+        self.promised("return of database and broker", took, Duration::from_secs(20));
+        assert_eq!(self.cluster.must(node, "head -n 1 /run/resource-agents/ds-node.pid").unwrap(), pid);
     }
 
     async fn node_dies(&mut self) {
@@ -278,7 +296,7 @@ impl World {
         let since = Instant::now();
         let (_, took) = published(&self.api, &self.data, Some(other), since).await;
         self.say(&format!("node death: node{} published after {took:.1?}", other + 1));
-        assert!(took < Duration::from_secs(15), "{took:?}");
+        self.promised("node death", took, Duration::from_secs(15));
         self.active = other;
         self.cluster.power_on(dead).await.unwrap();
         self.cluster.online(other, 2).await.unwrap();
@@ -305,7 +323,7 @@ impl World {
         for line in status.lines().filter(|line| line.contains("not configured")) {
             println!("           {line}");
         }
-        assert!(self.cluster.pids(other, "congress-server").unwrap().is_empty());
+        assert!(self.cluster.pids(other, "congress", "congress-server").unwrap().is_empty());
         self.cluster.must(other, "umount /etc/congress/keys").unwrap();
         self.shell(node, &format!("crm node online node{}", node + 1));
         self.data.change(&self.cluster);
@@ -335,7 +353,7 @@ impl World {
         let since = Instant::now();
         let (_, took) = published(&self.api, &self.data, Some(second), since).await;
         self.say(&format!("hot standby: node{} published after {took:.1?}", second + 1));
-        assert!(took < FAIL_OVER, "{took:?}");
+        self.promised("hot standby", took, HOT_STANDBY);
         self.cluster.cut(first, Link::Services, false).unwrap();
         self.say(&format!("node{} reaches them again, with a lease that is over", first + 1));
         self.only_from(second, Duration::from_secs(8)).await;
@@ -349,7 +367,7 @@ impl World {
         self.data.change(&self.cluster);
         self.current(Instant::now(), "the link is mended").await;
         self.resource(0, &format!("Started node{}", self.active + 1)).await;
-        let running = |node| self.cluster.pids(node, "congress-server").unwrap().len();
+        let running = |node| self.cluster.pids(node, "congress", "congress-server").unwrap().len();
         assert_eq!((running(self.active), running(1 - self.active)), (1, 0));
         let node = self.active;
         self.only_from(node, Duration::from_secs(3)).await;
@@ -363,7 +381,7 @@ impl World {
         while Instant::now() < end {
             self.data.change(&self.cluster);
             let (_, took) = published(&self.api, &self.data, Some(node), Instant::now()).await;
-            assert!(took < Duration::from_secs(5), "{took:?}");
+            self.promised("a change of data", took, Duration::from_secs(5));
             let rows = self.api.rows("/v1/policies/ha/tables/seen/rows").await.unwrap();
             assert!(rows.iter().all(|row| row.ends_with(&suffix)), "{rows:?}");
             assert_ne!(rows, last);

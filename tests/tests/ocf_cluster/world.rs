@@ -28,10 +28,9 @@ pub(crate) async fn forward(port: u16, to: u16) {
 }
 
 /// Runs commands here, outside the nodes, that must succeed; gives what they print.
-pub(crate) fn here(commands: &str, environment: &[(&str, String)]) -> String {
+pub(crate) fn here(commands: &str) -> String {
     let output = Command::new("bash")
         .args(["-euo", "pipefail", "-c", commands])
-        .envs(environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .output()
         .unwrap();
@@ -77,14 +76,18 @@ impl Api {
         Ok((status, answer.json().await?))
     }
 
-    /// Sends something that must succeed.
-    pub(crate) async fn post(&self, path: &str, body: Value) -> Value {
+    /// Sends something until it succeeds: a driver may still be compiled, for instance.
+    pub(crate) async fn post(&self, path: &str, body: Value) {
         let url = format!("{}{path}", self.url);
-        let answer = self.client.post(url).json(&body).send().await.unwrap();
-        let status = answer.status();
-        let text = answer.text().await.unwrap();
-        assert!(status.is_success(), "{path}: {status}: {text}");
-        serde_json::from_str(&text).unwrap()
+        let mut last = String::new();
+        let send = async || {
+            let answer = self.client.post(&url).json(&body).send().await.ok()?;
+            let good = answer.status().is_success();
+            last = answer.text().await.unwrap_or_default();
+            good.then_some(())
+        };
+        let sent = congress_test_services::eventually(path, PATIENCE, send).await;
+        assert!(sent.is_ok(), "{path}: {last}");
     }
 
     /// The rows of a table, each with its cells joined by a space.
@@ -166,12 +169,18 @@ pub(crate) struct Services {
 impl Services {
     pub(crate) async fn start() -> Self {
         let (mariadb, rabbitmq) = tokio::try_join!(Mariadb::start(), RabbitMq::start()).unwrap();
+        // The guide makes that user.
+        mariadb.sql("DROP USER 'congress'@'%'").await.unwrap();
         Self { mariadb, rabbitmq }
     }
 
     /// Runs commands for the database's host.
     pub(crate) fn at_database(&self, commands: &str) {
-        here(commands, &[("MYSQL_UNIX_PORT", self.mariadb.socket().display().to_string())]);
+        // Where Debian's client looks for it.
+        let socket = self.mariadb.socket();
+        let link =
+            format!("mkdir -p /run/mysqld; ln -sf '{}' /run/mysqld/mysqld.sock", socket.display());
+        here(&format!("{link}\n{commands}"));
     }
 
     /// Runs commands for the broker's host: those of `rabbitmqctl`, a line each.
