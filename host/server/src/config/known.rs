@@ -99,17 +99,7 @@ const WITHOUT_EFFECT: &[(&str, &str, &[&str])] = &[
             "sqlite_synchronous",
         ],
     ),
-    (
-        "dse",
-        "this version does not have it yet",
-        &[
-            "bus_id",
-            "execute_action_retry",
-            "execute_action_retry_timeout",
-            "ping_timeout",
-            "time_to_resub",
-        ],
-    ),
+    ("dse", "this version does not have it yet", &["bus_id", "ping_timeout", "time_to_resub"]),
     ("oslo_middleware", "this version does not have it yet", &["enable_proxy_headers_parsing"]),
     ("oslo_middleware", "nothing here needs it", &["secure_proxy_ssl_header"]),
 ];

@@ -161,6 +161,9 @@ impl EngineHandle {
             };
             loaded.rules.insert(rule.id.clone(), entry);
         }
+        if let Some(revision) = loaded.revision {
+            self.inner.has_loaded(loaded, revision);
+        }
     }
 
     async fn place(&self, policy: &str) -> Answer<Place> {
