@@ -184,7 +184,10 @@ impl World {
         let [node] = self.started_on().await[..] else { panic!("started on both") };
         self.active = node;
         self.say(&format!("started on node{} after {:.1?}", node + 1, begun.elapsed()));
-        let owner = self.cluster.must(node, "stat -c %U "/proc/$(head -n 1 /run/resource-agents/ds-node.pid)"").unwrap();
+        let owner = self
+            .cluster
+            .must(node, "stat -c %U /proc/$(head -n 1 /run/resource-agents/ds-node.pid)")
+            .unwrap();
         assert_eq!(owner.trim(), "congress", "the server's user");
 
         // Rows of a file of the node, and a rule over them.
@@ -277,7 +280,10 @@ impl World {
             let out = self.cluster.run(node, check).unwrap();
             assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stdout));
         }
-        assert_eq!(self.cluster.must(node, "head -n 1 /run/resource-agents/ds-node.pid").unwrap(), pid);
+        assert_eq!(
+            self.cluster.must(node, "head -n 1 /run/resource-agents/ds-node.pid").unwrap(),
+            pid
+        );
         let status = self.cluster.must(node, "crm_mon -1 --inactive -f").unwrap();
         assert!(!status.contains("Failed Resource Actions"), "{status}");
         self.data.change(&self.cluster);
@@ -285,7 +291,10 @@ impl World {
         let took =
             self.current(Instant::now(), "database and broker out of reach for 8 s, back").await;
         self.promised("return of database and broker", took, Duration::from_secs(20));
-        assert_eq!(self.cluster.must(node, "head -n 1 /run/resource-agents/ds-node.pid").unwrap(), pid);
+        assert_eq!(
+            self.cluster.must(node, "head -n 1 /run/resource-agents/ds-node.pid").unwrap(),
+            pid
+        );
     }
 
     async fn node_dies(&mut self) {
