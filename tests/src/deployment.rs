@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
-use congress_test_services::{Haproxy, POLL, Proxy, RabbitMq};
+use congress_test_services::{Haproxy, Mariadb, POLL, Proxy, RabbitMq};
 use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -27,6 +27,9 @@ use crate::{ServerOptions, drivers_folder, root};
 
 /// How long anything may take that usually takes a moment, on a machine that does much else.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The name of the database on a server.
+const DATABASE: &str = "congress";
 
 /// What a deployment consists of.
 #[derive(Clone, Debug)]
@@ -45,6 +48,8 @@ pub struct DeploymentOptions {
     pub drivers: PathBuf,
     /// Options of all nodes: section, name, value.
     pub config: Vec<(String, String, String)>,
+    /// Environment variables of all nodes.
+    pub environment: Vec<(String, String)>,
 }
 
 /// A kind of database.
@@ -52,6 +57,8 @@ pub struct DeploymentOptions {
 pub enum Database {
     /// A file that all processes of this machine share.
     SqliteFile,
+    /// A MariaDB server of its own.
+    Mariadb,
 }
 
 impl Default for DeploymentOptions {
@@ -65,6 +72,7 @@ impl Default for DeploymentOptions {
             links: false,
             drivers: drivers_folder(),
             config: Vec::new(),
+            environment: Vec::new(),
         }
     }
 }
@@ -74,6 +82,13 @@ impl DeploymentOptions {
     #[must_use]
     pub fn with(mut self, section: &str, name: &str, value: impl ToString) -> Self {
         self.config.push((section.to_owned(), name.to_owned(), value.to_string()));
+        self
+    }
+
+    /// Adds an environment variable of all nodes.
+    #[must_use]
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 }
@@ -89,6 +104,8 @@ pub struct Deployment {
     pub balancer: Option<Haproxy>,
     /// The broker.
     pub broker: RabbitMq,
+    /// The database server, if there is one.
+    pub database: Option<Mariadb>,
     state: Arc<TempDir>,
 }
 
@@ -97,21 +114,31 @@ impl Deployment {
     /// engines list its drivers.
     pub async fn start(options: DeploymentOptions) -> anyhow::Result<Self> {
         let state = Arc::new(tempfile::Builder::new().prefix("congress-deployment-").tempdir()?);
-        let broker = RabbitMq::start().await?;
+        let (broker, database) = tokio::try_join!(RabbitMq::start(), async {
+            match options.database {
+                Database::SqliteFile => Ok(None),
+                Database::Mariadb => {
+                    let server = Mariadb::start().await?;
+                    server.database(DATABASE).await?;
+                    Ok(Some(server))
+                }
+            }
+        })?;
+        let services = Services { broker: &broker, database: database.as_ref() };
         let mut engines = Vec::new();
         for number in 1..=options.engines {
             let name = format!("pe{number}");
             let node = ServerOptions::default().arg("--api").arg("--policy-engine");
             let node = node.with("DEFAULT", "bind_port", steady_port()?);
-            engines.push(prepare(&options, &state, &broker, &name, node).await?);
+            engines.push(services.prepare(&options, &state, &name, node).await?);
         }
         let mut datasources = Vec::new();
         for number in 1..=options.datasources {
             let name = format!("ds{number}");
             let node = ServerOptions::default().arg("--datasources");
-            datasources.push(prepare(&options, &state, &broker, &name, node).await?);
+            datasources.push(services.prepare(&options, &state, &name, node).await?);
         }
-        let mut deployment = Self { engines, datasources, balancer: None, broker, state };
+        let mut deployment = Self { engines, datasources, balancer: None, broker, database, state };
         // The first makes the keys that all others use, and the tables of the database.
         let (first, others) = deployment.datasources.split_first_mut().context("no node")?;
         first.start().await?;
@@ -312,31 +339,49 @@ pub fn rows_of(body: &Value) -> anyhow::Result<BTreeSet<String>> {
     Ok(rows.iter().map(|row| row["data"].to_string()).collect())
 }
 
-/// A node that has not been started.
-async fn prepare(
-    options: &DeploymentOptions,
-    state: &Arc<TempDir>,
-    broker: &RabbitMq,
-    name: &str,
-    mut node: ServerOptions,
-) -> anyhow::Result<Node> {
-    let broker_link = match options.links {
-        true => Some(Proxy::to_port(broker.port()).await?),
-        false => None,
-    };
-    let port = broker_link.as_ref().map_or(broker.port(), Proxy::port);
-    node = node
-        .with("DEFAULT", "transport_url", format!("rabbit://guest:guest@127.0.0.1:{port}/"))
-        .arg(format!("--node-id={name}"));
-    let database_link = None;
-    match options.database {
-        Database::SqliteFile => {}
+/// What nodes are connected to.
+struct Services<'a> {
+    broker: &'a RabbitMq,
+    database: Option<&'a Mariadb>,
+}
+
+impl Services<'_> {
+    /// A node that has not been started.
+    async fn prepare(
+        &self,
+        options: &DeploymentOptions,
+        state: &Arc<TempDir>,
+        name: &str,
+        mut node: ServerOptions,
+    ) -> anyhow::Result<Node> {
+        let broker_link = link(options, self.broker.port()).await?;
+        let port = broker_link.as_ref().map_or(self.broker.port(), Proxy::port);
+        node = node
+            .with("DEFAULT", "transport_url", format!("rabbit://guest:guest@127.0.0.1:{port}/"))
+            .arg(format!("--node-id={name}"));
+        let mut database_link = None;
+        if let Some(server) = self.database {
+            database_link = link(options, server.port()).await?;
+            let port = database_link.as_ref().map_or(server.port(), Proxy::port);
+            // A `$` would begin a substitution.
+            let url = server.url_at(port, DATABASE).replace('$', "$$");
+            node = node.with("database", "connection", url);
+        }
+        node.config.extend(options.config.iter().cloned());
+        node.environment.extend(options.environment.iter().cloned());
+        node.name = name.to_owned();
+        node.state = Some(Arc::clone(state));
+        node.drivers = Some(options.drivers.clone());
+        Ok(Node::new(node, broker_link, database_link))
     }
-    node.config.extend(options.config.iter().cloned());
-    node.name = name.to_owned();
-    node.state = Some(Arc::clone(state));
-    node.drivers = Some(options.drivers.clone());
-    Ok(Node::new(node, broker_link, database_link))
+}
+
+/// The way to a port, if nodes have links of their own.
+async fn link(options: &DeploymentOptions, port: u16) -> anyhow::Result<Option<Proxy>> {
+    match options.links {
+        true => Ok(Some(Proxy::to_port(port).await?)),
+        false => Ok(None),
+    }
 }
 
 /// A port that stays free while its node is down: outside of the range from which the system

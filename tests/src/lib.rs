@@ -1,6 +1,7 @@
 //! What whole-system tests share: the real server as a process, and where things are.
 
 mod binaries;
+pub mod cluster;
 mod deployment;
 mod places;
 mod server;

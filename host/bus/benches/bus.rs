@@ -149,7 +149,8 @@ fn encoding() {
         digests: Vec::new(),
     };
     let begin = Instant::now();
-    let chunks = encode_change("i", &change);
+    let mut chunks = Vec::new();
+    encode_change("i", &change, |message| chunks.push(message));
     let encoded = begin.elapsed();
     let begin = Instant::now();
     let read = chunks.iter().filter_map(|chunk| Envelope::decode(chunk).ok()).count();

@@ -64,6 +64,11 @@ async fn a_subscriber_gets_a_snapshot_and_then_changes(world: World) {
     let Update::Change(position, delta) = next(&mut subscription).await else { panic!() };
     assert_eq!(position.sequence, 2);
     assert_eq!(delta.tables, change("t", &[3], &[1]).tables, "only what really changed");
+    let status = far.status();
+    assert!(status.peers.iter().all(|peer| peer.silent_for < Duration::from_secs(5)));
+    if let [subscription] = &status.subscriptions[..] {
+        assert_eq!((subscription.current, subscription.position), (true, Some(position)));
+    }
     assert!(!publisher.commit(change("t", &[3], &[1])), "nothing to tell");
 }
 

@@ -44,6 +44,12 @@ impl Client {
         Self { attempts, task }
     }
 
+    /// Whether an attempt that began after a time has succeeded, of those that were not taken yet.
+    pub fn has_succeeded_since(&self, time: Instant) -> bool {
+        let attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+        attempts.iter().rev().any(|a| a.begun >= time && a.failure.is_none())
+    }
+
     /// Its attempts since the last call.
     pub fn take(&self) -> Vec<Attempt> {
         std::mem::take(&mut *self.attempts.lock().unwrap_or_else(PoisonError::into_inner))

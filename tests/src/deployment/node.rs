@@ -1,5 +1,6 @@
 //! One node of a deployment, which may be down for a while.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
 use anyhow::{Context as _, bail};
@@ -39,11 +40,6 @@ impl Node {
     /// Its process.
     pub fn server(&self) -> anyhow::Result<&Server> {
         self.server.as_ref().with_context(|| format!("{} is not running", self.name()))
-    }
-
-    /// Environment variables of the processes that it starts from now on.
-    pub fn set_environment(&mut self, environment: Vec<(String, String)>) {
-        self.options.environment = environment;
     }
 
     /// Starts it and waits until it is ready.
@@ -92,6 +88,42 @@ impl Node {
         self.database_link.as_ref().context("the deployment was started without links")
     }
 
+    /// Both links, as far as there are any.
+    pub fn links(&self) -> impl Iterator<Item = &Proxy> {
+        self.broker_link.iter().chain(&self.database_link)
+    }
+
+    /// Restarts it as a process whose wall clock can be set ([`Node::set_clock`]). The clock by
+    /// which it measures how long something takes goes on as it does.
+    pub async fn restart_with_clock(&mut self) -> anyhow::Result<()> {
+        let library = ["x86_64-linux-gnu", "aarch64-linux-gnu"]
+            .map(|machine| format!("/usr/lib/{machine}/faketime/libfaketimeMT.so.1"))
+            .into_iter()
+            .find(|path| Path::new(path).exists())
+            .context("on Debian: apt-get install libfaketime")?;
+        let file = self.file("clock")?;
+        std::fs::write(&file, "+0\n")?;
+        let clock = [
+            ("LD_PRELOAD", library),
+            ("FAKETIME_TIMESTAMP_FILE", file.display().to_string()),
+            ("FAKETIME_CACHE_DURATION", "1".to_owned()),
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value));
+        self.options.environment.extend(clock);
+        self.restart().await
+    }
+
+    /// Whether its wall clock can be set.
+    pub fn has_clock(&self) -> bool {
+        self.options.environment.iter().any(|(name, _)| name == "LD_PRELOAD")
+    }
+
+    /// Lets its wall clock go wrong by so much, within a second: `+3600`, for instance.
+    pub fn set_clock(&self, offset: &str) -> anyhow::Result<()> {
+        Ok(std::fs::write(self.file("clock")?, format!("{offset}\n"))?)
+    }
+
     /// What a role of it does at present, as `/readyz` says.
     pub async fn role(&self, role: &str) -> Option<String> {
         let reply = self.server.as_ref()?.get("/readyz").await.ok()?;
@@ -110,10 +142,15 @@ impl Node {
 
     /// What it has logged, in all its lives.
     pub fn log(&self) -> String {
-        let state = self.options.state.as_ref();
-        let path = state.map(|state| state.path().join(format!("{}-server.log", self.name())));
+        let path = self.file("log").ok();
         let log = path.and_then(|path| std::fs::read(path).ok()).unwrap_or_default();
         String::from_utf8_lossy(&log).into_owned()
+    }
+
+    /// Its log, or a file beside it.
+    fn file(&self, what: &str) -> anyhow::Result<PathBuf> {
+        let state = self.options.state.as_ref().context("a node without a state folder")?;
+        Ok(state.path().join(format!("{}-server.{what}", self.name())))
     }
 
     fn take(&mut self) -> anyhow::Result<Server> {

@@ -194,7 +194,7 @@ fn options(config: Config) -> anyhow::Result<node::NodeOptions> {
             max_simultaneous_requests: config.max_simultaneous_requests,
             ..ApiOptions::default()
         },
-        execute_actions: datasources.execute_actions,
+        actions: datasources.actions,
         longest_pause: datasources.longest_pause,
         revision_timeout: config.timeouts.revision,
         client: ClientOptions {

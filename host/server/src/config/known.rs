@@ -95,11 +95,6 @@ const WITHOUT_EFFECT: &[(&str, &str, &[&str])] = &[
             "sqlite_synchronous",
         ],
     ),
-    (
-        "dse",
-        "this version does not have it yet",
-        &["execute_action_retry", "execute_action_retry_timeout"],
-    ),
     ("dse", "calls to absent services fail at once; see [ha] takeover_timeout", &["ping_timeout"]),
     ("dse", "what is missing is noticed and fetched at once", &["time_to_resub"]),
     (

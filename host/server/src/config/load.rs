@@ -1,6 +1,7 @@
 //! From the texts of options to a checked [`Config`].
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use congress_plugins::{HostConfig, Limits};
 use congress_store::Location;
@@ -12,6 +13,7 @@ use super::{
     AuthStrategy, Cli, Config, CustomDriver, DatasourcesConfig, Environment, LogConfig, Roles,
     Timeouts, embedded, files, known,
 };
+use crate::actions;
 
 /// The name of the log file if only its folder is given.
 const LOG_FILE: &str = "congress-server.log";
@@ -160,12 +162,26 @@ impl Reader<'_> {
             datasources: DatasourcesConfig {
                 sync_period: self.value(&options::SYNC_PERIOD),
                 longest_pause: self.value(&options::LONGEST_PAUSE),
-                execute_actions: self.value(&options::EXECUTE_ACTIONS),
+                actions: self.actions(),
                 driver_path: self.value(&options::DRIVER_PATH),
                 disabled_drivers: self.value(&options::DISABLED_DRIVERS),
                 custom_drivers: self.custom_drivers(),
             },
             plugins: self.plugins(),
+        }
+    }
+
+    /// How actions are run. Those of a datasource that does not run wait as long as a call that
+    /// waits for a driver.
+    fn actions(&mut self) -> actions::Options {
+        let retry: bool = self.value(&options::EXECUTE_ACTION_RETRY);
+        let seconds: i64 = self.value(&options::EXECUTE_ACTION_RETRY_TIMEOUT);
+        let limit = u64::try_from(seconds).ok().filter(|seconds| *seconds > 0);
+        actions::Options {
+            enabled: self.value(&options::EXECUTE_ACTIONS),
+            retry: retry.then(|| limit.map(Duration::from_secs)),
+            start_wait: self.value(&options::LONG_TIMEOUT),
+            ..actions::Options::default()
         }
     }
 

@@ -167,8 +167,8 @@ pub struct DatasourcesConfig {
     pub sync_period: Duration,
     /// How long a datasource that fails again and again waits at most between two attempts.
     pub longest_pause: Duration,
-    /// Whether actions are executed; otherwise they are logged only.
-    pub execute_actions: bool,
+    /// How actions are run.
+    pub actions: crate::actions::Options,
     /// Folders with drivers (`*.wasm`), in order of preference. They need not exist.
     pub driver_path: Vec<PathBuf>,
     /// Ids of drivers that must not be loaded.

@@ -160,6 +160,11 @@ options! {
         "Names the bus: nodes on one broker see each other only if theirs are equal.";
     ["dse"] "long_timeout" LONG_TIMEOUT: Duration = SECONDS, Some("120"),
         "Seconds after which long calls fail: queries, rule insertion, datasource creation, actions.";
+    ["dse"] "execute_action_retry" EXECUTE_ACTION_RETRY: bool = BOOLEAN, Some("false"),
+        "Execute actions of rules again that failed, or that their service did not answer: these \
+         may be executed twice.";
+    ["dse"] "execute_action_retry_timeout" EXECUTE_ACTION_RETRY_TIMEOUT: i64 = WHOLE, Some("600"),
+        "Seconds for which such actions are executed again and again; 0 or less: for ever.";
 
     ["ha"] "peer_timeout" PEER_TIMEOUT: Duration = SECONDS, Some("5"),
         "Seconds after which a silent node counts as gone.";

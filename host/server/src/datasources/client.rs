@@ -18,6 +18,8 @@ use super::check;
 use super::drivers::{CatalogueEntry, DriverState};
 use super::views::{self, BuildSummary, DriverSummary};
 use super::wire::{DatasourceCall, Execution, MANAGER, ManagerCall, ask};
+use crate::actions::wire::ActionsCall;
+use crate::actions::{self, Desk};
 use crate::engine::EngineHandle;
 use crate::failure::{Answer, Failure, Named, Status};
 use crate::keys::Keys;
@@ -399,6 +401,18 @@ impl Client {
             Failure::named(Named::ExecuteError, format!("Service {d} not found"))
         })
         .await
+    }
+
+    /// The actions that rules asked for.
+    pub fn ledger(&self) -> Desk {
+        Desk::new(self.inner.store.clone())
+    }
+
+    /// Has an action that failed, or whose outcome is not known, run again.
+    pub async fn repeat_action(&self, id: &str) -> Answer<()> {
+        let call = &ActionsCall::Repeat { id: id.to_owned() };
+        let (service, deadline) = (actions::wire::SERVICE, self.inner.options.timeout);
+        self.inner.reach.ask(Call { service, call, deadline, repeatable: false }).await
     }
 
     async fn tables_of(&self, d: &str, absent: fn(&str) -> Failure) -> Answer<Vec<TableSchema>> {

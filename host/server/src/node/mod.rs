@@ -80,8 +80,8 @@ pub struct NodeOptions {
     pub engine: EngineOptions,
     /// The API's bounds.
     pub api: ApiOptions,
-    /// False: actions are logged, never executed.
-    pub execute_actions: bool,
+    /// How actions are run.
+    pub actions: crate::actions::Options,
     /// How long a datasource that fails again and again waits at most between two attempts.
     pub longest_pause: Duration,
     /// How long a request waits for the revision that it asks for.
@@ -362,7 +362,7 @@ impl Node {
             folders: options.drivers.clone(),
             component_bytes,
             sync_period: options.engine.sync_period,
-            execute_actions: options.execute_actions,
+            actions: options.actions.clone(),
             longest_pause: options.longest_pause,
         };
         Ok(Manager::new(host, with, options, pulse.watch("datasources")))

@@ -6,6 +6,7 @@
 
 mod list;
 mod model;
+mod operator;
 
 pub use model::{ActionFilter, ActionKey, ActionRecord, ActionState, Begin, MAX_REASON, Outcome};
 

@@ -14,6 +14,7 @@ use super::{Place, on_all_systems};
 on_all_systems! {
     an_action_is_begun_once_until_its_row_has_gone_and_returns,
     failures_are_kept_and_can_be_tried_again,
+    an_operator_repeats_or_settles_what_did_not_go_well,
     a_successor_marks_what_it_cannot_know,
     the_same_key_twice_in_one_call_is_begun_once,
     listings_go_page_by_page_newest_first,
@@ -121,6 +122,50 @@ async fn failures_are_kept_and_can_be_tried_again(place: Place) {
     assert!(!begun(&store.retry_action(&id, &fence).await.unwrap()), "it may have been done");
     let missing = store.retry_action("nothing", &fence).await.unwrap_err();
     assert!(matches!(missing, Error::NotFound { kind: Kind::Action, .. }), "{missing}");
+}
+
+async fn an_operator_repeats_or_settles_what_did_not_go_well(place: Place) {
+    let store = place.open().await;
+    let fence = take(&store, "a").await;
+    let (lost, refused) = (key(1), key(2));
+    store.begin_actions(&[lost.clone(), refused.clone()], &fence).await.unwrap();
+    assert!(!begun(&store.repeat_action(&lost.id(), &fence).await.unwrap()), "it runs");
+    assert!(!store.settle_action(&lost.id()).await.unwrap());
+    let outcomes = [
+        (lost.id(), Outcome::Unknown("no answer".into())),
+        (refused.id(), Outcome::Failed("no such server".into())),
+    ];
+    store.finish_actions(&outcomes, &fence).await.unwrap();
+
+    // Whether the row is there does not matter, and stays as it is.
+    store.rows_gone(&[lost.id()], &fence).await.unwrap();
+    assert!(begun(&store.repeat_action(&lost.id(), &fence).await.unwrap()));
+    let again = record(&store, &lost).await;
+    assert_eq!(
+        (again.state, again.present, again.attempts, again.error),
+        (ActionState::Running, false, 2, None)
+    );
+    store.finish_action(&lost.id(), Outcome::Done, &fence).await.unwrap();
+    assert!(!begun(&store.repeat_action(&lost.id(), &fence).await.unwrap()), "it is done");
+
+    assert!(store.settle_action(&refused.id()).await.unwrap());
+    let settled = record(&store, &refused).await;
+    assert_eq!((settled.state, settled.present), (ActionState::Done, true));
+    let note = "settled by an operator; it was failed: no such server";
+    assert_eq!(settled.error.as_deref(), Some(note));
+    assert!(!store.settle_action(&refused.id()).await.unwrap());
+    assert!(!begun(&store.begin_action(&refused, &fence).await.unwrap()));
+
+    let missing = store.settle_action("nothing").await.unwrap_err();
+    assert!(matches!(missing, Error::NotFound { kind: Kind::Action, .. }), "{missing}");
+    let missing = store.repeat_action("nothing", &fence).await.unwrap_err();
+    assert!(matches!(missing, Error::NotFound { kind: Kind::Action, .. }), "{missing}");
+    let second = {
+        store.release_lease(&fence).await.unwrap();
+        take(&store, "b").await
+    };
+    let lost = store.repeat_action(&refused.id(), &fence).await.unwrap_err();
+    assert!(matches!(lost, Error::Fenced { .. }) && second.term > fence.term, "{lost}");
 }
 
 async fn a_successor_marks_what_it_cannot_know(place: Place) {
