@@ -27,7 +27,9 @@ const GUARD: &str = r#"
 owner=$1 folder=$2; shift 2
 "$@" & server=$!
 ( tail --pid="$owner" -f /dev/null; : >"$folder/orphaned"; kill -KILL $server ) & guard=$!
-wait $server; status=$?
+# A signal to stop is for the server; this waits until that has ended.
+trap : TERM
+while kill -0 $server 2>/dev/null; do wait $server; status=$?; done
 if [ -e "$folder/orphaned" ]; then rm -rf "$folder"; fi
 kill $guard 2>/dev/null
 exit $status
