@@ -4,6 +4,7 @@
 //! and ends with its handle, by its process id. Nothing that already ran is touched.
 #![forbid(unsafe_code)]
 
+mod galera;
 mod haproxy;
 mod isolation;
 mod mariadb;
@@ -13,6 +14,7 @@ mod proxy;
 mod rabbitmq;
 mod wait;
 
+pub use galera::Galera;
 pub use haproxy::Haproxy;
 pub use isolation::{Isolation, isolated};
 pub use mariadb::Mariadb;

@@ -104,6 +104,10 @@ fn start(command: Command) -> anyhow::Result<ExitCode> {
         }
         _ => {}
     }
+    let engine = command.database_engine.is_some();
+    if engine || matches!(&command.action, Action::Upgrade(to) if to.mysql_engine.is_some()) {
+        let _ = writeln!(std::io::stderr(), "warning: the engine has no effect; it is InnoDB");
+    }
     let location = location(&command)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -3,6 +3,7 @@
 
 mod adoption;
 mod concurrency;
+mod galera;
 mod leases;
 mod ledger;
 mod managing;
