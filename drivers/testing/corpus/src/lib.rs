@@ -81,9 +81,7 @@ impl Driver for Corpus {
                 let arguments = Arguments::of(call, "server_id status")?;
                 (arguments.get("server_id").cloned(), arguments.get("status").cloned())
             }
-            "remove_server" => {
-                (Arguments::of(call, "server_id")?.get("server_id").cloned(), None)
-            }
+            "remove_server" => (Arguments::of(call, "server_id")?.get("server_id").cloned(), None),
             other => return Err(Error::Unsupported(format!("there is no action '{other}'"))),
         };
         let mut changes = changes();
