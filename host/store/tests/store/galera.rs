@@ -34,7 +34,9 @@ async fn reaches(store: &Store, revision: Revision) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_cluster_of_two_nodes() {
     if std::env::var_os("CONGRESS_TEST_GALERA").is_none() {
-        println!("skipped: a Galera cluster; set CONGRESS_TEST_GALERA=1 (galera-4, mariadb-server)");
+        println!(
+            "skipped: a Galera cluster; set CONGRESS_TEST_GALERA=1 (galera-4, mariadb-server)"
+        );
         return;
     }
     let cluster = Galera::start().await.unwrap();
