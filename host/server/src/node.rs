@@ -60,6 +60,8 @@ pub async fn run(options: NodeOptions, stop: CancellationToken) -> anyhow::Resul
     let readiness = Readiness::default();
     let store = Store::open(&options.database, &options.store).await?;
     let keys = open_keys(&options, &store).await?;
+    // All that the API gets of them.
+    let sealer = keys.sealer().clone();
     let bus: Arc<dyn Bus> =
         Arc::new(InProcessBus::new(&options.node_id, uuid::Uuid::new_v4().to_string()));
 
@@ -70,7 +72,7 @@ pub async fn run(options: NodeOptions, stop: CancellationToken) -> anyhow::Resul
     let manager = Manager::new(
         host,
         store.clone(),
-        keys.clone(),
+        keys,
         bus.clone(),
         ManagerOptions {
             folders: options.drivers,
@@ -88,7 +90,7 @@ pub async fn run(options: NodeOptions, stop: CancellationToken) -> anyhow::Resul
     let manager = tokio::spawn(manager.run());
     let datasources = Client::new(
         store.clone(),
-        keys,
+        sealer,
         bus,
         engine.clone(),
         options.timeout,

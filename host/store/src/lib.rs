@@ -9,8 +9,8 @@
 //! must notice. It is also how writers are serialised without table locks: a change that was
 //! checked at revision *r* commits only if *r* is still current ([`At::Revision`]).
 //!
-//! Secrets in datasource configurations are sealed by a [`KeyRing`] before they get here and
-//! opened by whoever runs the datasource; the store itself, and nodes without keys, never see
+//! Secrets in datasource configurations are sealed by a [`Sealer`] before they get here and opened
+//! by whoever runs the datasource, with a [`KeyRing`]; the store itself, and nodes without keys, never see
 //! them ([`DatasourceConfig`]).
 #![forbid(unsafe_code)]
 
@@ -26,6 +26,7 @@ mod policies;
 mod pushed;
 mod rules;
 mod schema;
+mod sealer;
 mod store;
 
 pub use config::DatasourceConfig;
@@ -36,4 +37,5 @@ pub use model::{
     At, Committed, Datasource, Driver, LibraryPolicy, LibraryRule, NewDatasource, NewLibraryPolicy,
     NewPolicy, NewRule, Policy, Revision, Rule, Snapshot,
 };
+pub use sealer::Sealer;
 pub use store::{Location, Options, Store};

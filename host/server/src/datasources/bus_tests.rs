@@ -94,6 +94,7 @@ async fn no_message_holds_a_secret() {
     let drivers = concat!(env!("CARGO_MANIFEST_DIR"), "/../../drivers/out/testing").into();
     let store = Store::open(&Location::SqliteMemory, &Default::default()).await.unwrap();
     let keys = KeyRing::open(&folder.path().join("keys"), true).unwrap();
+    let sealer = keys.sealer().clone();
     let recording =
         Arc::new(Recording { bus: InProcessBus::new("n", "i"), said: Mutex::default() });
     let (bus, stop): (Arc<dyn Bus>, _) = (recording.clone(), CancellationToken::new());
@@ -105,8 +106,7 @@ async fn no_message_holds_a_secret() {
         execute_actions: true,
         longest_pause: Duration::from_secs(60),
     };
-    let manager =
-        Manager::new(host, store.clone(), keys.clone(), bus.clone(), options, stop.clone());
+    let manager = Manager::new(host, store.clone(), keys, bus.clone(), options, stop.clone());
     let manager = tokio::spawn(manager.unwrap().run());
     let engine = EngineOptions {
         ascii_only_rows: false,
@@ -117,7 +117,7 @@ async fn no_message_holds_a_secret() {
     let engine = EngineHandle::start(store.clone(), bus.clone(), engine, stop.clone()).await;
     let long = Duration::from_secs(60);
     let client =
-        Client::new(store.clone(), keys, bus, engine.unwrap(), long, long, Default::default());
+        Client::new(store.clone(), sealer, bus, engine.unwrap(), long, long, Default::default());
 
     let deadline = Instant::now() + long;
     while client.driver("hostile").await.is_err() {

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use congress_bus::{Bus, CallError};
 use congress_plugins::ConfigValues;
-use congress_store::{At, KeyRing, NewDatasource, Store};
+use congress_store::{At, NewDatasource, Sealer, Store};
 use congress_table::TableSchema;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::check;
-use super::drivers::{CatalogueEntry, DriverState};
+use super::drivers::{CatalogueEntry, DriverState, LoadState};
 use super::views::{self, BuildSummary, DriverSummary};
 use super::wire::{DatasourceCall, Execution, MANAGER, ManagerCall, ask};
 use crate::engine::EngineHandle;
@@ -44,7 +44,7 @@ pub struct Client {
 
 struct Inner {
     store: Store,
-    keys: KeyRing,
+    sealer: Sealer,
     bus: Arc<dyn Bus>,
     engine: EngineHandle,
     /// For answers that take the driver's time.
@@ -59,14 +59,14 @@ impl Client {
     /// no datasource can be made of a driver that is `disabled`.
     pub fn new(
         store: Store,
-        keys: KeyRing,
+        sealer: Sealer,
         bus: Arc<dyn Bus>,
         engine: EngineHandle,
         timeout: Duration,
         long_timeout: Duration,
         disabled: BTreeSet<String>,
     ) -> Self {
-        let inner = Inner { store, keys, bus, engine, long_timeout, timeout, disabled };
+        let inner = Inner { store, sealer, bus, engine, long_timeout, timeout, disabled };
         Self { inner: Arc::new(inner) }
     }
 
@@ -136,6 +136,31 @@ impl Client {
         Ok((stored, states))
     }
 
+    /// Says that a driver of this id is not there yet, if there is a file for one that is still
+    /// being looked at: the client is to try again. A driver's file is taken for one by its name.
+    async fn is_coming(&self, id: &str) -> Option<Failure> {
+        let (_, states) = self.stored_and_states().await.ok()?;
+        let is_its_file = |file: &str| {
+            let stem = file.strip_suffix(".wasm").unwrap_or(file);
+            stem == id || stem.replace('-', "_") == id
+        };
+        let state = states.into_iter().find(|state| {
+            matches!(state.state, LoadState::Copying | LoadState::Compiling)
+                && (state.id == id || state.file.as_deref().is_some_and(is_its_file))
+        })?;
+        let file = state
+            .file
+            .map_or_else(|| "its component".to_owned(), |file| format!("its file {file}"));
+        let doing = match state.state {
+            LoadState::Copying => "is still being written",
+            _ => "is being compiled, which takes up to half a minute",
+        };
+        Some(Failure::plain(
+            Status::Unavailable,
+            format!("driver '{id}' cannot be used yet: {file} {doing}; try again in a moment"),
+        ))
+    }
+
     /// All datasources, secrets hidden.
     pub async fn list(&self) -> Answer<Vec<Value>> {
         let entries = self.inner.store.drivers().await.map_err(failure)?;
@@ -174,6 +199,11 @@ impl Client {
                     config.keys().map(|key| (key.clone(), "<hidden>".into())).collect::<ConfigValues>()
                 }),
             });
+            if let Some(driver) = &request.driver
+                && let Some(failure) = self.is_coming(driver).await
+            {
+                return Err(failure);
+            }
             let text = format!("Invalid driver: {}", python::repr(&posted));
             return Err(Failure::verbatim(Status::BadRequest, text));
         };
@@ -198,7 +228,7 @@ impl Client {
         }
         let secrets: Vec<_> = views::secrets(&metadata).collect();
         let config = inner
-            .keys
+            .sealer
             .seal(request.config, &secrets)
             .map_err(|error| Failure::verbatim(Status::BadRequest, error.to_string()))?;
         let new = NewDatasource {

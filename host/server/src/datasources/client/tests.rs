@@ -50,7 +50,7 @@ async fn client() -> (Client, Store, TempDir) {
     let entry = CatalogueEntry { metadata: metadata(), world: "0.1.0".to_owned(), origin: None };
     let entry = serde_json::to_value(entry).unwrap();
     store.put_driver("nova", &entry, b"component").await.unwrap();
-    let keys = KeyRing::open(folder.path(), true).unwrap();
+    let sealer = Sealer::open(folder.path(), true).unwrap();
     let bus: Arc<dyn Bus> = Arc::new(InProcessBus::new("n", "i"));
     let second = Duration::from_secs(1);
     let options = EngineOptions {
@@ -61,7 +61,11 @@ async fn client() -> (Client, Store, TempDir) {
     };
     let stop = CancellationToken::new();
     let engine = EngineHandle::start(store.clone(), bus.clone(), options, stop).await.unwrap();
-    (Client::new(store.clone(), keys, bus, engine, second, second, BTreeSet::new()), store, folder)
+    (
+        Client::new(store.clone(), sealer, bus, engine, second, second, BTreeSet::new()),
+        store,
+        folder,
+    )
 }
 
 fn request(enabled: bool, config: Value) -> DatasourceRequest {
@@ -116,7 +120,7 @@ async fn a_disabled_driver_is_unknown_and_its_secrets_are_not() {
     let inner = &enabled.inner;
     let client = Client::new(
         store,
-        inner.keys.clone(),
+        inner.sealer.clone(),
         inner.bus.clone(),
         inner.engine.clone(),
         inner.timeout,
