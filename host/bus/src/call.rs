@@ -18,6 +18,13 @@ pub enum CallError {
     /// The service ended before it replied. Whether the request was carried out is not known.
     #[error("service '{0}' stopped before it answered")]
     Stopped(String),
+    /// The request is longer than the bus carries. It was not carried out.
+    #[error("a request to service '{0}' is too long")]
+    TooLong(String),
+    /// The service is on another node, and messages do not get through. The request was not
+    /// carried out.
+    #[error("the message bus is down: {0}")]
+    Down(String),
 }
 
 /// One call that waits for its reply.

@@ -280,7 +280,8 @@ impl HubOutlet {
 }
 
 impl Outlet for HubOutlet {
-    fn send(&self, position: Position, change: Arc<Change>) {
+    fn send(&self, publication: &Publication, change: Arc<Change>) {
+        let position = publication.position();
         self.with_source(|source| {
             for subscriber in source.subscribers.values() {
                 // A full queue loses the change: the subscriber sees by the head that it is behind.
@@ -290,7 +291,8 @@ impl Outlet for HubOutlet {
         });
     }
 
-    fn advance(&self, position: Position) {
+    fn advance(&self, publication: &Publication) {
+        let position = publication.position();
         self.with_source(|source| {
             source.head.send_replace(Some(position));
         });

@@ -8,13 +8,43 @@
 //!   at once.
 //! * **Presence.** Which nodes there are, what they serve and what they subscribe to.
 //!
-//! [`InProcessBus`] connects the roles within one process. Everything goes through the [`Bus`]
-//! trait, so that roles do not know which transport they use.
+//! [`InProcessBus`] connects the roles within one process, [`RabbitBus`] those of many. Everything
+//! goes through the [`Bus`] trait, so that roles do not know which transport they use:
+//!
+//! ```no_run
+//! # use std::sync::Arc;
+//! # use congress_bus::{Bus, InProcessBus, RabbitBus, RabbitHost, RabbitOptions};
+//! # fn bus(in_process: bool, node_id: &str, instance: &str) -> Arc<dyn Bus> {
+//! if in_process {
+//!     return Arc::new(InProcessBus::new(node_id, instance));
+//! }
+//! let (user, password) = ("congress".to_owned(), "secret".to_owned());
+//! let host = RabbitHost { host: "mq1".to_owned(), port: 5672, user, password };
+//! let options = RabbitOptions {
+//!     bus_id: "bus".to_owned(), // [dse] bus_id
+//!     virtual_host: "/".to_owned(),
+//!     ..RabbitOptions::new(node_id, instance, vec![host])
+//! };
+//! // Within a Tokio runtime; it returns at once, whether or not there is a broker.
+//! Arc::new(RabbitBus::connect(options))
+//! # }
+//! ```
+//!
+//! At a graceful stop, call [`Bus::leave`] last. An active datasource node raises
+//! [`Register::Term`] to the term of its lease *before* it serves and publishes: calls go to the
+//! node that began to serve at the highest term.
+//!
+//! [`protocol`] is what nodes say to each other, apart from any transport; with the feature
+//! `simulation` there is a simulated world to test it, and what rests on it, in.
 #![forbid(unsafe_code)]
 
 mod call;
 mod in_process;
+pub mod protocol;
 mod publication;
+mod rabbit;
+#[cfg(any(test, feature = "simulation"))]
+pub mod simulation;
 mod stream;
 
 use std::collections::BTreeSet;
@@ -29,6 +59,7 @@ use tokio::sync::watch;
 pub use call::{CallError, Request, Requests};
 pub use in_process::InProcessBus;
 pub use publication::{Publication, Publisher};
+pub use rabbit::{RabbitBus, RabbitHost, RabbitOptions, RabbitTls};
 pub use stream::{Cursor, Epoch, Position, Snapshot, Step, Subscription, Update};
 
 /// A table's name.
@@ -128,4 +159,8 @@ pub trait Bus: Send + Sync + 'static {
 
     /// Whether messages get through at present.
     fn link(&self) -> watch::Receiver<Link>;
+
+    /// Tells the other nodes that this one stops, so that they need not wait until it has been
+    /// silent for long. For a graceful stop, as the last thing that is done with the bus.
+    async fn leave(&self) {}
 }

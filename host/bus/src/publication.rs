@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use congress_table::{Change, Row, Table, TableDelta};
+use congress_table::{Change, Digest, Row, Table, TableDelta};
 use tokio::sync::watch;
 
 use crate::stream::{Epoch, Position, Snapshot};
@@ -59,6 +59,18 @@ impl Publication {
         Snapshot { position: self.position, schema: self.schema.clone(), tables }
     }
 
+    /// A snapshot with the digest of each of its tables.
+    pub(crate) fn snapshot_with_digests(
+        &self,
+        wanted: &BTreeSet<TableName>,
+    ) -> (Snapshot, Vec<Digest>) {
+        let snapshot = self.snapshot(wanted);
+        let digest = |(name, _): &(TableName, Vec<Row>)| self.table(name).map(Table::digest);
+        let digests = snapshot.tables.iter().map(|table| digest(table).unwrap_or_default());
+        let digests = digests.collect();
+        (snapshot, digests)
+    }
+
     /// Applies a change and keeps of it what really changes something. None if nothing does.
     pub(crate) fn commit(&mut self, change: Change) -> Option<(Position, Arc<Change>)> {
         let mut effective = Change::default();
@@ -81,7 +93,7 @@ impl Publication {
 
     /// Takes another schema, and a change that fits it. Rows of tables that have other columns in
     /// it, or are not in it, are dropped first.
-    fn declare(&mut self, schema: Schema, change: Change) -> Position {
+    fn declare(&mut self, schema: Schema, change: Change) {
         let old = std::mem::replace(&mut self.schema, schema);
         self.tables.retain(|name, _| {
             let columns = columns_of(&self.schema, name);
@@ -90,7 +102,12 @@ impl Publication {
         if self.commit(change).is_none() {
             self.position.sequence += 1;
         }
-        self.position
+    }
+
+    /// As a new schema that is like the old one.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) fn advance(&mut self) {
+        self.position.sequence += 1;
     }
 }
 
@@ -103,10 +120,10 @@ fn columns_of<'a>(schema: &'a Schema, table: &str) -> Option<Vec<&'a str>> {
 /// Where a publisher's changes go.
 pub(crate) trait Outlet: Send + Sync {
     /// Sends a change on. Called with the publication locked, so that order is kept; must not block.
-    fn send(&self, position: Position, change: Arc<Change>);
+    fn send(&self, publication: &Publication, change: Arc<Change>);
     /// Says where the stream stands after something that no change tells: subscribers take a
     /// snapshot. Called likewise.
-    fn advance(&self, position: Position);
+    fn advance(&self, publication: &Publication);
     /// The publisher ends.
     fn close(&self);
 }
@@ -125,8 +142,8 @@ impl Publisher {
     pub fn commit(&self, change: Change) -> bool {
         let mut publication = self.lock();
         match publication.commit(change) {
-            Some((position, change)) => {
-                self.outlet.send(position, change);
+            Some((_, change)) => {
+                self.outlet.send(&publication, change);
                 true
             }
             None => false,
@@ -138,8 +155,8 @@ impl Publisher {
     /// of one width never meet the schema of another.
     pub fn declare(&self, schema: Schema, change: Change) {
         let mut publication = self.lock();
-        let position = publication.declare(schema, change);
-        self.outlet.advance(position);
+        publication.declare(schema, change);
+        self.outlet.advance(&publication);
     }
 
     /// Reads the published tables. The lock is held while `read` runs: keep it short.

@@ -13,6 +13,9 @@ use time::OffsetDateTime;
 
 use crate::{Error, Kind, Result};
 
+/// The text of a statement, with `?` for its arguments. Never made of anything but constants.
+pub(crate) type Sql = Cow<'static, str>;
+
 /// A value for a `?`.
 pub(crate) enum Arg<'a> {
     Text(Cow<'a, str>),
@@ -50,6 +53,12 @@ impl<'a> From<&'a Option<String>> for Arg<'a> {
 impl From<i64> for Arg<'_> {
     fn from(int: i64) -> Self {
         Self::Int(int)
+    }
+}
+
+impl From<u64> for Arg<'_> {
+    fn from(int: u64) -> Self {
+        Self::Int(i64::try_from(int).unwrap_or(i64::MAX))
     }
 }
 
@@ -115,23 +124,30 @@ pub(crate) enum Backend {
 
 impl Backend {
     /// Runs one query outside any transaction.
-    pub(crate) async fn rows(&self, sql: &'static str, args: Vec<Arg<'_>>) -> Result<Vec<Row>> {
+    pub(crate) async fn rows(&self, sql: impl Into<Sql>, args: Vec<Arg<'_>>) -> Result<Vec<Row>> {
         match self {
-            Self::Sqlite(db) => db.rows(sql, args).await,
+            Self::Sqlite(db) => db.rows(sql.into(), args).await,
         }
     }
 
     /// Begins a transaction that sees one state of the database and changes nothing.
     pub(crate) async fn read(&self) -> Result<Transaction> {
         match self {
-            Self::Sqlite(db) => db.read().await.map(Transaction::Sqlite),
+            Self::Sqlite(db) => db.read().await.map(Connected::Sqlite).map(Transaction::new),
         }
     }
 
     /// Begins a transaction that changes something. Dropping it undoes it.
     pub(crate) async fn write(&self) -> Result<Transaction> {
         match self {
-            Self::Sqlite(db) => db.write().await.map(Transaction::Sqlite),
+            Self::Sqlite(db) => db.write().await.map(Connected::Sqlite).map(Transaction::new),
+        }
+    }
+
+    /// An expression for the database's clock: milliseconds since 1970.
+    pub(crate) fn clock(&self) -> &'static str {
+        match self {
+            Self::Sqlite(_) => sqlite::CLOCK,
         }
     }
 
@@ -144,42 +160,71 @@ impl Backend {
 }
 
 /// A transaction on one connection.
-pub(crate) enum Transaction {
+pub(crate) struct Transaction {
+    connected: Connected,
+    /// Whether its end is to undo it.
+    abandoned: bool,
+}
+
+enum Connected {
     Sqlite(sqlx::Transaction<'static, sqlx::Sqlite>),
 }
 
 impl Transaction {
+    fn new(connected: Connected) -> Self {
+        Self { connected, abandoned: false }
+    }
+
     /// Runs a statement; how many rows it touched.
     pub(crate) async fn execute(
         &mut self,
-        sql: &'static str,
+        sql: impl Into<Sql>,
         args: Vec<Arg<'_>>,
     ) -> Result<u64, Failure> {
-        match self {
-            Self::Sqlite(tx) => sqlite::execute(tx, sql, args).await,
+        match &mut self.connected {
+            Connected::Sqlite(tx) => sqlite::execute(tx, sql.into(), args).await,
         }
     }
 
     /// Runs a query.
-    pub(crate) async fn rows(&mut self, sql: &'static str, args: Vec<Arg<'_>>) -> Result<Vec<Row>> {
-        match self {
-            Self::Sqlite(tx) => sqlite::rows(&mut **tx, sql, args).await,
+    pub(crate) async fn rows(
+        &mut self,
+        sql: impl Into<Sql>,
+        args: Vec<Arg<'_>>,
+    ) -> Result<Vec<Row>> {
+        match &mut self.connected {
+            Connected::Sqlite(tx) => sqlite::rows(&mut **tx, sql.into(), args).await,
         }
     }
 
     /// Runs a query for at most one row.
     pub(crate) async fn row(
         &mut self,
-        sql: &'static str,
+        sql: impl Into<Sql>,
         args: Vec<Arg<'_>>,
     ) -> Result<Option<Row>> {
         Ok(self.rows(sql, args).await?.into_iter().next())
     }
 
+    /// An expression for the database's clock: milliseconds since 1970.
+    pub(crate) fn clock(&self) -> &'static str {
+        match &self.connected {
+            Connected::Sqlite(_) => sqlite::CLOCK,
+        }
+    }
+
+    /// Has [`Self::commit`] undo the changes: they turned out not to be wanted.
+    pub(crate) fn abandon(&mut self) {
+        self.abandoned = true;
+    }
+
     /// Makes the changes last.
     pub(crate) async fn commit(self) -> Result<()> {
-        match self {
-            Self::Sqlite(tx) => sqlite::commit(tx).await,
+        if self.abandoned {
+            return Ok(());
+        }
+        match self.connected {
+            Connected::Sqlite(tx) => sqlite::commit(tx).await,
         }
     }
 }
@@ -207,6 +252,8 @@ getter! {
     text -> String;
     optional_text -> Option<String>;
     int -> i64;
+    optional_int -> Option<i64>;
+    bool -> bool;
     optional_bool -> Option<bool>;
     bytes -> Vec<u8>;
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::Revision;
+use crate::{Lease, Revision};
 
 /// The outcome of an operation on the database.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -23,6 +23,8 @@ pub enum Kind {
     Driver,
     /// The bytes of a driver.
     DriverBytes,
+    /// An action in the ledger.
+    Action,
 }
 
 impl fmt::Display for Kind {
@@ -34,6 +36,7 @@ impl fmt::Display for Kind {
             Self::LibraryPolicy => "library policy",
             Self::Driver => "driver",
             Self::DriverBytes => "driver component",
+            Self::Action => "action",
         })
     }
 }
@@ -68,6 +71,14 @@ pub enum Error {
         /// The revision that the caller knows.
         expected: Revision,
     },
+    /// The caller does not hold the lease any more that allows this write.
+    #[error("the lease '{lease}' is not held any more: {}", taken(held_by.as_ref()))]
+    Fenced {
+        /// The name of the lease.
+        lease: String,
+        /// Who has it, or had it last; none if there is no such lease at all.
+        held_by: Option<Lease>,
+    },
     /// A value does not fit its column.
     #[error("{column} has {length} characters, but at most {limit} fit")]
     TooLong {
@@ -96,6 +107,15 @@ pub enum Error {
         /// What it says.
         reason: String,
     },
+}
+
+/// Who has a lease, to end a sentence.
+fn taken(by: Option<&Lease>) -> String {
+    match by {
+        Some(lease) if lease.instance.is_empty() => "it was given back".into(),
+        Some(lease) => format!("node '{}' took it in term {}", lease.node_id, lease.term),
+        None => "it does not exist".into(),
+    }
 }
 
 /// Why the database could not be opened. Nothing was changed.

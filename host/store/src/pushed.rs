@@ -8,8 +8,9 @@ use std::future::Future;
 use congress_table::Row;
 
 use crate::backend::{Transaction, args};
+use crate::lease::in_fenced_transaction;
 use crate::store::fits;
-use crate::{Error, Kind, Result, Store};
+use crate::{Error, Fence, Kind, Result, Store};
 
 impl Store {
     /// The persisted rows of all tables of a datasource (by id): table name and rows, by name.
@@ -35,40 +36,46 @@ impl Store {
         }
     }
 
-    /// Replaces the persisted rows of one table of an existing datasource (by id).
+    /// Replaces the persisted rows of one table of an existing datasource (by id). With a fence
+    /// only if it holds: [`Error::Fenced`].
     pub fn put_pushed_rows<'a>(
         &self,
         datasource_id: &str,
         table: &str,
         rows: impl IntoIterator<Item = &'a Row>,
+        fence: Option<&Fence>,
     ) -> impl Future<Output = Result<()>> + Send {
         // The iterator is used up here: it need not be Send.
         let data = serialize(rows);
         async move {
             fits("dstabledata.tablename", table, 255)?;
             let data = data?;
-            let mut tx = self.backend.write().await?;
-            const OWNER: &str = "SELECT id FROM datasources WHERE id = ?";
-            if tx.row(OWNER, args![datasource_id]).await?.is_none() {
-                let key = datasource_id.to_owned();
-                return Err(Error::NotFound { kind: Kind::Datasource, key });
-            }
-            delete(&mut tx, datasource_id, table).await?;
-            tx.execute(
-                "INSERT INTO dstabledata (ds_id, tablename, tabledata) VALUES (?, ?, ?)",
-                args![datasource_id, table, data],
-            )
-            .await?;
-            tx.commit().await
+            in_fenced_transaction!(self, fence, |tx| {
+                const OWNER: &str = "SELECT id FROM datasources WHERE id = ?";
+                if tx.row(OWNER, args![datasource_id]).await?.is_none() {
+                    let key = datasource_id.to_owned();
+                    return Err(Error::NotFound { kind: Kind::Datasource, key });
+                }
+                delete(tx, datasource_id, table).await?;
+                tx.execute(
+                    "INSERT INTO dstabledata (ds_id, tablename, tabledata) VALUES (?, ?, ?)",
+                    args![datasource_id, table, &data],
+                )
+                .await?;
+                Ok(())
+            })
         }
     }
 
-    /// Deletes the persisted rows of one table. False if there were none.
-    pub async fn delete_pushed_rows(&self, datasource_id: &str, table: &str) -> Result<bool> {
-        let mut tx = self.backend.write().await?;
-        let deleted = delete(&mut tx, datasource_id, table).await?;
-        tx.commit().await?;
-        Ok(deleted)
+    /// Deletes the persisted rows of one table. False if there were none. With a fence only if it
+    /// holds: [`Error::Fenced`].
+    pub async fn delete_pushed_rows(
+        &self,
+        datasource_id: &str,
+        table: &str,
+        fence: Option<&Fence>,
+    ) -> Result<bool> {
+        in_fenced_transaction!(self, fence, |tx| { delete(tx, datasource_id, table).await })
     }
 }
 

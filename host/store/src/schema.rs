@@ -23,7 +23,7 @@ const ORIGINAL_HEAD: &str = "c0125080d572";
 
 /// The steps, in order. A step's version is its position, from 1. Each database system has an SQL
 /// text for each.
-pub(crate) const STEPS: [&str; 2] = ["ussuri", "congress"];
+pub(crate) const STEPS: [&str; 3] = ["ussuri", "congress", "high availability"];
 
 /// What a database holds.
 pub(crate) struct Found {
@@ -122,26 +122,29 @@ mod tests {
 
     #[test]
     fn an_empty_database_takes_every_step() {
-        assert_eq!(steps(&found(&[], None, None)), [(1, false), (2, false)]);
+        assert_eq!(steps(&found(&[], None, None)), [(1, false), (2, false), (3, false)]);
     }
 
     #[test]
     fn a_current_database_takes_none_and_an_older_one_the_rest() {
-        assert_eq!(steps(&found(&[VERSION_TABLE], Some(2), None)), []);
-        assert_eq!(steps(&found(&[VERSION_TABLE], Some(1), None)), [(2, false)]);
+        assert_eq!(steps(&found(&[VERSION_TABLE], Some(3), None)), []);
+        assert_eq!(steps(&found(&[VERSION_TABLE], Some(1), None)), [(2, false), (3, false)]);
     }
 
     #[test]
     fn the_originals_last_version_is_adopted() {
         let tables = ["alembic_version", "policies"];
-        assert_eq!(steps(&found(&tables, None, Some(ORIGINAL_HEAD))), [(1, true), (2, false)]);
+        assert_eq!(
+            steps(&found(&tables, None, Some(ORIGINAL_HEAD))),
+            [(1, true), (2, false), (3, false)]
+        );
     }
 
     #[test]
     fn others_are_refused() {
         assert_eq!(
-            plan(&found(&[VERSION_TABLE], Some(3), None)),
-            Err(Refusal::Newer { found: 3, known: 2 })
+            plan(&found(&[VERSION_TABLE], Some(4), None)),
+            Err(Refusal::Newer { found: 4, known: 3 })
         );
         assert_eq!(
             plan(&found(&["alembic_version"], None, Some("01e78af70b91"))),

@@ -79,6 +79,29 @@ impl Store {
 
 const REVISION: &str = "SELECT revision FROM congress_revision WHERE id = 1";
 
+/// Makes a change in one transaction: `in_transaction!(store, |tx| { … Ok(value) })`. If it fails
+/// nothing has changed.
+///
+/// A macro, for the compiler cannot see yet that a function taking such a closure is `Send`.
+macro_rules! in_transaction {
+    ($store:expr, |$tx:ident| $work:block) => {{
+        let work = async {
+            let mut transaction = $store.backend.write().await?;
+            let $tx = &mut transaction;
+            let value = $crate::store::outcome(async { $work }).await?;
+            transaction.commit().await?;
+            Ok(value)
+        };
+        $crate::store::outcome(work).await
+    }};
+}
+pub(crate) use in_transaction;
+
+/// Tells the compiler which error a block ends with.
+pub(crate) async fn outcome<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    work.await
+}
+
 /// The revision that a transaction sees.
 pub(crate) async fn current(tx: &mut Transaction) -> Result<Revision> {
     let row = tx.row(REVISION, args![]).await?.ok_or_else(no_revision)?;

@@ -26,14 +26,29 @@ pub struct Digest(u64);
 impl Digest {
     /// The digest of one row.
     pub fn of(row: &[Value]) -> Self {
-        let mut encoded = Vec::new();
-        encode(row.iter().map(Cell::from), &mut encoded);
-        Self::of_encoded(&encoded)
+        Self::with(row, &mut Vec::new())
+    }
+
+    /// [`Digest::of`] with a buffer to reuse.
+    pub fn with(row: &[Value], buffer: &mut Vec<u8>) -> Self {
+        buffer.clear();
+        encode(row.iter().map(Cell::from), buffer);
+        Self::of_encoded(buffer)
     }
 
     /// The digest of a row that was [`encode`]d.
     pub(crate) fn of_encoded(row: &[u8]) -> Self {
         Self(xxh3_64(row))
+    }
+
+    /// The digest as a number, for messages.
+    pub fn to_bits(self) -> u64 {
+        self.0
+    }
+
+    /// What [`Digest::to_bits`] gave.
+    pub fn from_bits(bits: u64) -> Self {
+        Self(bits)
     }
 
     /// Counts a row in.

@@ -236,7 +236,7 @@ async fn a_driver_that_compiles_is_listed_and_holds_up_nobody() {
         said.contains("driver 'hostile' cannot be used yet: its file hostile.wasm is"),
         "{said}"
     );
-    assert_eq!(early.headers.get("retry-after").unwrap(), "5");
+    assert_eq!(early.headers.get("retry-after").unwrap(), "1");
     let never = json!({"driver": "nosuch", "name": "early"});
     let never = server.post("/v1/data-sources", &never).await.unwrap();
     assert_eq!(never.status, 400);

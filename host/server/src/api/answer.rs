@@ -17,8 +17,8 @@ use crate::failure::{Failure, Status};
 /// not grow with it.
 const PIECE: usize = 64 << 10;
 
-/// What clients are told to wait when something is not there for a moment.
-const RETRY_SECONDS: &str = "5";
+/// After how many seconds a client may ask again for what is not available now.
+const RETRY_SECONDS: &str = "1";
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -103,11 +103,16 @@ impl IntoResponse for Failure {
             }
         });
         let mut response = json(status, &body, Layout::OneLine);
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        if self.status == Status::Unavailable {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
         }
         response
     }
+}
+
+/// An answer of one JSON value on one line.
+pub(crate) fn one_line(status: StatusCode, value: &impl Serialize) -> Response {
+    json(status, value, Layout::OneLine)
 }
 
 /// An answer of one JSON value and a newline.

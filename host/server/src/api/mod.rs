@@ -16,13 +16,13 @@ mod body;
 mod datasources;
 mod drivers;
 mod envelope;
-mod health;
+mod front;
 mod json_fault;
 mod json_text;
 mod listener;
 mod path;
 mod policies;
-mod readiness;
+mod revision;
 mod routes;
 mod rules;
 mod schema;
@@ -31,9 +31,9 @@ mod versions;
 
 use std::time::Duration;
 
+pub(crate) use answer::one_line as json;
+pub use front::{Slot, front};
 pub use listener::serve;
-pub use readiness::{Phase, Readiness};
-pub use routes::router;
 
 use crate::datasources::Client;
 use crate::engine::EngineHandle;
@@ -45,10 +45,8 @@ pub struct App {
     pub engine: EngineHandle,
     /// Datasources and drivers.
     pub datasources: Client,
-    /// Bounds.
-    pub options: ApiOptions,
-    /// What `/readyz` says.
-    pub readiness: Readiness,
+    /// How long a request waits for the revision that it asks for.
+    pub revision_timeout: Duration,
 }
 
 /// The bounds within which clients are served.

@@ -1,29 +1,17 @@
 //! All routes.
 
 use axum::Router;
-use axum::middleware;
 use axum::routing::{MethodRouter, any, get, post, put};
 
 use super::answer::method_not_supported;
-use super::envelope::{self, Gate};
-use super::{App, action, datasources, drivers, health, policies, rules, tables, versions};
+use super::{App, action, datasources, drivers, policies, rules, tables, versions};
 
-/// The API as a service. [`serve`](super::serve) runs it with bounds on connections.
-pub fn router(app: App) -> Router {
-    let gate = Gate::new(app.options);
-    // The envelope is around a router of its own, for it may change the path before routing.
-    Router::new()
-        .fallback_service(routes().with_state(app))
-        .layer(middleware::from_fn_with_state(gate, envelope::wrap))
-}
-
-fn routes() -> Router<App> {
+/// All that the API answers, besides the questions of supervisors and balancers.
+pub(super) fn routes() -> Router<App> {
     Router::new()
         .route("/", any(versions::list))
         .route("/v1", any(versions::show))
         .route("/v1/", any(versions::show))
-        .route("/healthcheck", get(health::healthcheck))
-        .route("/readyz", get(health::readyz))
         // Policies
         .route("/v1/policies", get(policies::list).post(policies::create))
         .route("/v1/policies/{p}", element(get(policies::show).delete(policies::delete)))

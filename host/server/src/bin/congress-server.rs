@@ -1,16 +1,19 @@
 //! The server's process: command line, log, signals.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
-use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::net::ToSocketAddrs as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use congress_plugins::{CompilerProgram, HostConfig};
 use congress_server::api::ApiOptions;
 use congress_server::config::{Cli, Config, Environment, Loaded, load};
-use congress_server::datasources::DriverFolders;
+use congress_server::datasources::{ClientOptions, DriverFolders};
 use congress_server::engine::EngineOptions;
-use congress_server::{log, node};
+use congress_server::node::{self, Ended, Listen, Patience};
+use congress_server::{ask, log};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -34,30 +37,31 @@ fn main() -> ExitCode {
     };
     match start(&cli) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
+        Err(ended) => {
             // Whatever the log does, who starts the server must see why it did not start.
-            let _ = writeln!(std::io::stderr(), "ERROR: {error:#}");
-            ExitCode::FAILURE
+            let _ = writeln!(std::io::stderr(), "ERROR: {ended}");
+            ended.exit.into()
         }
     }
 }
 
-fn start(cli: &Cli) -> anyhow::Result<()> {
-    let loaded = load(cli, &Environment::of_process())?;
+fn start(cli: &Cli) -> Result<(), Ended> {
+    if let Some(url) = &cli.health {
+        let answer = ask(url, Duration::from_secs(cli.health_timeout))?;
+        let _ = writeln!(std::io::stdout(), "{}", answer.trim_end());
+        return Ok(());
+    }
+    let loaded = load(cli, &Environment::of_process()).map_err(Ended::configuration)?;
     if cli.print_config {
         let _ = std::io::stdout().write_all(loaded.print().as_bytes());
         return Ok(());
     }
     if cli.check_config {
-        for warning in &loaded.warnings {
-            let _ = writeln!(std::io::stdout(), "warning: {warning}");
-        }
-        let _ = writeln!(std::io::stdout(), "the configuration is good");
-        return Ok(());
+        return check(&loaded);
     }
     let Loaded { config, warnings, .. } = loaded;
     if config.embedded {
-        config.create_state_folder()?;
+        config.create_state_folder().map_err(anyhow::Error::from)?;
     }
     log::start(&config.log)?;
     for warning in warnings {
@@ -71,6 +75,23 @@ fn start(cli: &Cli) -> anyhow::Result<()> {
         .build()
         .context("cannot start the runtime")?
         .block_on(run(config))
+}
+
+/// Says what of the configuration deserves a warning. What is wrong with the keys is an error too.
+fn check(loaded: &Loaded) -> Result<(), Ended> {
+    let config = &loaded.config;
+    let mut warnings: Vec<_> = loaded.warnings.iter().map(ToString::to_string).collect();
+    if config.roles.datasources {
+        let missing =
+            node::check_keys(&config.encryption_key_path).map_err(Ended::configuration)?;
+        warnings.extend(missing);
+    }
+    let mut out = std::io::stdout();
+    for warning in &warnings {
+        let _ = writeln!(out, "warning: {warning}");
+    }
+    let _ = writeln!(out, "the configuration is good");
+    Ok(())
 }
 
 /// Says what an operator must know before anything else.
@@ -88,11 +109,13 @@ fn announce(config: &Config) {
             tracing::info!("configuration read from {}", file.display());
         }
     }
-    tracing::warn!(
-        "auth_strategy is noauth: whoever can reach {}:{} may change everything",
-        config.bind_host,
-        config.bind_port
-    );
+    if config.roles.api {
+        tracing::warn!(
+            "auth_strategy is noauth: whoever can reach {}:{} may change everything",
+            config.bind_host,
+            config.bind_port
+        );
+    }
 }
 
 /// Every connection is an open file, and the usual soft limit is below what is to be served.
@@ -105,7 +128,7 @@ fn raise_file_limit() {
     }
 }
 
-async fn run(config: Config) -> anyhow::Result<()> {
+async fn run(config: Config) -> Result<(), Ended> {
     let stop = CancellationToken::new();
     tokio::spawn(stop_on_signal(stop.clone())?);
     node::run(options(config)?, stop).await
@@ -140,10 +163,25 @@ fn compiler() -> CompilerProgram {
 
 /// What the node needs of the configuration.
 fn options(config: Config) -> anyhow::Result<node::NodeOptions> {
+    let listen = match config.roles.api {
+        true => address(&config.bind_host, config.bind_port, ["bind_host", "bind_port"]),
+        false => address(
+            &config.admin_bind_host,
+            config.admin_bind_port,
+            ["admin_bind_host", "admin_bind_port"],
+        ),
+    };
+    let (retries, interval) = config.database_retries;
     let datasources = config.datasources;
+    let disabled: BTreeSet<_> = datasources.disabled_drivers.into_iter().collect();
     Ok(node::NodeOptions {
-        listen: address(&config.bind_host, config.bind_port)?,
+        listen: listen?,
         node_id: config.node_id,
+        roles: config.roles,
+        lock_file: config.lock_file,
+        drain_delay: config.drain_delay,
+        patience: Patience { retries, interval },
+        transport: config.transport,
         database: config.database,
         store: congress_store::Options::default(),
         keys: config.encryption_key_path,
@@ -154,7 +192,7 @@ fn options(config: Config) -> anyhow::Result<node::NodeOptions> {
                 .into_iter()
                 .map(|driver| (driver.name, driver.path))
                 .collect(),
-            disabled: datasources.disabled_drivers.into_iter().collect(),
+            disabled: disabled.clone(),
         },
         plugins: HostConfig { compiler: Some(compiler()), ..config.plugins },
         engine: EngineOptions {
@@ -170,17 +208,21 @@ fn options(config: Config) -> anyhow::Result<node::NodeOptions> {
         },
         execute_actions: datasources.execute_actions,
         longest_pause: datasources.longest_pause,
-        timeout: config.timeouts.call,
-        long_timeout: config.timeouts.long_call,
+        revision_timeout: config.timeouts.revision,
+        client: ClientOptions {
+            timeout: config.timeouts.call,
+            long_timeout: config.timeouts.long_call,
+            takeover: config.timeouts.takeover,
+            disabled,
+        },
     })
 }
 
-fn address(host: &str, port: u16) -> anyhow::Result<SocketAddr> {
-    (host.trim_matches(['[', ']']), port)
-        .to_socket_addrs()
-        .ok()
-        .and_then(|mut addresses| addresses.next())
-        .with_context(|| {
-            format!("[DEFAULT] bind_host is '{host}', which is neither an address nor a known name")
-        })
+fn address(host: &str, port: u16, options: [&'static str; 2]) -> anyhow::Result<Listen> {
+    let mut addresses = (host.trim_matches(['[', ']']), port).to_socket_addrs().ok();
+    let address = addresses.as_mut().and_then(Iterator::next).with_context(|| {
+        let name = options[0];
+        format!("[DEFAULT] {name} is '{host}', which is neither an address nor a known name")
+    })?;
+    Ok(Listen { address, options })
 }

@@ -111,6 +111,10 @@ impl Reader<'_> {
             node_id: self.optional(&options::NODE_ID).unwrap_or(environment.host_name.clone()),
             bind_host: self.value(&options::BIND_HOST),
             bind_port: self.value(&options::BIND_PORT),
+            admin_bind_host: self.value(&options::ADMIN_BIND_HOST),
+            admin_bind_port: self.value(&options::ADMIN_BIND_PORT),
+            lock_file: self.optional(&options::LOCK_FILE),
+            drain_delay: self.value(&options::DRAIN_DELAY),
             auth_strategy,
             max_request_body_size: self.value(&options::MAX_REQUEST_BODY_SIZE),
             max_simultaneous_requests: self.value(&options::MAX_REQUESTS),
@@ -118,11 +122,17 @@ impl Reader<'_> {
             query_rows: self.value(&options::QUERY_ROWS),
             log: self.log(),
             database: self.database(),
+            database_retries: (
+                u32::try_from(self.value(&options::MAX_RETRIES)).ok(),
+                self.value(&options::RETRY_INTERVAL),
+            ),
             encryption_key_path: self.value(&options::ENCRYPTION_KEY_PATH),
             transport: self.transport(roles),
             timeouts: Timeouts {
                 call: self.value(&options::RPC_RESPONSE_TIMEOUT),
                 long_call: self.value(&options::LONG_TIMEOUT),
+                takeover: self.value(&options::TAKEOVER_TIMEOUT),
+                revision: self.value(&options::REVISION_TIMEOUT),
             },
             datasources: DatasourcesConfig {
                 sync_period: self.value(&options::SYNC_PERIOD),

@@ -58,6 +58,14 @@ pub struct Config {
     pub bind_host: String,
     /// Port on which the API listens; 0 for any.
     pub bind_port: u16,
+    /// Address or name on which a node without the API answers supervisors.
+    pub admin_bind_host: String,
+    /// Port of the same; 0 for any.
+    pub admin_bind_port: u16,
+    /// Kept locked while the server lives.
+    pub lock_file: Option<PathBuf>,
+    /// How long a node that stops says so before its connections close.
+    pub drain_delay: Duration,
     /// Who may use the API.
     pub auth_strategy: AuthStrategy,
     /// Largest body of a request, in bytes.
@@ -72,6 +80,9 @@ pub struct Config {
     pub log: LogConfig,
     /// Where the database is.
     pub database: Location,
+    /// How often it is tried again at start if it does not answer (none: for ever), and after which
+    /// pause.
+    pub database_retries: (Option<u32>, Duration),
     /// The folder of the key that seals secrets.
     pub encryption_key_path: PathBuf,
     /// How nodes reach each other. Only the in-process bus passes the checks of this version.
@@ -102,6 +113,18 @@ impl Roles {
     }
 }
 
+impl std::fmt::Display for Roles {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let roles = [
+            (self.api, "api"),
+            (self.policy_engine, "policy-engine"),
+            (self.datasources, "datasources"),
+        ];
+        let names: Vec<_> = roles.iter().filter_map(|(runs, name)| runs.then_some(*name)).collect();
+        f.write_str(&names.join(","))
+    }
+}
+
 /// Who may use the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -128,6 +151,10 @@ pub struct Timeouts {
     pub call: Duration,
     /// Of long calls: queries, rule insertion, datasource creation, actions.
     pub long_call: Duration,
+    /// How long a call waits for a datasource node to take over when there is none.
+    pub takeover: Duration,
+    /// How long a request waits for the revision of the database that it asks for.
+    pub revision: Duration,
 }
 
 /// The datasources role.

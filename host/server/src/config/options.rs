@@ -71,6 +71,16 @@ options! {
         "Address or name on which the API listens.";
     ["DEFAULT"] "bind_port" BIND_PORT: u16 = PORT, Some("1789"),
         "Port on which the API listens.";
+    ["DEFAULT"] "admin_bind_host" ADMIN_BIND_HOST: String = TEXT, Some("127.0.0.1"),
+        "Address or name on which a node without the API answers /healthcheck and /readyz.";
+    ["DEFAULT"] "admin_bind_port" ADMIN_BIND_PORT: u16 = PORT, Some("1790"),
+        "Port of the same; 0 for any, which is logged and written to lock_file.";
+    ["DEFAULT"] "lock_file" LOCK_FILE: PathBuf = PATH, None,
+        "File that is kept locked while the server lives, with its process id and the address of \
+         its /healthcheck in it. A second server with the same file refuses to start.";
+    ["DEFAULT"] "graceful_drain_delay" DRAIN_DELAY: Duration = SECONDS_OR_NONE, Some("2"),
+        "Seconds between a node's telling on /readyz that it stops and its closing of connections: \
+         as long as balancers take to notice.";
     ["DEFAULT"] "auth_strategy" AUTH_STRATEGY: String = TEXT, Some("keystone"),
         "Who may use the API: keystone, or noauth for whoever can reach it.";
     ["DEFAULT"] "api" API: bool = BOOLEAN, Some("false"),
@@ -122,9 +132,22 @@ options! {
     ["database"] "connection" CONNECTION: String = TEXT, Some("sqlite://"),
         "The database: sqlite:////path/file, or sqlite:// for one in memory.",
         was "DEFAULT" "sql_connection" "DATABASE" "sql_connection" "sql" "connection", url = true;
+    ["database"] "max_retries" MAX_RETRIES: i64 = WHOLE, Some("10"),
+        "How often a database that does not answer at start is tried again; -1: for ever.",
+        was "DEFAULT" "sql_max_retries" "DATABASE" "sql_max_retries";
+    ["database"] "retry_interval" RETRY_INTERVAL: Duration = SECONDS, Some("10"),
+        "Seconds before each of these.",
+        was "DEFAULT" "sql_retry_interval" "DATABASE" "reconnect_interval";
 
     ["dse"] "long_timeout" LONG_TIMEOUT: Duration = SECONDS, Some("120"),
         "Seconds after which long calls fail: queries, rule insertion, datasource creation, actions.";
+
+    ["ha"] "takeover_timeout" TAKEOVER_TIMEOUT: Duration = SECONDS, Some("5"),
+        "Seconds that calls to datasources wait when no datasource node is active, until another \
+         one has taken over; then they are answered 503. A status takes no longer at all.";
+    ["ha"] "revision_timeout" REVISION_TIMEOUT: Duration = SECONDS, Some("5"),
+        "Seconds that a request with the header X-Congress-Revision waits until its node has loaded \
+         that revision of the database; then it is answered 503.";
 
     ["oslo_middleware"] "max_request_body_size" MAX_REQUEST_BODY_SIZE: usize = COUNT,
         Some("16777216"),

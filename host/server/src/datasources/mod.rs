@@ -22,10 +22,11 @@ mod task;
 mod views;
 mod wire;
 
+pub(crate) use backoff::random;
 pub use check::lazy_tables;
 pub(crate) use client::failure;
-pub use client::{Client, DatasourceRequest};
+pub use client::{Client, ClientOptions, DatasourceRequest};
 pub use drivers::{DriverFolders, LoadState, NextBuild};
-pub use manager::{Manager, ManagerOptions};
+pub use manager::{Ending, Manager, ManagerOptions, Surroundings};
 pub use views::{BuildSummary, DriverSummary};
 pub use wire::{DatasourceCall, Execution, MANAGER, ManagerCall, ask};

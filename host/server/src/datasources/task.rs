@@ -11,12 +11,13 @@ use std::time::Duration;
 
 use congress_bus::{Request, Requests};
 use congress_plugins::{Driver, State};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::backoff::{self, Backoff};
 use super::calls::answer;
+use super::manager::FirstStart;
 use super::running::Running;
 use super::shared::Shared;
 use super::start::{START_PERIOD, start};
@@ -57,13 +58,13 @@ pub(super) struct Task {
     pub(super) requests: Requests,
     pub(super) code: watch::Receiver<Code>,
     /// Where to say how the first start went.
-    pub(super) outcome: Option<oneshot::Sender<Result<(), String>>>,
+    pub(super) outcome: watch::Sender<FirstStart>,
     /// The longest pause between two attempts.
     pub(super) longest_pause: Duration,
     pub(super) stop: CancellationToken,
 }
 
-type Step<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+pub(super) type Step<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// What a task does at present and will do next.
 struct Work {
@@ -274,7 +275,9 @@ impl Task {
             Ok(call) => {
                 let (shared, phase) = (self.shared.clone(), work.phase.subscribe());
                 tokio::spawn(async move {
-                    request.reply(answer(&shared, phase, call).await);
+                    if let Some(body) = answer(&shared, phase, call).await {
+                        request.reply(body);
+                    }
                 });
             }
             Err(error) => {
@@ -284,15 +287,16 @@ impl Task {
     }
 
     fn tell_outcome(&mut self, outcome: Result<(), String>) {
-        if let Some(sender) = self.outcome.take() {
-            // Nobody waits for a datasource that was there before.
-            let _ = sender.send(outcome);
-        }
+        self.outcome.send_if_modified(|first| {
+            let is_first = first.is_none();
+            first.get_or_insert(outcome);
+            is_first
+        });
     }
 }
 
 /// Waits for a step that is under way.
-async fn step<T>(step: &mut Option<Step<T>>) -> T {
+pub(super) async fn step<T>(step: &mut Option<Step<T>>) -> T {
     match step {
         Some(step) => step.await,
         None => std::future::pending().await,
@@ -310,5 +314,5 @@ async fn at(time: Option<Instant>) {
 /// One poll. True if it went well; an error is in the status and the log.
 async fn poll(shared: Arc<Shared>, running: Running, roots: Vec<Arc<str>>) -> bool {
     let result = running.source.poll_beside(&roots, Some(shared.clone())).await;
-    shared.finish(result, &running, &roots, false).await.is_ok()
+    shared.finish(result, &running, &roots, false, None).await.is_ok()
 }

@@ -67,6 +67,28 @@ pub enum DatasourceCall {
     },
 }
 
+impl DatasourceCall {
+    /// Whether it does what must not be done twice, or by the wrong process.
+    pub(super) fn changes_something(&self) -> bool {
+        match self {
+            Self::Execute(_) | Self::ReplaceRows { .. } | Self::Webhook { .. } => true,
+            Self::Schema | Self::Status | Self::Rows { .. } | Self::Refresh => false,
+        }
+    }
+
+    /// Whether it may be carried out twice with the same outcome as once.
+    pub(super) fn is_repeatable(&self) -> bool {
+        match self {
+            Self::Execute(_) | Self::Webhook { .. } => false,
+            Self::Schema
+            | Self::Status
+            | Self::Rows { .. }
+            | Self::Refresh
+            | Self::ReplaceRows { .. } => true,
+        }
+    }
+}
+
 /// An action to be run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Execution {

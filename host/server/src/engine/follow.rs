@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use congress_bus::{Schema, Snapshot, TableName, Update};
+use congress_bus::{Position, Schema, Snapshot, TableName, Update};
 use congress_policy::{Engine, Errors};
 use congress_table::TableSchema;
+use serde::Serialize;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::handle::Inner;
 
@@ -31,6 +33,40 @@ struct Followed {
     refused: bool,
     /// It is to run: its schema will come.
     enabled: bool,
+    /// Where its stream stands here.
+    position: Option<Position>,
+    /// Since when nobody publishes it, so that its rows may be old.
+    stale_since: Option<Instant>,
+}
+
+/// How a datasource is followed, for people.
+#[derive(Clone, Debug, Serialize)]
+pub struct Subscribed {
+    /// The datasource.
+    datasource: String,
+    /// `waiting` for its first publisher, `current`, `stale` (nobody publishes it; the last rows
+    /// are kept), `refused` (its tables do not fit), or `disabled`.
+    state: &'static str,
+    /// The tables whose rows are followed.
+    tables: Vec<TableName>,
+    /// The publisher's epoch and how many changes it has made, as far as they have come.
+    epoch: Option<u64>,
+    sequence: Option<u64>,
+    /// For how many seconds nobody has published it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stale_seconds: Option<u64>,
+}
+
+impl Followed {
+    fn state(&self) -> &'static str {
+        match self {
+            Self { enabled: false, .. } => "disabled",
+            Self { refused: true, .. } => "refused",
+            Self { stale_since: Some(_), .. } => "stale",
+            Self { schema: None, .. } => "waiting",
+            _ => "current",
+        }
+    }
 }
 
 impl Followers {
@@ -51,6 +87,29 @@ impl Followers {
         let _ = known.await;
     }
 
+    /// How each datasource is followed, by name.
+    pub(super) fn describe(&self) -> Vec<Subscribed> {
+        let mut described: Vec<_> = self
+            .lock()
+            .iter()
+            .map(|(name, followed)| Subscribed {
+                datasource: name.clone(),
+                state: followed.state(),
+                tables: followed.tables.borrow().iter().cloned().collect(),
+                epoch: followed.position.map(|position| position.epoch.0),
+                sequence: followed.position.map(|position| position.sequence),
+                stale_seconds: followed.stale_since.map(|since| since.elapsed().as_secs()),
+            })
+            .collect();
+        described.sort_by(|a, b| a.datasource.cmp(&b.datasource));
+        described
+    }
+
+    /// Whether nobody publishes a datasource at present, so that its rows here may be old.
+    pub(super) fn is_stale(&self, name: &str) -> bool {
+        self.lock().get(name).is_some_and(|followed| followed.state() != "current")
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Followed>> {
         self.followed.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -60,7 +119,14 @@ impl Inner {
     /// Begins to follow a datasource: its schema, and the tables that rules read.
     pub(super) fn adopt_datasource(self: &Arc<Self>, name: &str, enabled: bool) {
         let (tables, receiver) = watch::channel(BTreeSet::new());
-        let followed = Followed { tables, schema: None, refused: false, enabled };
+        let followed = Followed {
+            tables,
+            schema: None,
+            refused: false,
+            enabled,
+            position: None,
+            stale_since: None,
+        };
         self.followers.lock().insert(name.to_owned(), followed);
         tokio::spawn(self.clone().follow_one(name.to_owned(), receiver));
     }
@@ -157,6 +223,17 @@ impl Inner {
     }
 
     fn apply(self: &Arc<Self>, name: &str, update: Update) {
+        if let Some(followed) = self.followers.lock().get_mut(name) {
+            match &update {
+                Update::Snapshot(Snapshot { position, .. }) | Update::Change(position, _) => {
+                    followed.position = Some(*position);
+                    followed.stale_since = None;
+                }
+                Update::Gone => {
+                    followed.stale_since.get_or_insert_with(Instant::now);
+                }
+            }
+        }
         let outcome = match update {
             // Its publisher has declared nothing yet.
             Update::Snapshot(snapshot) if snapshot.position.sequence == 0 => return,

@@ -14,6 +14,7 @@ mod rules;
 mod sync;
 
 pub use cell::Cell;
+pub use follow::Subscribed;
 pub use handle::{EngineHandle, EngineOptions};
 pub use policies::{PolicyRequest, PolicyStatus};
 pub use rules::RuleStatus;

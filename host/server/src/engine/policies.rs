@@ -166,9 +166,9 @@ impl EngineHandle {
         };
         let (policy, stored) = committed.value;
         loaded.policies.insert(policy.id.clone(), policy.clone());
-        loaded.revision = Some(committed.revision);
         self.rename_trial(&policy);
         self.apply(loaded, &stored, batch);
+        self.inner.reached(loaded, committed.revision);
         Ok(Some((policy, rules.is_some().then_some(stored))))
     }
 

@@ -110,8 +110,8 @@ impl EngineHandle {
             Err(Error::Stale { .. }) => return Ok(None),
             Err(error) => return Err(failure(error)),
         };
-        loaded.revision = Some(committed.revision);
         self.apply(loaded, &committed.value, events);
+        self.inner.reached(loaded, committed.revision);
         Ok(committed.value.into_iter().next())
     }
 

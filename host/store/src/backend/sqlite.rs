@@ -10,22 +10,26 @@ use std::borrow::Cow;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use sqlx::query::Query;
 use sqlx::sqlite::{
     SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool,
     SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
-use sqlx::{Arguments, ConnectOptions, Connection, Executor, Row as _};
+use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Connection, Executor, Row as _};
 use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 
-use super::{Arg, Failure, Row};
+use super::{Arg, Failure, Row, Sql};
 use crate::schema::{self, Found, Plan, Refusal};
 use crate::{Error, OpenError, Options, Result};
 
 /// As the original's library writes times into SQLite.
 const TIME: &[BorrowedFormatItem<'_>] =
     format_description!("[year]-[month]-[day] [hour]:[minute]:[second].[subsecond digits:6]");
+
+/// Milliseconds since 1970. SQLite's clock is that of the host.
+pub(super) const CLOCK: &str = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)";
 
 /// How long an idle connection for reading is kept.
 const IDLE: Duration = Duration::from_secs(300);
@@ -47,6 +51,7 @@ const NOT_A_DATABASE: i32 = 26;
 const STEPS: [&str; schema::STEPS.len()] = [
     include_str!("../../migrations/sqlite/0001_ussuri.sql"),
     include_str!("../../migrations/sqlite/0002_congress.sql"),
+    include_str!("../../migrations/sqlite/0003_high_availability.sql"),
 ];
 
 /// The pools of one file, or the one connection of a database in memory.
@@ -148,7 +153,7 @@ impl Sqlite {
         Ok(Self { writer, readers })
     }
 
-    pub(crate) async fn rows(&self, sql: &'static str, args: Vec<Arg<'_>>) -> Result<Vec<Row>> {
+    pub(crate) async fn rows(&self, sql: Sql, args: Vec<Arg<'_>>) -> Result<Vec<Row>> {
         rows(&self.readers, sql, args).await
     }
 
@@ -233,10 +238,10 @@ async fn prepare(connection: &mut SqliteConnection) -> sqlx::Result<Result<(), R
 /// Runs a statement; how many rows it touched.
 pub(super) async fn execute(
     connection: &mut SqliteConnection,
-    sql: &'static str,
+    sql: Sql,
     args: Vec<Arg<'_>>,
 ) -> Result<u64, Failure> {
-    match sqlx::query_with(sql, bind(args)?).execute(connection).await {
+    match query(sql, bind(args)?).execute(connection).await {
         Ok(done) => Ok(done.rows_affected()),
         Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Err(Failure::Taken),
         Err(error) => Err(Failure::Other(sort(error))),
@@ -246,11 +251,11 @@ pub(super) async fn execute(
 /// Runs a query.
 pub(super) async fn rows<'c>(
     executor: impl Executor<'c, Database = sqlx::Sqlite>,
-    sql: &'static str,
+    sql: Sql,
     args: Vec<Arg<'_>>,
 ) -> Result<Vec<Row>> {
     let arguments = bind(args).map_err(Error::from)?;
-    let rows = sqlx::query_with(sql, arguments).fetch_all(executor).await.map_err(sort)?;
+    let rows = query(sql, arguments).fetch_all(executor).await.map_err(sort)?;
     Ok(rows.into_iter().map(Row::Sqlite).collect())
 }
 
@@ -265,6 +270,14 @@ where
     T: sqlx::Decode<'r, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>,
 {
     row.try_get(column).map_err(|error| Error::Corrupt { what: error.to_string() })
+}
+
+fn query(sql: Sql, arguments: SqliteArguments) -> Query<'static, sqlx::Sqlite, SqliteArguments> {
+    match sql {
+        Sql::Borrowed(sql) => sqlx::query_with(sql, arguments),
+        // Of those there are many variants: they are not worth being kept prepared.
+        Sql::Owned(sql) => sqlx::query_with(AssertSqlSafe(sql), arguments).persistent(false),
+    }
 }
 
 fn bind(args: Vec<Arg<'_>>) -> Result<SqliteArguments, Failure> {

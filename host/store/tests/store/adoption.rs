@@ -16,7 +16,8 @@ async fn original(path: &Path) -> SqliteConnection {
     let mut connection = raw(path).await;
     sqlx::raw_sql(
         "DROP TABLE congress_schema; DROP TABLE congress_revision; DROP TABLE congress_drivers;
-         DROP TABLE congress_driver_chunks; DROP INDEX congress_policy_rules_live;
+         DROP TABLE congress_driver_chunks; DROP TABLE congress_leases;
+         DROP TABLE congress_actions; DROP INDEX congress_policy_rules_live;
          CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY);",
     )
     .execute(&mut connection)

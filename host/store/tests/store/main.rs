@@ -1,8 +1,10 @@
 //! The store on real files.
-#![expect(clippy::unwrap_used, reason = "helpers of tests, which may")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests, which may")]
 
 mod adoption;
 mod concurrency;
+mod leases;
+mod ledger;
 mod opening;
 mod operations;
 

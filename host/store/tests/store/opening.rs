@@ -114,7 +114,7 @@ async fn a_database_from_the_future() {
     run(&path, "INSERT INTO congress_schema VALUES (99, 'future', '2099-01-01')").await;
     let error = refused(&path).await;
     let expected = format!(
-        "the database {} has schema version 99, but this program knows only versions up to 2; run \
+        "the database {} has schema version 99, but this program knows only versions up to 3; run \
          the newer program, or restore a backup made before the upgrade",
         path.display()
     );

@@ -178,9 +178,9 @@ async fn datasources_and_their_pushed_rows() {
         [Value::text("k1"), Value::Int(1), Value::Null].into(),
         [Value::text("é\n\"'"), Value::Float(1.5), Value::Bool(true)].into(),
     ];
-    store.put_pushed_rows(&made.id, "data", &rows).await.unwrap();
-    store.put_pushed_rows(&made.id, "empty", &[]).await.unwrap();
-    let orphan = store.put_pushed_rows("nobody", "data", &rows).await.unwrap_err();
+    store.put_pushed_rows(&made.id, "data", &rows, None).await.unwrap();
+    store.put_pushed_rows(&made.id, "empty", &[], None).await.unwrap();
+    let orphan = store.put_pushed_rows("nobody", "data", &rows, None).await.unwrap_err();
     assert!(is_missing(&orphan, Kind::Datasource));
 
     let store = reopen(store, &file(&folder)).await;
@@ -193,10 +193,10 @@ async fn datasources_and_their_pushed_rows() {
     let tables = store.pushed_tables(&made.id).await.unwrap();
     assert_eq!(tables, [("data".to_owned(), rows.clone()), ("empty".to_owned(), vec![])]);
 
-    store.put_pushed_rows(&made.id, "data", &rows[..1]).await.unwrap();
+    store.put_pushed_rows(&made.id, "data", &rows[..1], None).await.unwrap();
     assert_eq!(store.pushed_rows(&made.id, "data").await.unwrap(), rows[..1]);
-    assert!(store.delete_pushed_rows(&made.id, "empty").await.unwrap());
-    assert!(!store.delete_pushed_rows(&made.id, "empty").await.unwrap());
+    assert!(store.delete_pushed_rows(&made.id, "empty", None).await.unwrap());
+    assert!(!store.delete_pushed_rows(&made.id, "empty", None).await.unwrap());
 
     let before = store.revision().await.unwrap();
     let enabled = store.set_datasource_enabled("chosen", true, At::Any).await.unwrap();

@@ -1,0 +1,375 @@
+//! Rows in messages: sections of a chunk, each with its kind and length, so that a reader skips
+//! kinds that it does not know.
+//!
+//! A text is written once per chunk and referred to by number afterwards: rows of one table repeat
+//! states, ids and names, and the reader shares them as the publisher does.
+
+use std::sync::Arc;
+
+use congress_table::{Column, ColumnType, Digest, Row, TableSchema, Value};
+use hashbrown::HashMap;
+
+use super::wire::{Malformed, Reader, Writer};
+use crate::TableName;
+
+/// A chunk is closed once it is this long, uncompressed, in bytes. Compressed it is far below every
+/// broker's limit (RabbitMQ 4: 16 MiB); only a single huge row can make it longer.
+pub const CHUNK: usize = 512 * 1024;
+
+/// Section kinds.
+const TABLE: u8 = 1;
+const ADDED: u8 = 2;
+const REMOVED: u8 = 3;
+const SCHEMA: u8 = 4;
+const DIGEST: u8 = 5;
+const OMITTED: u8 = 6;
+
+/// Cell kinds.
+const NULL: u8 = 0;
+const FALSE: u8 = 1;
+const TRUE: u8 = 2;
+const INT: u8 = 3;
+const NEGATIVE: u8 = 4;
+const FLOAT: u8 = 5;
+const NEW_TEXT: u8 = 6;
+const OLD_TEXT: u8 = 7;
+/// Kinds from here on are short references: kind minus this is the text's number.
+const SHORT_REFERENCE: u8 = 16;
+
+/// What one chunk tells about one table.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Part {
+    /// The table.
+    pub name: TableName,
+    /// Its rows in a snapshot; in a change those that are new.
+    pub added: Vec<Row>,
+    /// In a change, those that are gone.
+    pub removed: Vec<Row>,
+    /// The digest of the whole table at the message's position, in its last chunk.
+    pub digest: Option<Digest>,
+    /// The table has changed, but its rows are not in the message: nobody was known to want them.
+    pub omitted: bool,
+}
+
+/// The content of one chunk.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Content {
+    /// Tables of the schema, in a snapshot.
+    pub schema: Vec<Arc<TableSchema>>,
+    /// Tables with rows.
+    pub parts: Vec<Part>,
+    /// The digests of the added rows of each part, in the parts' order; computed by the reader.
+    pub sums: Vec<Digest>,
+}
+
+/// Writes chunks.
+#[derive(Debug, Default)]
+pub(crate) struct ChunkWriter {
+    done: Vec<Vec<u8>>,
+    out: Writer,
+    /// Numbers of the texts of this chunk, by the address of a text or by its content.
+    texts: HashMap<Arc<str>, u32>,
+    table: Option<TableName>,
+}
+
+impl ChunkWriter {
+    fn section(&mut self, kind: u8, content: impl FnOnce(&mut Writer)) {
+        let at = self.open(kind);
+        content(&mut self.out);
+        self.close(at);
+    }
+
+    fn open(&mut self, kind: u8) -> usize {
+        self.out.u8(kind);
+        self.out.bytes.extend_from_slice(&[0; 4]);
+        self.out.bytes.len()
+    }
+
+    fn close(&mut self, at: usize) {
+        let length = (self.out.bytes.len() - at) as u32;
+        self.out.bytes[at - 4..at].copy_from_slice(&length.to_le_bytes());
+    }
+
+    /// Ends the chunk if it is long enough; the next one begins within the same table.
+    fn cut(&mut self) {
+        if self.out.bytes.len() >= CHUNK {
+            self.done.push(std::mem::take(&mut self.out.bytes));
+            self.texts.clear();
+            if let Some(name) = self.table.clone() {
+                self.section(TABLE, |w| w.str(&name));
+            }
+        }
+    }
+
+    pub(crate) fn schema(&mut self, table: &TableSchema) {
+        self.section(SCHEMA, |w| {
+            w.str_field(1, &table.name);
+            if let Some(root) = &table.root {
+                w.str_field(2, root);
+            }
+            for column in &table.columns {
+                w.field(3, |w| {
+                    w.str_field(1, &column.name);
+                    if let Some(description) = &column.description {
+                        w.str_field(2, description);
+                    }
+                    w.number_field(3, number_of(column.column_type));
+                    w.number_field(4, u64::from(column.nullable));
+                });
+            }
+        });
+        self.cut();
+    }
+
+    pub(crate) fn table(&mut self, name: &TableName) {
+        self.table = Some(name.clone());
+        self.section(TABLE, |w| w.str(name));
+    }
+
+    pub(crate) fn digest(&mut self, digest: Digest) {
+        self.section(DIGEST, |w| w.u64(digest.to_bits()));
+    }
+
+    pub(crate) fn omitted(&mut self) {
+        self.section(OMITTED, |_| ());
+    }
+
+    pub(crate) fn added<'a>(&mut self, rows: impl IntoIterator<Item = &'a Row>) {
+        self.rows(ADDED, rows);
+    }
+
+    pub(crate) fn removed<'a>(&mut self, rows: impl IntoIterator<Item = &'a Row>) {
+        self.rows(REMOVED, rows);
+    }
+
+    /// Rows of equal width form a section: the width, then cells to the section's end.
+    fn rows<'a>(&mut self, kind: u8, rows: impl IntoIterator<Item = &'a Row>) {
+        let mut open: Option<(usize, usize)> = None;
+        for row in rows {
+            if let Some((at, width)) = open
+                && (width != row.len() || width == 0 || self.out.bytes.len() >= CHUNK)
+            {
+                self.close(at);
+                open = None;
+            }
+            if open.is_none() {
+                self.cut();
+                let at = self.open(kind);
+                self.out.varint(row.len() as u64);
+                open = Some((at, row.len()));
+            }
+            for cell in row.iter() {
+                self.cell(cell);
+            }
+        }
+        if let Some((at, _)) = open {
+            self.close(at);
+        }
+        self.cut();
+    }
+
+    fn cell(&mut self, cell: &Value) {
+        match cell {
+            Value::Null => self.out.u8(NULL),
+            Value::Bool(false) => self.out.u8(FALSE),
+            Value::Bool(true) => self.out.u8(TRUE),
+            Value::Int(i) if *i >= 0 => {
+                self.out.u8(INT);
+                self.out.varint(*i as u64);
+            }
+            Value::Int(i) => {
+                self.out.u8(NEGATIVE);
+                self.out.varint(!*i as u64);
+            }
+            Value::Float(f) => {
+                self.out.u8(FLOAT);
+                self.out.u64(f.to_bits());
+            }
+            Value::Text(text) => match self.texts.get(text) {
+                Some(number) if *number < u32::from(u8::MAX - SHORT_REFERENCE) => {
+                    self.out.u8(SHORT_REFERENCE + *number as u8);
+                }
+                Some(number) => {
+                    self.out.u8(OLD_TEXT);
+                    self.out.varint(u64::from(*number));
+                }
+                None => {
+                    let number = self.texts.len() as u32;
+                    self.texts.insert(text.clone(), number);
+                    self.out.u8(NEW_TEXT);
+                    self.out.str(text);
+                }
+            },
+        }
+    }
+
+    /// All chunks; at least one.
+    pub(crate) fn finish(mut self) -> Vec<Vec<u8>> {
+        self.done.push(self.out.bytes);
+        self.done
+    }
+}
+
+/// Reads a chunk.
+pub(crate) fn read(bytes: &[u8]) -> Result<Content, Malformed> {
+    let mut reader = Reader::new(bytes);
+    let mut content = Content::default();
+    let mut texts: Vec<Arc<str>> = Vec::new();
+    let mut cells: Vec<Value> = Vec::new();
+    let mut buffer = Vec::new();
+    while !reader.is_empty() {
+        let kind = reader.u8()?;
+        let length = reader.take(4)?.try_into().map(u32::from_le_bytes);
+        let length = length.map_err(|_| Malformed("a section's length"))?;
+        let mut section = Reader::new(reader.take(length as usize)?);
+        if kind == SCHEMA {
+            content.schema.push(Arc::new(read_schema(section)?));
+            continue;
+        }
+        if kind == TABLE {
+            content.parts.push(Part { name: section.name()?, ..Part::default() });
+            content.sums.push(Digest::default());
+            continue;
+        }
+        if !matches!(kind, DIGEST | OMITTED | ADDED | REMOVED) {
+            continue;
+        }
+        let (Some(part), Some(sum)) = (content.parts.last_mut(), content.sums.last_mut()) else {
+            return Err(Malformed("rows come before their table"));
+        };
+        match kind {
+            DIGEST => part.digest = Some(Digest::from_bits(section.u64()?)),
+            OMITTED => part.omitted = true,
+            ADDED | REMOVED => {
+                let width = section.varint()?;
+                // A cell takes one byte at least.
+                if width > section.rest.len() as u64 {
+                    return Err(Malformed("a row is wider than its section"));
+                }
+                let width = width as usize;
+                let added = kind == ADDED;
+                loop {
+                    cells.clear();
+                    for _ in 0..width {
+                        cells.push(read_cell(&mut section, &mut texts)?);
+                    }
+                    let digest = Digest::with(&cells, &mut buffer);
+                    let row: Row = cells.drain(..).collect();
+                    if added {
+                        sum.add(digest);
+                        part.added.push(row);
+                    } else {
+                        sum.remove(digest);
+                        part.removed.push(row);
+                    }
+                    if section.is_empty() {
+                        break;
+                    }
+                    if width == 0 {
+                        return Err(Malformed("a row without cells has content"));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(content)
+}
+
+fn read_cell(from: &mut Reader<'_>, texts: &mut Vec<Arc<str>>) -> Result<Value, Malformed> {
+    let known = |texts: &[Arc<str>], number: u64| {
+        let text = usize::try_from(number).ok().and_then(|number| texts.get(number));
+        text.cloned().map(Value::Text).ok_or(Malformed("a text that was not given"))
+    };
+    Ok(match from.u8()? {
+        NULL => Value::Null,
+        FALSE => Value::Bool(false),
+        TRUE => Value::Bool(true),
+        kind @ (INT | NEGATIVE) => {
+            let value = i64::try_from(from.varint()?).map_err(|_| Malformed("an integer"))?;
+            Value::Int(if kind == INT { value } else { !value })
+        }
+        FLOAT => Value::Float(f64::from_bits(from.u64()?)),
+        NEW_TEXT => {
+            let text: Arc<str> = from.str()?.into();
+            texts.push(text.clone());
+            Value::Text(text)
+        }
+        OLD_TEXT => known(texts, from.varint()?)?,
+        kind if kind >= SHORT_REFERENCE => known(texts, u64::from(kind - SHORT_REFERENCE))?,
+        _ => return Err(Malformed("a kind of cell that is not known")),
+    })
+}
+
+fn read_schema(mut from: Reader<'_>) -> Result<TableSchema, Malformed> {
+    let mut table = TableSchema { name: String::new(), columns: Vec::new(), root: None };
+    while let Some((number, mut field)) = from.field()? {
+        match number {
+            1 => field.str_all(&mut table.name)?,
+            2 => {
+                let mut root = String::new();
+                field.str_all(&mut root)?;
+                table.root = Some(root);
+            }
+            3 => table.columns.push(read_column(field)?),
+            _ => {}
+        }
+    }
+    Ok(table)
+}
+
+fn read_column(mut from: Reader<'_>) -> Result<Column, Malformed> {
+    let mut column = Column {
+        name: String::new(),
+        description: None,
+        column_type: ColumnType::Any,
+        nullable: false,
+    };
+    while let Some((number, mut field)) = from.field()? {
+        match number {
+            1 => field.str_all(&mut column.name)?,
+            2 => {
+                let mut description = String::new();
+                field.str_all(&mut description)?;
+                column.description = Some(description);
+            }
+            3 => column.column_type = type_of(field.varint()?),
+            4 => column.nullable = field.varint()? != 0,
+            _ => {}
+        }
+    }
+    Ok(column)
+}
+
+impl Reader<'_> {
+    /// The rest as text.
+    fn str_all(&mut self, into: &mut String) -> Result<(), Malformed> {
+        let text = std::str::from_utf8(self.rest).map_err(|_| Malformed("a text is not UTF-8"))?;
+        into.clear();
+        into.push_str(text);
+        Ok(())
+    }
+}
+
+const TYPES: [ColumnType; 8] = [
+    ColumnType::Any,
+    ColumnType::Boolean,
+    ColumnType::Integer,
+    ColumnType::Float,
+    ColumnType::Text,
+    ColumnType::Uuid,
+    ColumnType::IpAddress,
+    ColumnType::IpNetwork,
+];
+
+fn number_of(column_type: ColumnType) -> u64 {
+    TYPES.iter().position(|known| *known == column_type).unwrap_or_default() as u64
+}
+
+/// A type that a newer node has is any type to this one.
+fn type_of(number: u64) -> ColumnType {
+    usize::try_from(number).ok().and_then(|n| TYPES.get(n)).copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,117 @@
+use super::*;
+
+fn row(cells: &[Value]) -> Row {
+    cells.into()
+}
+
+fn merge(chunks: &[Vec<u8>]) -> Vec<Part> {
+    let mut parts: Vec<Part> = Vec::new();
+    for chunk in chunks {
+        for part in read(chunk).unwrap().parts {
+            match parts.last_mut() {
+                Some(last) if last.name == part.name => {
+                    last.added.extend(part.added);
+                    last.removed.extend(part.removed);
+                    last.digest = last.digest.or(part.digest);
+                }
+                _ => parts.push(part),
+            }
+        }
+    }
+    parts
+}
+
+#[test]
+fn every_kind_of_cell_comes_back_as_it_was() {
+    let text = "ü".repeat(300);
+    let rows = [
+        row(&[Value::Null, Value::Bool(true), Value::Bool(false)]),
+        row(&[Value::Int(0), Value::Int(i64::MAX), Value::Int(i64::MIN)]),
+        row(&[Value::Float(-0.5), Value::Float(f64::INFINITY), Value::text("")]),
+        row(&[Value::text("a"), Value::text("a"), Value::text(&*text)]),
+        row(&[Value::Int(1)]),
+        row(&[]),
+    ];
+    let mut writer = ChunkWriter::default();
+    writer.table(&"t".into());
+    writer.added(&rows);
+    writer.removed(&rows[3..4]);
+    writer.digest(Digest::from_bits(7));
+    let chunks = writer.finish();
+    assert_eq!(chunks.len(), 1);
+    let content = read(&chunks[0]).unwrap();
+    let part = &content.parts[0];
+    // Value's own equality would let 1 pass for true.
+    assert_eq!(format!("{:?}", part.added), format!("{rows:?}"));
+    assert_eq!(part.removed, rows[3..4]);
+    assert_eq!(part.digest, Some(Digest::from_bits(7)));
+    let mut sum = Digest::default();
+    rows.iter().for_each(|row| sum.add(Digest::of(row)));
+    sum.remove(Digest::of(&rows[3]));
+    assert_eq!(content.sums, [sum]);
+    let Value::Text(first) = &part.added[3][0] else { panic!() };
+    let Value::Text(second) = &part.added[3][1] else { panic!() };
+    assert!(Arc::ptr_eq(first, second), "a repeated text is shared");
+}
+
+#[test]
+fn large_content_is_cut_and_each_chunk_stands_alone() {
+    let rows: Vec<Row> = (0..200_000)
+        .map(|i| row(&[Value::Int(i), Value::text(format!("name-{i}")), Value::text("ACTIVE")]))
+        .collect();
+    let mut writer = ChunkWriter::default();
+    writer.table(&"t".into());
+    writer.added(&rows);
+    writer.table(&"u".into());
+    writer.omitted();
+    let chunks = writer.finish();
+    assert!(chunks.len() > 4);
+    assert!(chunks.iter().all(|chunk| chunk.len() < CHUNK + 1024));
+    let parts = merge(&chunks);
+    assert_eq!(parts[0].added, rows);
+    assert!(parts[1].omitted);
+}
+
+#[test]
+fn a_schema_comes_back() {
+    let column = |name: &str, column_type| Column {
+        name: name.into(),
+        description: Some("what it is".into()),
+        column_type,
+        nullable: true,
+    };
+    let columns = TYPES.iter().map(|t| column("c", *t)).collect();
+    let table = TableSchema { name: "t".into(), columns, root: Some("r".into()) };
+    let mut writer = ChunkWriter::default();
+    writer.schema(&table);
+    assert_eq!(*read(&writer.finish()[0]).unwrap().schema[0], table);
+}
+
+#[test]
+fn unknown_sections_are_skipped() {
+    let mut writer = ChunkWriter::default();
+    writer.section(200, |w| w.str("from the future"));
+    writer.table(&"t".into());
+    writer.section(201, |w| w.str("likewise"));
+    writer.added(&[row(&[Value::Int(1)])]);
+    assert_eq!(read(&writer.finish()[0]).unwrap().parts[0].added.len(), 1);
+}
+
+#[test]
+fn broken_content_is_an_error_and_nothing_worse() {
+    let mut writer = ChunkWriter::default();
+    writer.table(&"t".into());
+    writer.added(&[row(&[Value::text("abc"), Value::Int(7), Value::text("abc")])]);
+    let good = writer.finish().remove(0);
+    for cut in 1..good.len() {
+        let _ = read(&good[..cut]);
+    }
+    for at in 0..good.len() {
+        for bits in [0x01, 0x80, 0xff] {
+            let mut bad = good.clone();
+            bad[at] ^= bits;
+            let _ = read(&bad);
+        }
+    }
+    assert!(read(&[ADDED, 1, 0, 0, 0, 0]).is_err(), "no table");
+}
