@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use congress_tests::{Server, ServerOptions, drivers_folder};
+use congress_tests::{Server, ServerOptions, client_binary, drivers_folder};
 use reqwest::Method;
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
@@ -306,6 +306,14 @@ async fn what_cannot_be_opened_or_named_is_told() {
     let path = "/v1/system/drivers";
     server.eventually(path, SOON, list("is a link that leads nowhere")).await.unwrap();
     server.eventually(path, SOON, list("is not UTF-8")).await.unwrap();
+    // And the client's list shows it.
+    let mut client = tokio::process::Command::new(client_binary().unwrap());
+    client.args(["--url", server.url(), "driver", "list"]);
+    let output = client.output().await.unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{output:?}");
+    let line = shown.lines().find(|line| line.starts_with("link.wasm")).unwrap();
+    assert!(line.contains("failed") && line.contains("a link that leads nowhere"), "{shown}");
     // Both can be mended without a restart.
     fs::rename(folder.path().join(name), folder.path().join("nowhere")).unwrap();
     let ready = |body: &Value| body["state"] == "ready";
