@@ -141,7 +141,7 @@ async fn bad_batches_are_refused_and_the_guest_hears_why() {
     let outcome = poll_mode("bad-columns").await.unwrap();
     let report = replaced(&outcome, "report");
     assert_eq!(report.len(), 6);
-    let told = outcome.refused.unwrap();
+    let told = outcome.refused.as_deref().unwrap();
     assert!(told.starts_with("6 batches of rows were refused, and are missing; the first: column"));
     for row in report.rows() {
         let Value::Text(said) = &row[1] else { panic!("{row:?}") };
