@@ -240,6 +240,11 @@ impl Server {
         self.process.signal(signal)
     }
 
+    /// How it has ended by itself, if it has.
+    pub fn has_ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
+        Ok(self.process.child.try_wait()?)
+    }
+
     /// Waits until it has ended by itself.
     pub async fn ended(mut self) -> anyhow::Result<(ExitStatus, String)> {
         let status = self.process.ended().await?;

@@ -5,6 +5,7 @@
 //! share the database, so that they may live in one process or in many.
 #![forbid(unsafe_code)]
 
+pub mod actions;
 pub mod api;
 mod ask;
 pub mod config;

@@ -5,12 +5,14 @@
 //! driver, and on purpose: every type that crosses it is listed here, times included, and each
 //! system keeps its own connection options and pool.
 
+pub(crate) mod mysql;
 pub(crate) mod sqlite;
 
 use std::borrow::Cow;
 
 use time::OffsetDateTime;
 
+use crate::attempts::{Attempts, Failed};
 use crate::{Error, Kind, Result};
 
 /// The text of a statement, with `?` for its arguments. Never made of anything but constants.
@@ -120,27 +122,40 @@ impl From<Failure> for Error {
 #[derive(Debug)]
 pub(crate) enum Backend {
     Sqlite(sqlite::Sqlite),
+    MySql(mysql::MySqlServer),
 }
 
 impl Backend {
+    /// The attempts at an operation that begins now, and perhaps changes something.
+    pub(crate) fn attempts(&self, changes: bool) -> Attempts {
+        match self {
+            // It waits for locks by itself, and nothing else can hold it up.
+            Self::Sqlite(_) => Attempts::unbounded(),
+            Self::MySql(db) => db.attempts(changes),
+        }
+    }
+
     /// Runs one query outside any transaction.
     pub(crate) async fn rows(&self, sql: impl Into<Sql>, args: Vec<Arg<'_>>) -> Result<Vec<Row>> {
         match self {
-            Self::Sqlite(db) => db.rows(sql.into(), args).await,
+            Self::Sqlite(db) => db.rows(sql.into(), &args).await,
+            Self::MySql(db) => db.rows(sql.into(), &args).await,
         }
     }
 
     /// Begins a transaction that sees one state of the database and changes nothing.
-    pub(crate) async fn read(&self) -> Result<Transaction> {
+    pub(crate) async fn read(&self) -> Result<Transaction, Failed> {
         match self {
-            Self::Sqlite(db) => db.read().await.map(Connected::Sqlite).map(Transaction::new),
+            Self::Sqlite(db) => Ok(Transaction::new(Connected::Sqlite(db.read().await?))),
+            Self::MySql(db) => Ok(Transaction::new(Connected::MySql(db.begin(false).await?))),
         }
     }
 
     /// Begins a transaction that changes something. Dropping it undoes it.
-    pub(crate) async fn write(&self) -> Result<Transaction> {
+    pub(crate) async fn write(&self) -> Result<Transaction, Failed> {
         match self {
-            Self::Sqlite(db) => db.write().await.map(Connected::Sqlite).map(Transaction::new),
+            Self::Sqlite(db) => Ok(Transaction::new(Connected::Sqlite(db.write().await?))),
+            Self::MySql(db) => Ok(Transaction::new(Connected::MySql(db.begin(true).await?))),
         }
     }
 
@@ -148,6 +163,7 @@ impl Backend {
     pub(crate) fn clock(&self) -> &'static str {
         match self {
             Self::Sqlite(_) => sqlite::CLOCK,
+            Self::MySql(_) => mysql::CLOCK,
         }
     }
 
@@ -155,6 +171,7 @@ impl Backend {
     pub(crate) async fn close(&self) {
         match self {
             Self::Sqlite(db) => db.close().await,
+            Self::MySql(db) => db.close().await,
         }
     }
 }
@@ -168,6 +185,7 @@ pub(crate) struct Transaction {
 
 enum Connected {
     Sqlite(sqlx::Transaction<'static, sqlx::Sqlite>),
+    MySql(mysql::Open),
 }
 
 impl Transaction {
@@ -175,14 +193,15 @@ impl Transaction {
         Self { connected, abandoned: false }
     }
 
-    /// Runs a statement; how many rows it touched.
+    /// Runs a statement; how many rows it touched (those that it found, changed or not).
     pub(crate) async fn execute(
         &mut self,
         sql: impl Into<Sql>,
         args: Vec<Arg<'_>>,
     ) -> Result<u64, Failure> {
         match &mut self.connected {
-            Connected::Sqlite(tx) => sqlite::execute(tx, sql.into(), args).await,
+            Connected::Sqlite(tx) => sqlite::execute(tx, sql.into(), &args).await,
+            Connected::MySql(tx) => tx.execute(sql.into(), args).await,
         }
     }
 
@@ -193,7 +212,8 @@ impl Transaction {
         args: Vec<Arg<'_>>,
     ) -> Result<Vec<Row>> {
         match &mut self.connected {
-            Connected::Sqlite(tx) => sqlite::rows(&mut **tx, sql.into(), args).await,
+            Connected::Sqlite(tx) => sqlite::rows(&mut **tx, sql.into(), &args).await,
+            Connected::MySql(tx) => tx.rows(sql.into(), args).await,
         }
     }
 
@@ -210,21 +230,44 @@ impl Transaction {
     pub(crate) fn clock(&self) -> &'static str {
         match &self.connected {
             Connected::Sqlite(_) => sqlite::CLOCK,
+            Connected::MySql(_) => mysql::CLOCK,
         }
     }
 
-    /// Has [`Self::commit`] undo the changes: they turned out not to be wanted.
+    /// Has [`Self::end`] undo the changes: they turned out not to be wanted.
     pub(crate) fn abandon(&mut self) {
         self.abandoned = true;
     }
 
-    /// Makes the changes last.
-    pub(crate) async fn commit(self) -> Result<()> {
-        if self.abandoned {
-            return Ok(());
+    /// The error for a change that met one of somebody else: it is made again from the start.
+    pub(crate) fn collided(&mut self) -> Error {
+        match &mut self.connected {
+            // One writer at a time.
+            Connected::Sqlite(_) => {}
+            Connected::MySql(tx) => tx.collided(),
         }
-        match self.connected {
-            Connected::Sqlite(tx) => sqlite::commit(tx).await,
+        Error::Unexpected { reason: "rows changed while they were being changed".into() }
+    }
+
+    /// Makes the changes last, or undoes them if something went wrong.
+    pub(crate) async fn end<T>(self, outcome: Result<T>) -> Result<T, Failed> {
+        match (outcome, self.connected) {
+            (Ok(value), Connected::Sqlite(tx)) => {
+                if !self.abandoned {
+                    sqlite::commit(tx).await?;
+                }
+                Ok(value)
+            }
+            (Ok(value), Connected::MySql(tx)) => {
+                if self.abandoned {
+                    tx.undo().await;
+                } else {
+                    tx.commit().await?;
+                }
+                Ok(value)
+            }
+            (Err(error), Connected::Sqlite(_)) => Err(error.into()),
+            (Err(error), Connected::MySql(tx)) => Err(Failed { error, cause: tx.undo().await }),
         }
     }
 }
@@ -233,6 +276,7 @@ impl Transaction {
 /// [`Error::Corrupt`], for the database lets a column hold what its declaration does not say.
 pub(crate) enum Row {
     Sqlite(sqlx::sqlite::SqliteRow),
+    MySql(sqlx::mysql::MySqlRow),
 }
 
 /// Reads columns by position.
@@ -242,6 +286,7 @@ macro_rules! getter {
             $(pub(crate) fn $name(&self, column: usize) -> Result<$type> {
                 match self {
                     Self::Sqlite(row) => sqlite::column(row, column),
+                    Self::MySql(row) => mysql::column(row, column),
                 }
             })*
         }

@@ -4,14 +4,13 @@ use uuid::Uuid;
 
 use crate::backend::{Row, Transaction, args};
 use crate::config::DatasourceConfig;
-use crate::store::{advance, fits};
+use crate::store::{advance, exactly, fits, in_transaction};
 use crate::{At, Committed, Datasource, Error, Kind, NewDatasource, Result, Store};
 
 const LIST: &str =
     "SELECT id, name, driver, description, enabled, config FROM datasources ORDER BY name, id";
-// An id wins over an equal name.
 const FIND: &str = "SELECT id, name, driver, description, enabled, config FROM datasources \
-     WHERE id = ? OR name = ? ORDER BY CASE WHEN id = ? THEN 0 ELSE 1 END LIMIT 1";
+     WHERE id = ? OR name = ?";
 
 impl Store {
     /// All datasources, by name.
@@ -21,9 +20,8 @@ impl Store {
 
     /// A datasource, by id or name.
     pub async fn datasource(&self, id_or_name: &str) -> Result<Datasource> {
-        let args = args![id_or_name, id_or_name, id_or_name];
-        let rows = self.backend.rows(FIND, args).await?;
-        rows.first().ok_or_else(|| not_found(id_or_name)).and_then(read)
+        let rows = self.backend.rows(FIND, args![id_or_name, id_or_name]).await?;
+        pick(&rows, id_or_name)
     }
 
     /// Creates a datasource. [`Error::Conflict`] if its name is taken, or the id that the client
@@ -40,19 +38,20 @@ impl Store {
         fits("datasources.driver", &driver, 255)?;
         let stored = config.to_stored()?;
 
-        let mut tx = self.backend.write().await?;
-        let revision = advance(&mut tx, at).await?;
-        if tx.row("SELECT id FROM datasources WHERE id = ?", args![&id]).await?.is_some() {
-            return Err(Error::Conflict { kind: Kind::Datasource, name: id });
-        }
-        tx.execute(
-            "INSERT INTO datasources (id, name, driver, config, description, enabled) \
+        let revision = in_transaction!(self, |tx| {
+            let revision = advance(tx, at).await?;
+            if tx.row("SELECT id FROM datasources WHERE id = ?", args![&id]).await?.is_some() {
+                return Err(Error::Conflict { kind: Kind::Datasource, name: id.clone() });
+            }
+            tx.execute(
+                "INSERT INTO datasources (id, name, driver, config, description, enabled) \
              VALUES (?, ?, ?, ?, ?, ?)",
-            args![&id, &name, &driver, stored, &description, enabled],
-        )
-        .await
-        .map_err(|failure| failure.inserting(Kind::Datasource, &name))?;
-        tx.commit().await?;
+                args![&id, &name, &driver, &stored, &description, enabled],
+            )
+            .await
+            .map_err(|failure| failure.inserting(Kind::Datasource, &name))?;
+            Ok(revision)
+        })?;
         let value = Datasource { id, name, driver, description, enabled, config };
         Ok(Committed { value, revision })
     }
@@ -64,16 +63,16 @@ impl Store {
         enabled: bool,
         at: At,
     ) -> Result<Committed<Datasource>> {
-        let mut tx = self.backend.write().await?;
-        let revision = advance(&mut tx, at).await?;
-        let datasource = find(&mut tx, id_or_name).await?;
-        tx.execute(
-            "UPDATE datasources SET enabled = ? WHERE id = ?",
-            args![enabled, &datasource.id],
-        )
-        .await?;
-        tx.commit().await?;
-        Ok(Committed { value: Datasource { enabled, ..datasource }, revision })
+        in_transaction!(self, |tx| {
+            let revision = advance(tx, at).await?;
+            let datasource = find(tx, id_or_name).await?;
+            tx.execute(
+                "UPDATE datasources SET enabled = ? WHERE id = ?",
+                args![enabled, &datasource.id],
+            )
+            .await?;
+            Ok(Committed { value: Datasource { enabled, ..datasource }, revision })
+        })
     }
 
     /// Deletes a datasource (by id or name) with its pushed rows.
@@ -82,13 +81,13 @@ impl Store {
         id_or_name: &str,
         at: At,
     ) -> Result<Committed<Datasource>> {
-        let mut tx = self.backend.write().await?;
-        let revision = advance(&mut tx, at).await?;
-        let datasource = find(&mut tx, id_or_name).await?;
-        tx.execute("DELETE FROM dstabledata WHERE ds_id = ?", args![&datasource.id]).await?;
-        tx.execute("DELETE FROM datasources WHERE id = ?", args![&datasource.id]).await?;
-        tx.commit().await?;
-        Ok(Committed { value: datasource, revision })
+        in_transaction!(self, |tx| {
+            let revision = advance(tx, at).await?;
+            let datasource = find(tx, id_or_name).await?;
+            tx.execute("DELETE FROM dstabledata WHERE ds_id = ?", args![&datasource.id]).await?;
+            tx.execute("DELETE FROM datasources WHERE id = ?", args![&datasource.id]).await?;
+            Ok(Committed { value: datasource, revision })
+        })
     }
 
     /// Whether any stored configuration has sealed fields: then this host needs the key that
@@ -112,8 +111,15 @@ pub(crate) async fn list(tx: &mut Transaction) -> Result<Vec<Datasource>> {
 }
 
 async fn find(tx: &mut Transaction, id_or_name: &str) -> Result<Datasource> {
-    let row = tx.row(FIND, args![id_or_name, id_or_name, id_or_name]).await?;
-    row.as_ref().ok_or_else(|| not_found(id_or_name)).and_then(read)
+    let rows = tx.rows(FIND, args![id_or_name, id_or_name]).await?;
+    pick(&rows, id_or_name)
+}
+
+/// Of the rows found, the datasource that is meant.
+fn pick(rows: &[Row], id_or_name: &str) -> Result<Datasource> {
+    let found = rows.iter().map(read).collect::<Result<Vec<_>>>()?;
+    exactly(found, id_or_name, |datasource| [&datasource.id, &datasource.name])
+        .ok_or_else(|| not_found(id_or_name))
 }
 
 fn not_found(key: &str) -> Error {

@@ -8,8 +8,8 @@ use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
 use crate::backend::{Row, Transaction, args};
-use crate::store::{advance, current, fits};
-use crate::{At, Committed, Driver, Error, Kind, Result, Store};
+use crate::store::{advance, fits, in_transaction};
+use crate::{At, Committed, Driver, Error, Kind, Result, Revision, Store};
 
 /// Size of a piece of a component. Well below the packet limits of database servers.
 const CHUNK: usize = 256 * 1024;
@@ -44,33 +44,33 @@ impl Store {
             size: component.len() as u64,
             metadata: metadata.clone(),
         };
-        let mut tx = self.backend.write().await?;
-        let old = tx.row(FIND, args![id]).await?.as_ref().map(read).transpose()?;
-        if old.as_ref() == Some(&driver) {
-            let revision = current(&mut tx).await?;
-            return Ok(Committed { value: driver, revision });
-        }
-
-        let revision = advance(&mut tx, At::Any).await?;
-        tx.execute("DELETE FROM congress_drivers WHERE id = ?", args![id]).await?;
-        tx.execute(
-            "INSERT INTO congress_drivers (id, hash, size, metadata, updated_at) \
-             VALUES (?, ?, ?, ?, ?)",
-            args![
-                id,
-                &driver.hash,
-                i64::try_from(driver.size).unwrap_or(i64::MAX),
-                driver.metadata.to_string(),
-                OffsetDateTime::now_utc(),
-            ],
-        )
-        .await?;
-        put_bytes(&mut tx, &driver.hash, component).await?;
-        if let Some(old) = old {
-            drop_unused_bytes(&mut tx, &old.hash).await?;
-        }
-        tx.commit().await?;
-        Ok(Committed { value: driver, revision })
+        in_transaction!(self, |tx| {
+            // First, so that what is read then is what the change is made to.
+            let revision = advance(tx, At::Any).await?;
+            let old = tx.row(FIND, args![id]).await?.as_ref().map(read).transpose()?;
+            if old.as_ref() == Some(&driver) {
+                tx.abandon();
+                return Ok(Committed { value: driver.clone(), revision: Revision(revision.0 - 1) });
+            }
+            tx.execute("DELETE FROM congress_drivers WHERE id = ?", args![id]).await?;
+            tx.execute(
+                "INSERT INTO congress_drivers (id, hash, size, metadata, updated_at) \
+                 VALUES (?, ?, ?, ?, ?)",
+                args![
+                    id,
+                    &driver.hash,
+                    driver.size,
+                    driver.metadata.to_string(),
+                    OffsetDateTime::now_utc(),
+                ],
+            )
+            .await?;
+            put_bytes(tx, &driver.hash, component).await?;
+            if let Some(old) = old {
+                drop_unused_bytes(tx, &old.hash).await?;
+            }
+            Ok(Committed { value: driver.clone(), revision })
+        })
     }
 
     /// The bytes of a component, by hash.
@@ -95,14 +95,14 @@ impl Store {
 
     /// Removes a driver from the catalogue, and its bytes unless another entry has the same.
     pub async fn remove_driver(&self, id: &str) -> Result<Committed<Driver>> {
-        let mut tx = self.backend.write().await?;
-        let revision = advance(&mut tx, At::Any).await?;
-        let row = tx.row(FIND, args![id]).await?;
-        let driver = row.as_ref().ok_or_else(|| not_found(Kind::Driver, id)).and_then(read)?;
-        tx.execute("DELETE FROM congress_drivers WHERE id = ?", args![id]).await?;
-        drop_unused_bytes(&mut tx, &driver.hash).await?;
-        tx.commit().await?;
-        Ok(Committed { value: driver, revision })
+        in_transaction!(self, |tx| {
+            let revision = advance(tx, At::Any).await?;
+            let row = tx.row(FIND, args![id]).await?;
+            let driver = row.as_ref().ok_or_else(|| not_found(Kind::Driver, id)).and_then(read)?;
+            tx.execute("DELETE FROM congress_drivers WHERE id = ?", args![id]).await?;
+            drop_unused_bytes(tx, &driver.hash).await?;
+            Ok(Committed { value: driver, revision })
+        })
     }
 }
 

@@ -25,6 +25,8 @@ pub enum Kind {
     DriverBytes,
     /// An action in the ledger.
     Action,
+    /// The persisted rows of a table.
+    PushedTable,
 }
 
 impl fmt::Display for Kind {
@@ -37,11 +39,14 @@ impl fmt::Display for Kind {
             Self::Driver => "driver",
             Self::DriverBytes => "driver component",
             Self::Action => "action",
+            Self::PushedTable => "table of persisted rows",
         })
     }
 }
 
-/// Why an operation failed. Nothing was changed, whichever it is.
+/// Why an operation failed. Nothing was changed, whichever it is, with one exception: if the
+/// database server is lost while a change is being committed, [`Error::Unavailable`] says that
+/// whether it was made is not known.
 ///
 /// Messages name rows and columns and never hold values of a datasource's configuration. Those of
 /// `Unavailable`, `Corrupt` and `Unexpected` are for the log, not for a client.
@@ -88,6 +93,12 @@ pub enum Error {
         length: usize,
         /// How many fit.
         limit: usize,
+    },
+    /// The database cannot store a value as it is.
+    #[error("the database cannot store a value: {reason}")]
+    Unfit {
+        /// Why; without the value.
+        reason: String,
     },
     /// The database cannot be used now; trying again later makes sense.
     #[error("the database is not available: {reason}")]
@@ -192,6 +203,32 @@ pub enum OpenError {
         place: String,
         /// The revision found.
         found: String,
+    },
+    /// There are no tables.
+    #[error("the database {place} is empty: make its tables with congress-db-manage upgrade head")]
+    NoSchema {
+        /// Where the database is, without credentials.
+        place: String,
+    },
+    /// The database belongs to something else.
+    #[error(
+        "the database {place} is not one of this system: it has a table '{table}', but none of ours; it was left as it is. Set [database] connection to another one"
+    )]
+    Foreign {
+        /// Where the database is, without credentials.
+        place: String,
+        /// One of its tables.
+        table: String,
+    },
+    /// The tables cannot be looked at or changed.
+    #[error(
+        "cannot bring the tables of the database {place} up to date: {reason}; run congress-db-manage upgrade head with a [database] connection of a user who may"
+    )]
+    Denied {
+        /// Where the database is, without credentials.
+        place: String,
+        /// What the server says.
+        reason: String,
     },
     /// Anything else.
     #[error("cannot open the database {place}: {source}")]

@@ -18,6 +18,7 @@
 #![forbid(unsafe_code)]
 
 mod actions;
+mod attempts;
 mod backend;
 mod config;
 mod datasources;
@@ -26,6 +27,8 @@ mod error;
 mod keys;
 mod lease;
 mod library;
+mod location;
+mod manage;
 mod model;
 mod policies;
 mod pushed;
@@ -40,9 +43,14 @@ pub use drivers::component_hash;
 pub use error::{Error, Kind, OpenError, Result};
 pub use keys::{KeyError, KeyRing};
 pub use lease::{Acquired, Fence, Lease, Renewed};
+pub use location::{Location, MySql, Password, Tls, TlsMode};
+pub use manage::{
+    SCHEMA_HISTORY, SchemaRevision, current_schema, schema_revision, schema_sql, stamp_schema,
+    upgrade_schema,
+};
 pub use model::{
     At, Committed, Datasource, Driver, LibraryPolicy, LibraryRule, NewDatasource, NewLibraryPolicy,
     NewPolicy, NewRule, Policy, Revision, Rule, Snapshot,
 };
 pub use sealer::Sealer;
-pub use store::{Location, Options, Store};
+pub use store::{Options, Store};

@@ -3,14 +3,13 @@
 use uuid::Uuid;
 
 use crate::backend::{Row, Transaction, args};
-use crate::store::fits;
+use crate::store::{exactly, fits, in_transaction};
 use crate::{Error, Kind, LibraryPolicy, NewLibraryPolicy, Result, Store};
 
 const LIST: &str = "SELECT id, name, abbreviation, description, kind, rules FROM library_policies \
      ORDER BY name, id";
-// An id wins over an equal name.
 const FIND: &str = "SELECT id, name, abbreviation, description, kind, rules FROM library_policies \
-     WHERE id = ? OR name = ? ORDER BY CASE WHEN id = ? THEN 0 ELSE 1 END LIMIT 1";
+     WHERE id = ? OR name = ?";
 const FIND_ID: &str = "SELECT id, name, abbreviation, description, kind, rules \
      FROM library_policies WHERE id = ?";
 
@@ -22,31 +21,33 @@ impl Store {
 
     /// A policy of the library, by id or name.
     pub async fn library_policy(&self, id_or_name: &str) -> Result<LibraryPolicy> {
-        let args = args![id_or_name, id_or_name, id_or_name];
-        let rows = self.backend.rows(FIND, args).await?;
-        rows.first().ok_or_else(|| not_found(id_or_name)).and_then(read)
+        let rows = self.backend.rows(FIND, args![id_or_name, id_or_name]).await?;
+        let found = rows.iter().map(read).collect::<Result<Vec<_>>>()?;
+        exactly(found, id_or_name, |policy| [&policy.id, &policy.name])
+            .ok_or_else(|| not_found(id_or_name))
     }
 
     /// Adds a policy to the library.
     pub async fn create_library_policy(&self, policy: NewLibraryPolicy) -> Result<LibraryPolicy> {
         let policy = with_id(Uuid::new_v4().to_string(), policy);
         let rules = check(&policy)?;
-        let mut tx = self.backend.write().await?;
-        tx.execute(
-            "INSERT INTO library_policies (name, abbreviation, description, kind, rules, id) \
+        in_transaction!(self, |tx| {
+            tx.execute(
+                "INSERT INTO library_policies (name, abbreviation, description, kind, rules, id) \
              VALUES (?, ?, ?, ?, ?, ?)",
-            args![
-                &policy.name,
-                &policy.abbreviation,
-                &policy.description,
-                &policy.kind,
-                rules,
-                &policy.id,
-            ],
-        )
-        .await
-        .map_err(|failure| failure.inserting(Kind::LibraryPolicy, &policy.name))?;
-        tx.commit().await?;
+                args![
+                    &policy.name,
+                    &policy.abbreviation,
+                    &policy.description,
+                    &policy.kind,
+                    &rules,
+                    &policy.id,
+                ],
+            )
+            .await
+            .map_err(|failure| failure.inserting(Kind::LibraryPolicy, &policy.name))?;
+            Ok(())
+        })?;
         Ok(policy)
     }
 
@@ -58,9 +59,9 @@ impl Store {
     ) -> Result<LibraryPolicy> {
         let policy = with_id(id.to_owned(), policy);
         let rules = check(&policy)?;
-        let mut tx = self.backend.write().await?;
-        find(&mut tx, id).await?;
-        tx.execute(
+        in_transaction!(self, |tx| {
+            find(tx, id).await?;
+            tx.execute(
             "UPDATE library_policies SET name = ?, abbreviation = ?, description = ?, kind = ?, \
              rules = ? WHERE id = ?",
             args![
@@ -68,29 +69,31 @@ impl Store {
                 &policy.abbreviation,
                 &policy.description,
                 &policy.kind,
-                rules,
+                &rules,
                 &policy.id,
             ],
         )
         .await
         .map_err(|failure| failure.inserting(Kind::LibraryPolicy, &policy.name))?;
-        tx.commit().await?;
+            Ok(())
+        })?;
         Ok(policy)
     }
 
     /// Deletes a policy from the library (by id).
     pub async fn delete_library_policy(&self, id: &str) -> Result<LibraryPolicy> {
-        let mut tx = self.backend.write().await?;
-        let policy = find(&mut tx, id).await?;
-        tx.execute("DELETE FROM library_policies WHERE id = ?", args![id]).await?;
-        tx.commit().await?;
-        Ok(policy)
+        in_transaction!(self, |tx| {
+            let policy = find(tx, id).await?;
+            tx.execute("DELETE FROM library_policies WHERE id = ?", args![id]).await?;
+            Ok(policy)
+        })
     }
 }
 
 async fn find(tx: &mut Transaction, id: &str) -> Result<LibraryPolicy> {
     let row = tx.row(FIND_ID, args![id]).await?;
-    row.as_ref().ok_or_else(|| not_found(id)).and_then(read)
+    let policy = row.as_ref().map(read).transpose()?.filter(|policy| policy.id == id);
+    policy.ok_or_else(|| not_found(id))
 }
 
 fn not_found(key: &str) -> Error {

@@ -4,14 +4,13 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::backend::{Row, Transaction, args};
-use crate::store::{advance, fits};
+use crate::store::{advance, exactly, fits, in_transaction};
 use crate::{At, Committed, Error, Kind, NewPolicy, NewRule, Policy, Result, Rule, Store, rules};
 
 const LIST: &str = "SELECT id, name, abbreviation, description, owner, kind FROM policies \
      ORDER BY created_at, id";
-// An id wins over an equal name.
 const FIND: &str = "SELECT id, name, abbreviation, description, owner, kind FROM policies \
-     WHERE id = ? OR name = ? ORDER BY CASE WHEN id = ? THEN 0 ELSE 1 END LIMIT 1";
+     WHERE id = ? OR name = ?";
 
 impl Store {
     /// All live policies, oldest first.
@@ -21,9 +20,8 @@ impl Store {
 
     /// A live policy, by id or name.
     pub async fn policy(&self, id_or_name: &str) -> Result<Policy> {
-        let args = args![id_or_name, id_or_name, id_or_name];
-        let rows = self.backend.rows(FIND, args).await?;
-        rows.first().ok_or_else(|| not_found(id_or_name)).and_then(read)
+        let rows = self.backend.rows(FIND, args![id_or_name, id_or_name]).await?;
+        pick(&rows, id_or_name)
     }
 
     /// Creates a policy together with its rules: all or nothing. The rules come back in the order
@@ -41,46 +39,47 @@ impl Store {
         let id = Uuid::new_v4().to_string();
         let policy = Policy { id, name, abbreviation, description, owner, kind };
 
-        let mut tx = self.backend.write().await?;
-        let revision = advance(&mut tx, at).await?;
-        tx.execute(
-            "INSERT INTO policies (id, created_at, deleted, name, abbreviation, description, \
+        let (rules, revision) = in_transaction!(self, |tx| {
+            let revision = advance(tx, at).await?;
+            tx.execute(
+                "INSERT INTO policies (id, created_at, deleted, name, abbreviation, description, \
              owner, kind) VALUES (?, ?, '', ?, ?, ?, ?, ?)",
-            args![
-                &policy.id,
-                OffsetDateTime::now_utc(),
-                &policy.name,
-                &policy.abbreviation,
-                &policy.description,
-                &policy.owner,
-                &policy.kind,
-            ],
-        )
-        .await
-        .map_err(|failure| failure.inserting(Kind::Policy, &policy.name))?;
-        let rules = rules::insert(&mut tx, &policy.name, rules).await?;
-        tx.commit().await?;
+                args![
+                    &policy.id,
+                    OffsetDateTime::now_utc(),
+                    &policy.name,
+                    &policy.abbreviation,
+                    &policy.description,
+                    &policy.owner,
+                    &policy.kind,
+                ],
+            )
+            .await
+            .map_err(|failure| failure.inserting(Kind::Policy, &policy.name))?;
+            let rules = rules::insert(tx, &policy.name, &rules).await?;
+            Ok((rules, revision))
+        })?;
         Ok(Committed { value: (policy, rules), revision })
     }
 
     /// Deletes a policy, by id or name, and its rules. The rows are kept, marked as deleted; the
     /// name becomes free.
     pub async fn delete_policy(&self, id_or_name: &str, at: At) -> Result<Committed<Policy>> {
-        let mut tx = self.backend.write().await?;
-        let revision = advance(&mut tx, at).await?;
-        let policy = find(&mut tx, id_or_name).await?;
-        let now = OffsetDateTime::now_utc();
-        tx.execute(
+        in_transaction!(self, |tx| {
+            let revision = advance(tx, at).await?;
+            let policy = find(tx, id_or_name).await?;
+            let now = OffsetDateTime::now_utc();
+            tx.execute(
             "INSERT INTO policiesdeleted (id, created_at, updated_at, deleted_at, deleted, name, \
              abbreviation, description, owner, kind) SELECT id, created_at, updated_at, ?, id, \
              name, abbreviation, description, owner, kind FROM policies WHERE id = ?",
             args![now, &policy.id],
         )
         .await?;
-        tx.execute("DELETE FROM policies WHERE id = ?", args![&policy.id]).await?;
-        rules::delete_all(&mut tx, &policy.name, now).await?;
-        tx.commit().await?;
-        Ok(Committed { value: policy, revision })
+            tx.execute("DELETE FROM policies WHERE id = ?", args![&policy.id]).await?;
+            rules::delete_all(tx, &policy.name, now).await?;
+            Ok(Committed { value: policy, revision })
+        })
     }
 }
 
@@ -91,8 +90,15 @@ pub(crate) async fn list(tx: &mut Transaction) -> Result<Vec<Policy>> {
 
 /// A live policy, by id or name.
 pub(crate) async fn find(tx: &mut Transaction, id_or_name: &str) -> Result<Policy> {
-    let row = tx.row(FIND, args![id_or_name, id_or_name, id_or_name]).await?;
-    row.as_ref().ok_or_else(|| not_found(id_or_name)).and_then(read)
+    let rows = tx.rows(FIND, args![id_or_name, id_or_name]).await?;
+    pick(&rows, id_or_name)
+}
+
+/// Of the rows found, the policy that is meant.
+fn pick(rows: &[Row], id_or_name: &str) -> Result<Policy> {
+    let found = rows.iter().map(read).collect::<Result<Vec<_>>>()?;
+    exactly(found, id_or_name, |policy| [&policy.id, &policy.name])
+        .ok_or_else(|| not_found(id_or_name))
 }
 
 fn not_found(key: &str) -> Error {

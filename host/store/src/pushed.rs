@@ -7,7 +7,7 @@ use std::future::Future;
 
 use congress_table::Row;
 
-use crate::backend::{Transaction, args};
+use crate::backend::{Failure, Transaction, args};
 use crate::lease::in_fenced_transaction;
 use crate::store::fits;
 use crate::{Error, Fence, Kind, Result, Store};
@@ -29,10 +29,11 @@ impl Store {
 
     /// The persisted rows of one table; none if it was never stored.
     pub async fn pushed_rows(&self, datasource_id: &str, table: &str) -> Result<Vec<Row>> {
-        const FIND: &str = "SELECT tabledata FROM dstabledata WHERE ds_id = ? AND tablename = ?";
+        const FIND: &str =
+            "SELECT tablename, tabledata FROM dstabledata WHERE ds_id = ? AND tablename = ?";
         match self.backend.rows(FIND, args![datasource_id, table]).await?.first() {
-            Some(row) => parse(datasource_id, table, &row.text(0)?),
-            None => Ok(Vec::new()),
+            Some(row) if row.text(0)? == table => parse(datasource_id, table, &row.text(1)?),
+            _ => Ok(Vec::new()),
         }
     }
 
@@ -56,12 +57,18 @@ impl Store {
                     let key = datasource_id.to_owned();
                     return Err(Error::NotFound { kind: Kind::Datasource, key });
                 }
-                delete(tx, datasource_id, table).await?;
-                tx.execute(
-                    "INSERT INTO dstabledata (ds_id, tablename, tabledata) VALUES (?, ?, ?)",
-                    args![datasource_id, table, &data],
-                )
-                .await?;
+                if stored(tx, datasource_id, table).await? {
+                    const REPLACE: &str =
+                        "UPDATE dstabledata SET tabledata = ? WHERE ds_id = ? AND tablename = ?";
+                    tx.execute(REPLACE, args![&data, datasource_id, table]).await?;
+                } else {
+                    const INSERT: &str =
+                        "INSERT INTO dstabledata (ds_id, tablename, tabledata) VALUES (?, ?, ?)";
+                    match tx.execute(INSERT, args![datasource_id, table, &data]).await {
+                        Err(Failure::Taken) => return Err(tx.collided()),
+                        outcome => outcome?,
+                    };
+                }
                 Ok(())
             })
         }
@@ -79,8 +86,22 @@ impl Store {
     }
 }
 
+/// Whether a table is stored. [`Error::Conflict`] if only another is whose name the database does
+/// not tell apart from it: tables that the original made on MySQL compare without regard to case.
+async fn stored(tx: &mut Transaction, datasource_id: &str, table: &str) -> Result<bool> {
+    const FIND: &str = "SELECT tablename FROM dstabledata WHERE ds_id = ? AND tablename = ?";
+    match tx.row(FIND, args![datasource_id, table]).await? {
+        Some(row) if row.text(0)? == table => Ok(true),
+        Some(row) => Err(Error::Conflict { kind: Kind::PushedTable, name: row.text(0)? }),
+        None => Ok(false),
+    }
+}
+
 async fn delete(tx: &mut Transaction, datasource_id: &str, table: &str) -> Result<bool> {
     const DELETE: &str = "DELETE FROM dstabledata WHERE ds_id = ? AND tablename = ?";
+    if !stored(tx, datasource_id, table).await? {
+        return Ok(false);
+    }
     Ok(tx.execute(DELETE, args![datasource_id, table]).await? > 0)
 }
 

@@ -7,7 +7,7 @@ use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use crate::backend::{Row, Transaction, args};
-use crate::store::{advance, fits};
+use crate::store::{advance, fits, in_transaction};
 use crate::{At, Committed, Error, Kind, NewRule, Result, Rule, Store, policies};
 
 const LIST: &str = "SELECT id, policy_name, rule, name, comment FROM policy_rules \
@@ -20,13 +20,17 @@ const FIND: &str = "SELECT id, policy_name, rule, name, comment FROM policy_rule
 impl Store {
     /// The live rules of a policy (by its name), oldest first; none if there is no such policy.
     pub async fn rules(&self, policy_name: &str) -> Result<Vec<Rule>> {
-        self.backend.rows(LIST, args![policy_name]).await?.iter().map(read).collect()
+        let rows = self.backend.rows(LIST, args![policy_name]).await?;
+        let mut rules = rows.iter().map(read).collect::<Result<Vec<_>>>()?;
+        // Tables that the original made on MySQL compare without regard to case.
+        rules.retain(|rule| rule.policy_name == policy_name);
+        Ok(rules)
     }
 
     /// A live rule of a policy (by its name).
     pub async fn rule(&self, policy_name: &str, rule_id: &str) -> Result<Rule> {
         let rows = self.backend.rows(FIND, args![rule_id, policy_name]).await?;
-        rows.first().ok_or_else(|| not_found(rule_id)).and_then(read)
+        pick(rows.first(), policy_name, rule_id)
     }
 
     /// Adds rules to a policy (by id or name): all or nothing. They come back in the order given.
@@ -37,12 +41,12 @@ impl Store {
         at: At,
     ) -> Result<Committed<Vec<Rule>>> {
         check(&rules)?;
-        let mut tx = self.backend.write().await?;
-        let revision = advance(&mut tx, at).await?;
-        let policy = policies::find(&mut tx, policy).await?;
-        let rules = insert(&mut tx, &policy.name, rules).await?;
-        tx.commit().await?;
-        Ok(Committed { value: rules, revision })
+        in_transaction!(self, |tx| {
+            let revision = advance(tx, at).await?;
+            let policy = policies::find(tx, policy).await?;
+            let rules = insert(tx, &policy.name, &rules).await?;
+            Ok(Committed { value: rules, revision })
+        })
     }
 
     /// Deletes a rule of a policy (by its name). Its row is kept, marked as deleted.
@@ -52,17 +56,17 @@ impl Store {
         rule_id: &str,
         at: At,
     ) -> Result<Committed<Rule>> {
-        let mut tx = self.backend.write().await?;
-        let revision = advance(&mut tx, at).await?;
-        let row = tx.row(FIND, args![rule_id, policy_name]).await?;
-        let rule = row.as_ref().ok_or_else(|| not_found(rule_id)).and_then(read)?;
-        tx.execute(
-            "UPDATE policy_rules SET deleted = id, deleted_at = ? WHERE id = ?",
-            args![OffsetDateTime::now_utc(), &rule.id],
-        )
-        .await?;
-        tx.commit().await?;
-        Ok(Committed { value: rule, revision })
+        in_transaction!(self, |tx| {
+            let revision = advance(tx, at).await?;
+            let row = tx.row(FIND, args![rule_id, policy_name]).await?;
+            let rule = pick(row.as_ref(), policy_name, rule_id)?;
+            tx.execute(
+                "UPDATE policy_rules SET deleted = id, deleted_at = ? WHERE id = ?",
+                args![OffsetDateTime::now_utc(), &rule.id],
+            )
+            .await?;
+            Ok(Committed { value: rule, revision })
+        })
     }
 }
 
@@ -83,11 +87,11 @@ pub(crate) fn check(rules: &[NewRule]) -> Result<()> {
 pub(crate) async fn insert(
     tx: &mut Transaction,
     policy_name: &str,
-    rules: Vec<NewRule>,
+    rules: &[NewRule],
 ) -> Result<Vec<Rule>> {
     let mut inserted = Vec::with_capacity(rules.len());
     let mut created_at = OffsetDateTime::now_utc();
-    for NewRule { rule, name, comment } in rules {
+    for NewRule { rule, name, comment } in rules.iter().cloned() {
         let id = Uuid::new_v4().to_string();
         tx.execute(
             "INSERT INTO policy_rules (id, created_at, deleted, rule, policy_name, comment, name) \
@@ -114,6 +118,13 @@ pub(crate) async fn delete_all(
     )
     .await?;
     Ok(())
+}
+
+/// The rule that is meant, if the row found is exactly that.
+fn pick(row: Option<&Row>, policy_name: &str, rule_id: &str) -> Result<Rule> {
+    let rule = row.map(read).transpose()?;
+    rule.filter(|rule| rule.id == rule_id && rule.policy_name == policy_name)
+        .ok_or_else(|| not_found(rule_id))
 }
 
 fn not_found(key: &str) -> Error {

@@ -3,6 +3,8 @@
 //! A table of our own records the steps that were taken. A database that the original left in its
 //! last version is adopted: its tables stand for the first step and are not touched.
 
+use crate::OpenError;
+
 /// Records the steps taken: version, name, time.
 pub(crate) const VERSION_TABLE: &str = "congress_schema";
 /// Makes [`VERSION_TABLE`].
@@ -18,14 +20,21 @@ pub(crate) const RECORD_STEP: &str =
 pub(crate) const ORIGINAL_TABLE: &str = "alembic_version";
 /// Asks for the original's version.
 pub(crate) const ORIGINAL: &str = "SELECT version_num FROM alembic_version";
+/// Makes [`ORIGINAL_TABLE`].
+pub(crate) const CREATE_ORIGINAL_TABLE: &str = "CREATE TABLE IF NOT EXISTS alembic_version \
+     (version_num VARCHAR(32) NOT NULL PRIMARY KEY)";
 /// The original's last version.
-const ORIGINAL_HEAD: &str = "c0125080d572";
+pub(crate) const ORIGINAL_HEAD: &str = "c0125080d572";
 
 /// The steps, in order. A step's version is its position, from 1. Each database system has an SQL
 /// text for each.
 pub(crate) const STEPS: [&str; 3] = ["ussuri", "congress", "high availability"];
 
+/// The newest version.
+pub(crate) const HEAD: i64 = STEPS.len() as i64;
+
 /// What a database holds.
+#[derive(Debug)]
 pub(crate) struct Found {
     /// The names of all tables, sorted.
     pub(crate) tables: Vec<String>,
@@ -42,13 +51,13 @@ impl Found {
 }
 
 /// The steps that a database needs.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Plan {
     pub(crate) steps: Vec<Step>,
 }
 
 /// One step.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Step {
     /// Its position in [`STEPS`].
     pub(crate) index: usize,
@@ -81,9 +90,21 @@ pub(crate) enum Refusal {
     OldOriginal { found: String },
 }
 
-/// Which steps the database needs.
-pub(crate) fn plan(found: &Found) -> Result<Plan, Refusal> {
-    let known = version_of(STEPS.len() - 1);
+impl Refusal {
+    /// The error for a database on a server.
+    pub(crate) fn of(self, place: &str) -> OpenError {
+        let place = place.to_owned();
+        match self {
+            Self::Foreign { table } => OpenError::Foreign { place, table },
+            Self::Newer { found, known } => OpenError::Newer { place, found, known },
+            Self::OldOriginal { found } => OpenError::OldOriginal { place, found },
+        }
+    }
+}
+
+/// Which steps the database needs to be at a version, [`HEAD`] or an older one.
+pub(crate) fn plan(found: &Found, to: i64) -> Result<Plan, Refusal> {
+    let known = HEAD;
     let (taken, adopted) = match (found.version, &found.original, found.tables.first()) {
         (Some(version), ..) if version > known => {
             return Err(Refusal::Newer { found: version, known });
@@ -97,7 +118,7 @@ pub(crate) fn plan(found: &Found) -> Result<Plan, Refusal> {
         (None, None, None) => (0, false),
     };
     let steps = (0..STEPS.len())
-        .filter(|index| version_of(*index) > taken)
+        .filter(|index| version_of(*index) > taken && version_of(*index) <= to)
         .map(|index| Step { index, adopted: adopted && index == 0 })
         .collect();
     Ok(Plan { steps })
@@ -116,7 +137,7 @@ mod tests {
     }
 
     fn steps(found: &Found) -> Vec<(i64, bool)> {
-        let plan = plan(found).unwrap();
+        let plan = plan(found, HEAD).unwrap();
         plan.steps.iter().map(|step| (step.version(), step.adopted)).collect()
     }
 
@@ -143,15 +164,15 @@ mod tests {
     #[test]
     fn others_are_refused() {
         assert_eq!(
-            plan(&found(&[VERSION_TABLE], Some(4), None)),
+            plan(&found(&[VERSION_TABLE], Some(4), None), HEAD),
             Err(Refusal::Newer { found: 4, known: 3 })
         );
         assert_eq!(
-            plan(&found(&["alembic_version"], None, Some("01e78af70b91"))),
+            plan(&found(&["alembic_version"], None, Some("01e78af70b91")), HEAD),
             Err(Refusal::OldOriginal { found: "01e78af70b91".into() })
         );
         assert_eq!(
-            plan(&found(&["moz_places"], None, None)),
+            plan(&found(&["moz_places"], None, None), HEAD),
             Err(Refusal::Foreign { table: "moz_places".into() })
         );
     }

@@ -1,36 +1,36 @@
 //! The store: its handle, and the operations that concern it as a whole.
 
-use std::path::PathBuf;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::backend::mysql::MySqlServer;
 use crate::backend::sqlite::Sqlite;
 use crate::backend::{Backend, Transaction, args};
+use crate::location::Location;
 use crate::{At, Error, OpenError, Result, Revision, Snapshot};
-
-/// Where a database is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Location {
-    /// In memory, gone with the [`Store`].
-    SqliteMemory,
-    /// A file, made if it is missing. Its folder must exist.
-    SqliteFile(PathBuf),
-}
 
 /// How to use a database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// How many connections may be open for reading.
+    /// How many connections may be open (SQLite: for reading).
     pub max_connections: u32,
     /// How long an operation waits for a connection, or for a lock of another process, before it
-    /// fails with [`Error::Unavailable`].
+    /// fails with [`Error::Unavailable`]. With a database server it is the bound of the whole
+    /// operation, whatever happens to the server meanwhile.
     pub wait: Duration,
+    /// How long a database server may take to answer before it is taken for dead, when an
+    /// operation begins. So much does a dead one cost each caller.
+    pub connect_timeout: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { max_connections: 4, wait: Duration::from_secs(10) }
+        Self {
+            max_connections: 4,
+            wait: Duration::from_secs(10),
+            connect_timeout: Duration::from_millis(2500),
+        }
     }
 }
 
@@ -41,14 +41,18 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens a database, makes it if it is missing, and brings its schema to this version.
-    /// Several processes may do so at once.
+    /// Opens a database.
+    ///
+    /// An SQLite database is made if it is missing, and its schema is brought to this version;
+    /// several processes may do so at once. A database on a server must have its tables already,
+    /// those of the original or of any version of ours; what is missing of ours is added.
     pub async fn open(location: &Location, options: &Options) -> Result<Self, OpenError> {
         let backend = match location {
-            Location::SqliteMemory => Sqlite::open_memory(options).await?,
-            Location::SqliteFile(path) => Sqlite::open_file(path, options).await?,
+            Location::SqliteMemory => Backend::Sqlite(Sqlite::open_memory(options).await?),
+            Location::SqliteFile(path) => Backend::Sqlite(Sqlite::open_file(path, options).await?),
+            Location::MySql(mysql) => Backend::MySql(MySqlServer::open(mysql, options).await?),
         };
-        Ok(Self { backend: Arc::new(Backend::Sqlite(backend)) })
+        Ok(Self { backend: Arc::new(backend) })
     }
 
     /// Waits for running operations and closes all connections. Later ones fail with
@@ -67,32 +71,43 @@ impl Store {
 
     /// Policies, rules and datasources at one revision.
     pub async fn snapshot(&self) -> Result<Snapshot> {
-        let mut tx = self.backend.read().await?;
-        let revision = current(&mut tx).await?;
-        let policies = crate::policies::list(&mut tx).await?;
-        let rules = crate::rules::list_all(&mut tx).await?;
-        let datasources = crate::datasources::list(&mut tx).await?;
-        tx.commit().await?;
-        Ok(Snapshot { revision, policies, rules, datasources })
+        in_transaction!(self, read, |tx| {
+            let revision = current(tx).await?;
+            let policies = crate::policies::list(tx).await?;
+            let rules = crate::rules::list_all(tx).await?;
+            let datasources = crate::datasources::list(tx).await?;
+            Ok(Snapshot { revision, policies, rules, datasources })
+        })
     }
 }
 
 const REVISION: &str = "SELECT revision FROM congress_revision WHERE id = 1";
 
 /// Makes a change in one transaction: `in_transaction!(store, |tx| { … Ok(value) })`. If it fails
-/// nothing has changed.
+/// nothing has changed, unless the error says that this is not known. The block is run again if
+/// others were in the way, or the connection was lost before the end.
 ///
 /// A macro, for the compiler cannot see yet that a function taking such a closure is `Send`.
 macro_rules! in_transaction {
-    ($store:expr, |$tx:ident| $work:block) => {{
-        let work = async {
-            let mut transaction = $store.backend.write().await?;
-            let $tx = &mut transaction;
-            let value = $crate::store::outcome(async { $work }).await?;
-            transaction.commit().await?;
-            Ok(value)
-        };
-        $crate::store::outcome(work).await
+    ($store:expr, |$tx:ident| $work:block) => {
+        $crate::store::in_transaction!($store, write, |$tx| $work)
+    };
+    ($store:expr, $begin:ident, |$tx:ident| $work:block) => {{
+        let backend = &$store.backend;
+        let mut attempts = backend.attempts(stringify!($begin) == "write");
+        loop {
+            let attempt = async {
+                let mut transaction = backend.$begin().await?;
+                let outcome = {
+                    let $tx = &mut transaction;
+                    $crate::store::outcome(async { $work }).await
+                };
+                transaction.end(outcome).await
+            };
+            if let Some(outcome) = attempts.run(attempt).await {
+                break outcome;
+            }
+        }
     }};
 }
 pub(crate) use in_transaction;
@@ -126,6 +141,21 @@ pub(crate) async fn advance(tx: &mut Transaction, at: At) -> Result<Revision> {
             }
         }
     }
+}
+
+/// Of the things found by id or name, the one that is meant: an id wins over an equal name. Tables
+/// that the original made on MySQL compare without regard to case; here names are exact.
+pub(crate) fn exactly<T>(
+    found: Vec<T>,
+    id_or_name: &str,
+    names: impl Fn(&T) -> [&String; 2],
+) -> Option<T> {
+    let rank = |thing: &T| names(thing).iter().position(|name| *name == id_or_name);
+    let (_, best) = found
+        .into_iter()
+        .filter_map(|thing| Some((rank(&thing)?, thing)))
+        .min_by_key(|(rank, _)| *rank)?;
+    Some(best)
 }
 
 fn no_revision() -> Error {

@@ -6,6 +6,7 @@
 
 mod haproxy;
 mod isolation;
+mod mariadb;
 mod pacemaker;
 mod process;
 mod proxy;
@@ -14,6 +15,7 @@ mod wait;
 
 pub use haproxy::Haproxy;
 pub use isolation::{Isolation, isolated};
+pub use mariadb::Mariadb;
 pub use pacemaker::{Cluster, Link, SERVICES};
 pub use process::{Process, free_port};
 pub use proxy::Proxy;

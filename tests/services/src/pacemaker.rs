@@ -83,7 +83,7 @@ impl Cluster {
                 bail!("there is no {program}: install the Debian package {package}");
             }
         }
-        run("ip", &["address", "add", &format!("{SERVICES}/32"), "dev", "lo"])?;
+        run("ip", &["address", "replace", &format!("{SERVICES}/32"), "dev", "lo"])?;
         run("ip", &["link", "add", BRIDGE, "type", "bridge", "forward_delay", "0"])?;
         run("ip", &["link", "set", BRIDGE, "up"])?;
         let mut cluster = Self { nodes: Vec::new(), folder: folder.to_owned() };

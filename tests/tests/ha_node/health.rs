@@ -1,6 +1,7 @@
 //! What supervisors and balancers are answered.
 
 use std::os::unix::net::UnixDatagram;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use congress_tests::{Server, ServerOptions};
@@ -69,12 +70,40 @@ async fn a_node_that_stops_says_so_before_its_connections_close() {
     assert!(begin.elapsed() > Duration::from_secs(2));
 }
 
+/// A service manager: it takes in what it is told as it comes.
+struct Manager {
+    heard: mpsc::Receiver<String>,
+}
+
+impl Manager {
+    fn listen(socket: UnixDatagram) -> Self {
+        let (sender, heard) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut buffer = [0; 128];
+            while let Ok(length) = socket.recv(&mut buffer) {
+                let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+                if sender.send(text).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { heard }
+    }
+
+    /// Waits until it has been told something so many times.
+    fn told(&self, what: &str, mut times: usize) {
+        while times > 0 {
+            let heard = self.heard.recv_timeout(SOON).expect(what);
+            times -= usize::from(heard == what);
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_service_manager_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("notify");
-    let socket = UnixDatagram::bind(&path).unwrap();
-    socket.set_read_timeout(Some(SOON)).unwrap();
+    let hears = Manager::listen(UnixDatagram::bind(&path).unwrap());
     let variable = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let options = ServerOptions {
         environment: vec![
@@ -84,22 +113,9 @@ async fn the_service_manager_is_told() {
         ..ServerOptions::default()
     };
     let server = Server::start(options).await.unwrap();
-    let hears = |what: &str| {
-        let mut buffer = [0; 128];
-        let begin = Instant::now();
-        loop {
-            let length = socket.recv(&mut buffer).unwrap();
-            if buffer[..length] == *what.as_bytes() {
-                return;
-            }
-            assert!(begin.elapsed() < SOON, "{what} was not told");
-        }
-    };
-    hears("READY=1");
-    for _ in 0..3 {
-        hears("WATCHDOG=1");
-    }
+    hears.told("READY=1", 1);
+    hears.told("WATCHDOG=1", 3);
     let stopping = tokio::spawn(server.stop());
-    hears("STOPPING=1");
+    hears.told("STOPPING=1", 1);
     assert!(stopping.await.unwrap().unwrap().success());
 }

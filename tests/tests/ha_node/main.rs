@@ -1,5 +1,6 @@
 //! One node as its supervisors see it: health, start, stop, and two that share a database.
 #![expect(
+    clippy::expect_used,
     clippy::unwrap_used,
     reason = "a test that cannot go on fails; clippy knows tests by their attribute only"
 )]

@@ -45,7 +45,7 @@ async fn the_standby_waits_and_takes_over() {
     is_active(&second, 2).await;
     let taken = begin.elapsed();
     println!("the standby is active {taken:?} after a crash");
-    assert!(taken < Duration::from_secs(4), "{taken:?}");
+    assert!(taken < Duration::from_secs(8), "{taken:?}");
 
     // One that stops gives its lease back.
     let third = Server::start(node(&state, "c")).await.unwrap();
@@ -54,7 +54,7 @@ async fn the_standby_waits_and_takes_over() {
     is_active(&third, 3).await;
     let taken = begin.elapsed();
     println!("the standby is active {taken:?} after a stop");
-    assert!(taken < Duration::from_secs(2), "{taken:?}");
+    assert!(taken < Duration::from_secs(5), "{taken:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,6 @@
 //! Calls between nodes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +17,8 @@ pub const MAX_CALL: usize = 64 << 20;
 const PART: usize = 512 * 1024;
 /// How many calls of others may be incomplete at a time.
 const MAX_INCOMPLETE: usize = 256;
+/// How many calls of others are remembered, so that one that comes twice is carried out once.
+const REMEMBERED: usize = 4096;
 
 /// Where a call goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +44,9 @@ pub(super) struct Calls {
     next: u64,
     outgoing: BTreeMap<u64, Outgoing>,
     incoming: HashMap<Ticket, Incoming>,
+    /// Calls of others that have come, complete; and the order in which they are forgotten.
+    seen: HashSet<Ticket>,
+    oldest: VecDeque<Ticket>,
 }
 
 #[derive(Debug)]
@@ -179,10 +184,15 @@ impl Calls {
         now: Time,
     ) -> Option<(Ticket, Bytes)> {
         let ticket = Ticket { from: from.clone(), id: call.id };
+        if self.seen.contains(&ticket) {
+            return None;
+        }
         if call.index == 0 && call.last {
+            self.remember(&ticket);
             return Some((ticket, call.body.clone()));
         }
-        if call.index == 0 && self.incoming.len() < MAX_INCOMPLETE {
+        let first = call.index == 0 && !self.incoming.contains_key(&ticket);
+        if first && self.incoming.len() < MAX_INCOMPLETE {
             let deadline = now + Duration::from_millis(call.timeout.min(600_000));
             let incoming = Incoming { deadline, request: Joined::default() };
             self.incoming.insert(ticket.clone(), incoming);
@@ -190,7 +200,18 @@ impl Calls {
         let incoming = self.incoming.get_mut(&ticket)?;
         let body = incoming.request.take(call.index, call.last, call.body.clone())?;
         self.incoming.remove(&ticket);
+        self.remember(&ticket);
         Some((ticket, body))
+    }
+
+    fn remember(&mut self, ticket: &Ticket) {
+        self.seen.insert(ticket.clone());
+        self.oldest.push_back(ticket.clone());
+        if self.oldest.len() > REMEMBERED
+            && let Some(oldest) = self.oldest.pop_front()
+        {
+            self.seen.remove(&oldest);
+        }
     }
 
     /// Answers a call of another node.

@@ -18,7 +18,7 @@ use super::sessions::Sessions;
 use super::source::{Published, Routed, Source};
 use super::{ANNOUNCE, FollowerId, HEARTBEAT, Lane, Output, Random, SnapshotJob, Target, Time};
 use crate::stream::{Epoch, Position, Snapshot, Update};
-use crate::{CallError, Link, Node, Register, RegisterError, TableName};
+use crate::{BusStatus, CallError, Link, Node, PeerStatus, Register, RegisterError, TableName};
 
 /// The most sources that a node keeps in mind; the idle ones beyond are forgotten.
 const MAX_SOURCES: usize = 20_000;
@@ -193,12 +193,16 @@ impl Core {
         self.heartbeat(now);
         with_context!(self, now, |cx| {
             for source in self.sources.values_mut() {
-                source.routed = if bound.contains(&source.name) { Routed::Yes } else { Routed::No };
+                let followed = !source.followers.is_empty();
+                source.routed = match followed && bound.contains(&source.name) {
+                    true => Routed::Yes,
+                    false => Routed::No,
+                };
                 source.suspect = true;
                 for follower in source.followers.values_mut() {
                     follower.link_up(now);
                 }
-                if source.routed == Routed::No && !source.followers.is_empty() {
+                if followed && source.routed == Routed::No {
                     source.routed = Routed::Asked;
                     cx.outputs.push_back(Output::Bind(source.name.clone()));
                 }
@@ -326,6 +330,25 @@ impl Core {
         let mut nodes: Vec<Node> = self.peers.nodes().chain([me]).collect();
         nodes.sort_by(|a, b| (&a.node_id, &a.instance).cmp(&(&b.node_id, &b.instance)));
         nodes
+    }
+
+    /// How the protocol fares.
+    pub fn status(&self, now: Time) -> BusStatus {
+        let me = PeerStatus {
+            node_id: self.identity.node_id.clone(),
+            instance: self.identity.instance.to_string(),
+            program: self.identity.program.clone(),
+            silent_for: Duration::ZERO,
+        };
+        let mut status = BusStatus {
+            peers: self.peers.status(now).chain([me]).collect(),
+            ..BusStatus::default()
+        };
+        status.peers.sort_by(|a, b| (&a.node_id, &a.instance).cmp(&(&b.node_id, &b.instance)));
+        for source in self.sources.values() {
+            source.add_status(&mut status);
+        }
+        status
     }
 
     /// Says goodbye: others forget this node at once.

@@ -9,9 +9,18 @@ use super::rows::ChunkWriter;
 use super::{ChangeToSend, SnapshotJob};
 use crate::stream::Snapshot;
 
-/// The messages of a change.
-pub fn encode_change(from: &str, change: &ChangeToSend) -> Vec<Bytes> {
-    let mut writer = ChunkWriter::default();
+/// Makes the messages of a change, and hands each over as soon as it is complete.
+pub fn encode_change(from: &str, change: &ChangeToSend, mut message: impl FnMut(Bytes)) {
+    let mut writer = ChunkWriter::new(|content, index, last| {
+        let header = Delta {
+            source: change.source.clone(),
+            position: change.position,
+            index,
+            last,
+            ..Delta::default()
+        };
+        message(seal_delta(from, &header, content));
+    });
     for (i, (name, delta)) in change.change.tables.iter().enumerate() {
         writer.table(name);
         if change.wanted.contains(name) {
@@ -24,16 +33,7 @@ pub fn encode_change(from: &str, change: &ChangeToSend) -> Vec<Bytes> {
             writer.digest(*digest);
         }
     }
-    let chunks = writer.finish();
-    let count = chunks.len();
-    let header = |index: usize| Delta {
-        source: change.source.clone(),
-        position: change.position,
-        index: index as u32,
-        last: index + 1 == count,
-        ..Delta::default()
-    };
-    chunks.iter().enumerate().map(|(i, chunk)| seal_delta(from, &header(i), chunk)).collect()
+    writer.finish();
 }
 
 /// The messages of a snapshot. `digests` are those of its tables, in their order.
@@ -43,7 +43,20 @@ pub fn encode_snapshot(
     snapshot: &Snapshot,
     digests: &[Digest],
 ) -> Vec<Bytes> {
-    let mut writer = ChunkWriter::default();
+    let set = set_of(&job.tables);
+    let mut messages = Vec::new();
+    let mut writer = ChunkWriter::new(|content, index, last| {
+        let header = SnapshotChunk {
+            source: job.source.clone(),
+            position: snapshot.position,
+            session: job.session,
+            set,
+            index,
+            last,
+            ..SnapshotChunk::default()
+        };
+        messages.push(seal_snapshot(from, &header, content));
+    });
     for table in snapshot.schema.iter() {
         writer.schema(table);
     }
@@ -54,17 +67,6 @@ pub fn encode_snapshot(
             writer.digest(*digest);
         }
     }
-    let chunks = writer.finish();
-    let count = chunks.len();
-    let set = set_of(&job.tables);
-    let header = |index: usize| SnapshotChunk {
-        source: job.source.clone(),
-        position: snapshot.position,
-        session: job.session,
-        set,
-        index: index as u32,
-        last: index + 1 == count,
-        ..SnapshotChunk::default()
-    };
-    chunks.iter().enumerate().map(|(i, chunk)| seal_snapshot(from, &header(i), chunk)).collect()
+    writer.finish();
+    messages
 }

@@ -62,17 +62,26 @@ pub struct Content {
     pub sums: Vec<Digest>,
 }
 
-/// Writes chunks.
-#[derive(Debug, Default)]
-pub(crate) struct ChunkWriter {
-    done: Vec<Vec<u8>>,
+/// Takes a chunk, its number, and whether it is the last.
+type Emit<'a> = Box<dyn FnMut(&[u8], u32, bool) + 'a>;
+
+/// Writes chunks, and hands each over as soon as it is complete.
+pub(crate) struct ChunkWriter<'a> {
+    emit: Emit<'a>,
+    /// The number of this chunk.
+    index: u32,
     out: Writer,
-    /// Numbers of the texts of this chunk, by the address of a text or by its content.
-    texts: HashMap<Arc<str>, u32>,
-    table: Option<TableName>,
+    /// The numbers of this chunk's texts.
+    texts: HashMap<&'a str, u32>,
+    table: Option<&'a TableName>,
 }
 
-impl ChunkWriter {
+impl<'a> ChunkWriter<'a> {
+    pub(crate) fn new(emit: impl FnMut(&[u8], u32, bool) + 'a) -> Self {
+        let (out, texts) = (Writer::default(), HashMap::new());
+        Self { emit: Box::new(emit), index: 0, out, texts, table: None }
+    }
+
     fn section(&mut self, kind: u8, content: impl FnOnce(&mut Writer)) {
         let at = self.open(kind);
         content(&mut self.out);
@@ -93,10 +102,12 @@ impl ChunkWriter {
     /// Ends the chunk if it is long enough; the next one begins within the same table.
     fn cut(&mut self) {
         if self.out.bytes.len() >= CHUNK {
-            self.done.push(std::mem::take(&mut self.out.bytes));
+            (self.emit)(&self.out.bytes, self.index, false);
+            self.index += 1;
+            self.out.bytes.clear();
             self.texts.clear();
-            if let Some(name) = self.table.clone() {
-                self.section(TABLE, |w| w.str(&name));
+            if let Some(name) = self.table {
+                self.section(TABLE, |w| w.str(name));
             }
         }
     }
@@ -121,8 +132,8 @@ impl ChunkWriter {
         self.cut();
     }
 
-    pub(crate) fn table(&mut self, name: &TableName) {
-        self.table = Some(name.clone());
+    pub(crate) fn table(&mut self, name: &'a TableName) {
+        self.table = Some(name);
         self.section(TABLE, |w| w.str(name));
     }
 
@@ -134,16 +145,16 @@ impl ChunkWriter {
         self.section(OMITTED, |_| ());
     }
 
-    pub(crate) fn added<'a>(&mut self, rows: impl IntoIterator<Item = &'a Row>) {
+    pub(crate) fn added(&mut self, rows: impl IntoIterator<Item = &'a Row>) {
         self.rows(ADDED, rows);
     }
 
-    pub(crate) fn removed<'a>(&mut self, rows: impl IntoIterator<Item = &'a Row>) {
+    pub(crate) fn removed(&mut self, rows: impl IntoIterator<Item = &'a Row>) {
         self.rows(REMOVED, rows);
     }
 
     /// Rows of equal width form a section: the width, then cells to the section's end.
-    fn rows<'a>(&mut self, kind: u8, rows: impl IntoIterator<Item = &'a Row>) {
+    fn rows(&mut self, kind: u8, rows: impl IntoIterator<Item = &'a Row>) {
         let mut open: Option<(usize, usize)> = None;
         for row in rows {
             if let Some((at, width)) = open
@@ -168,7 +179,7 @@ impl ChunkWriter {
         self.cut();
     }
 
-    fn cell(&mut self, cell: &Value) {
+    fn cell(&mut self, cell: &'a Value) {
         match cell {
             Value::Null => self.out.u8(NULL),
             Value::Bool(false) => self.out.u8(FALSE),
@@ -185,7 +196,7 @@ impl ChunkWriter {
                 self.out.u8(FLOAT);
                 self.out.u64(f.to_bits());
             }
-            Value::Text(text) => match self.texts.get(text) {
+            Value::Text(text) => match self.texts.get(&**text) {
                 Some(number) if *number < u32::from(u8::MAX - SHORT_REFERENCE) => {
                     self.out.u8(SHORT_REFERENCE + *number as u8);
                 }
@@ -195,7 +206,7 @@ impl ChunkWriter {
                 }
                 None => {
                     let number = self.texts.len() as u32;
-                    self.texts.insert(text.clone(), number);
+                    self.texts.insert(text, number);
                     self.out.u8(NEW_TEXT);
                     self.out.str(text);
                 }
@@ -203,10 +214,9 @@ impl ChunkWriter {
         }
     }
 
-    /// All chunks; at least one.
-    pub(crate) fn finish(mut self) -> Vec<Vec<u8>> {
-        self.done.push(self.out.bytes);
-        self.done
+    /// Hands over the last chunk; there is one at least.
+    pub(crate) fn finish(mut self) {
+        (self.emit)(&self.out.bytes, self.index, true);
     }
 }
 

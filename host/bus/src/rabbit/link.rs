@@ -7,28 +7,34 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::StreamExt as _;
 use lapin::options::{BasicAckOptions, BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{BasicProperties, Channel, Confirmation, Consumer, Event, PublisherConfirm};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use super::options::RabbitOptions;
 use super::outbox::Outbox;
 use super::shared::{Data, Parcel, Shared};
 use super::socket::{self, Socket};
 use super::topology::{CALLS, CONTROL, DATA, Exchanges, REPLIES};
-use crate::protocol::{self, Envelope, Lane, Message, Target};
+use crate::protocol::{self, ChangeToSend, Envelope, Instance, Lane, Message, Target};
 
 /// How many messages of a lane wait for the broker's confirmation.
 const UNCONFIRMED: usize = 128;
 /// Changes with more rows are encoded on a thread of their own.
 const ROWS_AT_ONCE: usize = 2_000;
+/// How many parts of a large change are encoded before the first is sent.
+const AHEAD: usize = 4;
 /// The longest message that is sent: brokers have limits, and cut connections beyond them.
 const LONGEST: usize = 15 << 20;
 /// How long declaring everything may take.
 const SET_UP: Duration = Duration::from_secs(5);
+/// How long closing may take.
+const CLOSE: Duration = Duration::from_secs(1);
 /// How long this node's own heartbeats may fail to come back before the link is given up.
 const ECHO: Duration = Duration::from_secs(5);
 
@@ -46,7 +52,14 @@ pub(super) async fn run(shared: Arc<Shared>, options: RabbitOptions) {
             Ok(Ok(session)) => {
                 tracing::info!(host = ?options.hosts.get(index), "connected to the message bus");
                 wait = options.retry / 10;
-                session.run(&shared).await
+                match session.run(&shared).await {
+                    Ended::Failed(reason) => reason,
+                    Ended::Left => {
+                        shared.link_down("this node has left");
+                        shared.left.notify_waiters();
+                        return;
+                    }
+                }
             }
             Ok(Err(reason)) => reason,
             Err(_) => "the broker does not answer".to_owned(),
@@ -56,6 +69,13 @@ pub(super) async fn run(shared: Arc<Shared>, options: RabbitOptions) {
         tokio::time::sleep(random.around(wait).min(options.retry)).await;
         wait = (wait * 2).min(options.retry);
     }
+}
+
+/// How a link ended.
+enum Ended {
+    Failed(String),
+    /// As was asked for.
+    Left,
 }
 
 /// A link that is up.
@@ -127,8 +147,8 @@ impl Session {
         Ok(Self { sockets, exchanges, control, data, calls, routes, consumers, data_queue, bound })
     }
 
-    /// Carries messages until something fails; says what.
-    async fn run(self, shared: &Arc<Shared>) -> String {
+    /// Carries messages until something fails, or the node leaves.
+    async fn run(self, shared: &Arc<Shared>) -> Ended {
         let Self { sockets, exchanges, control, data, calls, routes, consumers, .. } = self;
         let (echo, echoed) = watch::channel(());
         shared.link_up(&self.bound);
@@ -141,7 +161,7 @@ impl Session {
             Err(error) => format!("{what}: {error}"),
         };
         let [publish, consume, call] = &sockets;
-        tokio::select! {
+        let reason = tokio::select! {
             result = send(shared, &shared.control, &control, &exchanges, Lane::Control) => {
                 failed("publishing", result)
             }
@@ -155,8 +175,16 @@ impl Session {
             result = futures_util::future::select_all(reading.map(Box::pin)) => {
                 failed("reading", result.0)
             }
-            reason = watch_over(shared, [publish, consume, call], echoed, &self.bound) => reason,
-        }
+            reason = watch_over(shared, [publish, consume, call], echoed) => reason,
+            () = shared.leaving.notified() => {
+                // The broker logs connections that end otherwise.
+                let close = sockets.iter().map(|s| s.connection.close(200, "the node stops".into()));
+                let closed = futures_util::future::join_all(close);
+                let _ = tokio::time::timeout(CLOSE, closed).await;
+                return Ended::Left;
+            }
+        };
+        Ended::Failed(reason)
     }
 }
 
@@ -235,29 +263,45 @@ async fn send_data(
                 shared.data.pop().await
             }
         };
-        let parcels = match item {
-            Data::Parcel(parcel) => vec![parcel],
+        match item {
+            Data::Parcel(parcel) => {
+                publish(channel, exchanges, Lane::Data, &parcel, &mut unconfirmed).await?;
+                unconfirmed.settle(UNCONFIRMED, shared).await?;
+            }
             Data::Change(change) => {
                 let to = Target::Source(change.source.clone());
-                let rows = change.change.tables.iter();
-                let rows: usize = rows.map(|(_, d)| d.added.len() + d.removed.len()).sum();
-                let chunks = if rows > ROWS_AT_ONCE {
-                    let me = me.clone();
-                    let encoded =
-                        tokio::task::spawn_blocking(move || protocol::encode_change(&me, &change));
-                    encoded.await.unwrap_or_default()
-                } else {
-                    protocol::encode_change(&me, &change)
-                };
-                let parcel = |bytes| Parcel { to: to.clone(), bytes, call: None };
-                chunks.into_iter().map(parcel).collect()
+                let mut messages = encode(me.clone(), change);
+                while let Some(bytes) = messages.recv().await {
+                    let parcel = Parcel { to: to.clone(), bytes, call: None };
+                    publish(channel, exchanges, Lane::Data, &parcel, &mut unconfirmed).await?;
+                    unconfirmed.settle(UNCONFIRMED, shared).await?;
+                }
             }
-        };
-        for parcel in parcels {
-            publish(channel, exchanges, Lane::Data, &parcel, &mut unconfirmed).await?;
-            unconfirmed.settle(UNCONFIRMED, shared).await?;
         }
     }
+}
+
+/// Encodes a change: a large one on a thread of its own, while its first parts are sent already.
+fn encode(me: Instance, change: ChangeToSend) -> mpsc::Receiver<Bytes> {
+    let tables = change.change.tables.iter();
+    let rows: usize = tables.map(|(_, delta)| delta.added.len() + delta.removed.len()).sum();
+    if rows > ROWS_AT_ONCE {
+        let (sender, messages) = mpsc::channel(AHEAD);
+        tokio::task::spawn_blocking(move || {
+            protocol::encode_change(&me, &change, |message| {
+                // Nobody takes it any more if the link has gone.
+                let _ = sender.blocking_send(message);
+            });
+        });
+        return messages;
+    }
+    let mut all = Vec::new();
+    protocol::encode_change(&me, &change, |message| all.push(message));
+    let (sender, messages) = mpsc::channel(all.len().max(1));
+    for message in all {
+        let _ = sender.try_send(message);
+    }
+    messages
 }
 
 async fn publish(
@@ -303,7 +347,13 @@ async fn read(
                 }
             }
             Ok(None) => tracing::debug!("a message of a newer version was skipped"),
-            Err(error) => tracing::warn!(%error, "a message was dropped"),
+            Err(error) => {
+                // Whoever sends such does so often.
+                let count = shared.malformed.fetch_add(1, Ordering::Relaxed) + 1;
+                if count.is_power_of_two() {
+                    tracing::warn!(%error, count, "a message was dropped");
+                }
+            }
         }
         delivery.ack(BasicAckOptions::default()).await?;
     }
@@ -337,7 +387,6 @@ async fn watch_over(
     shared: &Arc<Shared>,
     sockets: [&Socket; 3],
     mut echoed: watch::Receiver<()>,
-    bound: &BTreeSet<Arc<str>>,
 ) -> String {
     let events = sockets.map(|socket| Box::pin(socket.connection.events_listener()));
     let mut events = futures_util::stream::select_all(events);
@@ -355,7 +404,8 @@ async fn watch_over(
                     blocked = blocked.saturating_sub(1);
                     if blocked == 0 {
                         tracing::info!("the broker takes messages again");
-                        shared.link_up(bound);
+                        // What is routed here has changed since it was connected.
+                        shared.link_up(&BTreeSet::new());
                     }
                 }
                 Some(Event::Error(error)) => return error.to_string(),

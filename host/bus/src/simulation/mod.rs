@@ -523,9 +523,9 @@ impl<P: Program> World<P> {
                 Output::SendChange(change) => {
                     let me = self.slots[slot].node.core.identity().instance.clone();
                     let to = Target::Source(change.source.clone());
-                    for chunk in encode_change(&me, &change) {
-                        self.submit(slot, Lane::Data, &to, &chunk, None);
-                    }
+                    encode_change(&me, &change, |message| {
+                        self.submit(slot, Lane::Data, &to, &message, None);
+                    });
                 }
                 Output::Snapshot(job) => {
                     self.at(soon, Happening::Snapshot { slot, incarnation, job });

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use bytes::Bytes;
 use congress_table::{Change, Row, Table, TableDelta, Value};
 
 use super::{Event, Node, Program, SimulatedPublisher, Trouble, World};
-use crate::protocol::{Fault, FollowerId};
+use crate::protocol::{CallRoute, Fault, FollowerId};
 use crate::stream::{Epoch, Update};
-use crate::{Register, TableName};
+use crate::{CallError, Register, TableName};
 
 /// The seed to run alone, and how many to run.
 const SEED: &str = "CONGRESS_SIMULATION_SEED";
@@ -29,6 +30,9 @@ struct Record {
     quiet: bool,
     /// The first rule that was seen broken.
     broken: Option<String>,
+    /// How often each call was carried out, by the number that the tests gave it.
+    carried_out: Vec<u32>,
+    replies: u64,
     /// Updates applied.
     applied: u64,
     snapshots: u64,
@@ -57,7 +61,12 @@ struct Followed {
 struct Replication {
     publishers: Vec<SimulatedPublisher>,
     followed: BTreeMap<FollowerId, Followed>,
+    /// Calls that wait for their end: the bus's number and the tests'.
+    calls: BTreeMap<u64, usize>,
 }
+
+/// How long a call may take.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 fn row(i: u64) -> Row {
     [Value::Int(i as i64), Value::text(format!("row {i}"))].into()
@@ -74,7 +83,9 @@ impl Program for Replication {
     type Shared = Record;
 
     fn start(node: &mut Node, _: &mut Record) -> Self {
-        let mut program = Self { publishers: Vec::new(), followed: BTreeMap::new() };
+        let mut program =
+            Self { publishers: Vec::new(), followed: BTreeMap::new(), calls: BTreeMap::new() };
+        node.serve(&format!("service {}", node.slot)).expect("it is new");
         for source in SOURCES {
             let tables = some_tables(node);
             let id = node.subscribe("reader", source, tables.clone());
@@ -88,10 +99,8 @@ impl Program for Replication {
 
     fn step(&mut self, node: &mut Node, record: &mut Record, event: Event) {
         match event {
-            Event::Update(id) => {
-                if !self.followed.get(&id).is_some_and(|followed| followed.lazy) {
-                    self.read(id, node, record);
-                }
+            Event::Update(id) if !self.followed.get(&id).is_some_and(|f| f.lazy) => {
+                self.read(id, node, record);
             }
             Event::Tick => {
                 let ids: Vec<_> = self.followed.keys().copied().collect();
@@ -102,6 +111,36 @@ impl Program for Replication {
                 }
                 if !record.quiet {
                     self.act(node, record);
+                }
+            }
+            Event::Request(ticket, _, body) => {
+                let number = usize::from_le_bytes(body[..].try_into().expect("a number"));
+                record.carried_out[number] += 1;
+                record.check(record.carried_out[number] == 1, || {
+                    format!("n{}: call {number} is carried out again", node.slot)
+                });
+                // Some are never answered.
+                if node.random.below(10) > 0 {
+                    node.reply(&ticket, body);
+                }
+            }
+            Event::CallDone(id, result) => {
+                let Some(number) = self.calls.remove(&id) else {
+                    record.check(false, || format!("n{}: call {id} ends twice", node.slot));
+                    return;
+                };
+                let carried_out = record.carried_out[number];
+                match result {
+                    Ok(body) => {
+                        record.replies += 1;
+                        let right = carried_out == 1 && body[..] == number.to_le_bytes();
+                        record.check(right, || format!("call {number} has a reply of another"));
+                    }
+                    // Whether it was carried out is not known.
+                    Err(CallError::Stopped(_) | CallError::Timeout(_)) => {}
+                    Err(error) => record.check(carried_out == 0, || {
+                        format!("call {number} was carried out, yet: {error}")
+                    }),
                 }
             }
             _ => {}
@@ -144,7 +183,18 @@ impl Replication {
                 }
             }
             47 => node.raise(Register::Revision, record.applied),
+            48..60 => self.call(node, record),
             _ => {}
+        }
+    }
+
+    fn call(&mut self, node: &mut Node, record: &mut Record) {
+        let to = (node.slot as u64 + 1 + node.random.below(3)) % 4;
+        let number = record.carried_out.len();
+        let body = Bytes::copy_from_slice(&number.to_le_bytes());
+        if let Ok(CallRoute::Sent(id)) = node.call(&format!("service {to}"), body, TIMEOUT) {
+            record.carried_out.push(0);
+            self.calls.insert(id, number);
         }
     }
 
@@ -322,6 +372,12 @@ fn judge(world: &mut World<Replication>) -> Result<(), String> {
             }
         }
     }
+    for slot in 0..world.len() {
+        let waiting = &world.node(slot).1.calls;
+        if !waiting.is_empty() {
+            return Err(format!("n{slot}: {waiting:?} never ended"));
+        }
+    }
     let revision = (0..world.len()).map(|slot| world.node(slot).0.register(Register::Revision));
     let revisions: BTreeSet<u64> = revision.collect();
     if revisions.len() != 1 {
@@ -353,10 +409,12 @@ fn every_subscriber_ends_equal_to_its_publisher_whatever_happens() {
     let workers: Vec<_> = (0..threads)
         .map(|worker| {
             std::thread::spawn(move || {
-                let mut sums = (0, 0);
+                let mut sums = (0, 0, 0);
                 for seed in (worker..seeds).step_by(threads as usize) {
                     let (result, record, _) = live(seed, None);
-                    sums = (sums.0 + record.applied, sums.1 + record.snapshots);
+                    sums.0 += record.applied;
+                    sums.1 += record.snapshots;
+                    sums.2 += record.replies;
                     if let Err(reason) = result {
                         return Err(format!("seed {seed}: {reason}\n  again: {SEED}={seed}"));
                     }
@@ -365,15 +423,16 @@ fn every_subscriber_ends_equal_to_its_publisher_whatever_happens() {
             })
         })
         .collect();
-    let mut sums = (0, 0);
+    let mut sums = (0, 0, 0);
     for worker in workers {
         match worker.join().expect("no seed panics") {
-            Ok((applied, snapshots)) => sums = (sums.0 + applied, sums.1 + snapshots),
+            Ok(part) => sums = (sums.0 + part.0, sums.1 + part.1, sums.2 + part.2),
             Err(reason) => panic!("{reason}"),
         }
     }
-    println!("{seeds} seeds: {} updates, {} of them snapshots", sums.0, sums.1);
-    assert!(sums.0 > seeds * 20, "the worlds are not idle");
+    let (updates, snapshots, replies) = sums;
+    println!("{seeds} seeds: {updates} updates, {snapshots} of them snapshots; {replies} replies");
+    assert!(updates > seeds * 20 && replies > seeds * 10, "the worlds are not idle");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 pub(crate) mod apply;
 pub(crate) mod batch;
 mod datasources;
+mod executes;
 mod facts;
 mod feeds;
 mod policies;
@@ -26,6 +27,7 @@ use crate::state::State;
 use crate::store::dictionary::Dictionary;
 use crate::store::interner::Counts;
 
+pub use executes::{ExecuteTable, Told};
 pub use types::{
     Applied, Event, Execution, Fired, Options, Outcome, References, Subscription, Waiting,
 };
@@ -50,6 +52,8 @@ pub struct Engine {
     /// What a change has done to stored rows so far, if anybody wants to know.
     journal: Option<views::deltas::Journal>,
     subscriptions_version: u64,
+    /// What changes did to watched and `execute[…]` tables, if somebody wants it kept.
+    told: Option<Told>,
     /// Where readers find the latest state; none until somebody asks for it.
     latest: Option<Latest>,
 }
@@ -78,6 +82,7 @@ impl Engine {
             views: views::Views::default(),
             journal: None,
             subscriptions_version: 0,
+            told: None,
             latest: None,
         }
     }

@@ -7,10 +7,11 @@
 //! file for each resource, and the loop that accepts connections (`listener`).
 //!
 //! Texts and shapes are those of the original, for clients compare them. What the API cannot do
-//! yet (simulation, actions through a policy, traces, the policy library) answers as unknown paths
+//! yet (simulation, traces, the policy library) answers as unknown paths
 //! and methods do, so that a client can tell.
 
 mod action;
+mod actions;
 mod answer;
 mod body;
 mod datasources;

@@ -4,7 +4,7 @@ use axum::Router;
 use axum::routing::{MethodRouter, any, get, post, put};
 
 use super::answer::method_not_supported;
-use super::{App, action, datasources, drivers, policies, rules, tables, versions};
+use super::{App, action, actions, datasources, drivers, policies, rules, tables, versions};
 
 /// All that the API answers, besides the questions of supervisors and balancers.
 pub(super) fn routes() -> Router<App> {
@@ -14,7 +14,7 @@ pub(super) fn routes() -> Router<App> {
         .route("/v1/", any(versions::show))
         // Policies
         .route("/v1/policies", get(policies::list).post(policies::create))
-        .route("/v1/policies/{p}", element(get(policies::show).delete(policies::delete)))
+        .route("/v1/policies/{p}", get(policies::show).delete(policies::delete).post(policies::act))
         .route("/v1/policies/{p}/status", element(get(policies::status)))
         .route("/v1/policies/{p}/rules", get(rules::list).post(rules::create))
         .route(
@@ -44,6 +44,9 @@ pub(super) fn routes() -> Router<App> {
             get(datasources::rows).merge(put(datasources::replace_rows)),
         )
         .route("/v1/data-sources/{d}/tables/{t}/rows/{row}", element(MethodRouter::new()))
+        // Actions that rules asked for
+        .route("/v1/actions", get(actions::list))
+        .route("/v1/actions/{a}", get(actions::show).post(actions::act))
         // Drivers
         .route("/v1/system/drivers", get(drivers::list))
         .route("/v1/system/drivers/{d}", element(get(drivers::show)))

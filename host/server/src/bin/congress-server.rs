@@ -181,9 +181,10 @@ fn options(config: Config) -> anyhow::Result<node::NodeOptions> {
         lock_file: config.lock_file,
         drain_delay: config.drain_delay,
         patience: Patience { retries, interval },
-        transport: config.transport,
+        bus: config.bus,
         database: config.database,
-        store: congress_store::Options::default(),
+        store: config.store,
+        database_start: config.database_start,
         keys: config.encryption_key_path,
         drivers: DriverFolders {
             folders: datasources.driver_path,
@@ -206,7 +207,7 @@ fn options(config: Config) -> anyhow::Result<node::NodeOptions> {
             max_simultaneous_requests: config.max_simultaneous_requests,
             ..ApiOptions::default()
         },
-        execute_actions: datasources.execute_actions,
+        actions: datasources.actions,
         longest_pause: datasources.longest_pause,
         revision_timeout: config.timeouts.revision,
         client: ClientOptions {

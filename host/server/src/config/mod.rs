@@ -8,8 +8,8 @@
 //!
 //! Without any file the server runs on its embedded default: see [`Config::embedded`].
 
+mod bus;
 mod cli;
-mod database_url;
 mod embedded;
 mod environment;
 mod files;
@@ -32,10 +32,11 @@ use std::time::Duration;
 use congress_plugins::HostConfig;
 use congress_store::Location;
 
+pub use bus::{BusConfig, TlsFiles};
 pub use cli::Cli;
 pub use embedded::StateFolderError;
 pub use environment::Environment;
-pub use load::{Loaded, load};
+pub use load::{Loaded, load, load_database};
 pub use problem::{ConfigError, Origin, Problem};
 pub use transport_url::{BrokerHost, Transport, TransportUrl};
 
@@ -80,13 +81,15 @@ pub struct Config {
     pub log: LogConfig,
     /// Where the database is.
     pub database: Location,
+    /// How the database is used.
+    pub store: congress_store::Options,
     /// How often it is tried again at start if it does not answer (none: for ever), and after which
     /// pause.
     pub database_retries: (Option<u32>, Duration),
     /// The folder of the key that seals secrets.
     pub encryption_key_path: PathBuf,
-    /// How nodes reach each other. Only the in-process bus passes the checks of this version.
-    pub transport: TransportUrl,
+    /// How nodes reach each other.
+    pub bus: BusConfig,
     /// Time limits of calls between nodes.
     pub timeouts: Timeouts,
     /// The datasources role.
@@ -164,8 +167,8 @@ pub struct DatasourcesConfig {
     pub sync_period: Duration,
     /// How long a datasource that fails again and again waits at most between two attempts.
     pub longest_pause: Duration,
-    /// Whether actions are executed; otherwise they are logged only.
-    pub execute_actions: bool,
+    /// How actions are run.
+    pub actions: crate::actions::Options,
     /// Folders with drivers (`*.wasm`), in order of preference. They need not exist.
     pub driver_path: Vec<PathBuf>,
     /// Ids of drivers that must not be loaded.

@@ -107,7 +107,7 @@ async fn no_message_holds_a_secret() {
         folders: DriverFolders { folders: vec![drivers], ..DriverFolders::default() },
         component_bytes: 1 << 30,
         sync_period: Duration::from_secs(60),
-        execute_actions: true,
+        actions: Default::default(),
         longest_pause: Duration::from_secs(60),
     };
     let pulse = Pulse::default();

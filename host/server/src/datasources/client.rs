@@ -18,6 +18,8 @@ use super::check;
 use super::drivers::{CatalogueEntry, DriverState, LoadState};
 use super::views::{self, BuildSummary, DriverSummary};
 use super::wire::{DatasourceCall, Execution, MANAGER, ManagerCall, ask};
+use crate::actions::wire::ActionsCall;
+use crate::actions::{self, Desk};
 use crate::engine::EngineHandle;
 use crate::failure::{Answer, Failure, Named, Status};
 use crate::keys::Keys;
@@ -431,6 +433,18 @@ impl Client {
         .await
     }
 
+    /// The actions that rules asked for.
+    pub fn ledger(&self) -> Desk {
+        Desk::new(self.inner.store.clone())
+    }
+
+    /// Has an action that failed, or whose outcome is not known, run again.
+    pub async fn repeat_action(&self, id: &str) -> Answer<()> {
+        let call = &ActionsCall::Repeat { id: id.to_owned() };
+        let (service, deadline) = (actions::wire::SERVICE, self.inner.options.timeout);
+        self.inner.reach.ask(Call { service, call, deadline, repeatable: false }).await
+    }
+
     async fn tables_of(&self, d: &str, absent: fn(&str) -> Failure) -> Answer<Vec<TableSchema>> {
         self.ask(d, &DatasourceCall::Schema, self.inner.options.timeout, absent).await
     }
@@ -536,7 +550,7 @@ fn bare_absence(d: &str) -> Failure {
 pub(crate) fn failure(error: congress_store::Error) -> Failure {
     use congress_store::Error;
     match error {
-        Error::TooLong { .. } => Failure::plain(Status::BadRequest, error),
+        Error::TooLong { .. } | Error::Unfit { .. } => Failure::plain(Status::BadRequest, error),
         Error::Unavailable { .. } => {
             tracing::error!(%error, "the database is not available");
             Failure::plain(Status::Unavailable, "the database is not available; try again later")

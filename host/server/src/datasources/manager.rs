@@ -17,9 +17,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::drivers::{DriverEvent, DriverFolders, Drivers};
+use super::local::Local;
 use super::shared::Shared;
 use super::task::{Code, Step, Task, step};
 use super::wire::{MANAGER, ManagerCall, reply};
+use crate::actions::{self, Executor};
 use crate::failure::{Answer, Failure, Status};
 use crate::health::{Readiness, Turns};
 use crate::lease::{self, Lease};
@@ -38,8 +40,8 @@ pub struct ManagerOptions {
     pub component_bytes: u64,
     /// How often the database is compared with what runs, besides at every change of it.
     pub sync_period: Duration,
-    /// False: actions are logged, never executed.
-    pub execute_actions: bool,
+    /// How actions are run.
+    pub actions: actions::Options,
     /// How long a datasource that fails again and again waits at most between two attempts.
     pub longest_pause: Duration,
 }
@@ -97,6 +99,10 @@ struct Active {
     publishers: u32,
     requests: Requests,
     tasks: HashMap<String, Handle>,
+    /// The same, for who has them act.
+    local: Local,
+    /// Carries out what rules ask for.
+    executor: (CancellationToken, JoinHandle<()>),
     /// The database is being read.
     reading: Option<Step<congress_store::Result<Vec<Datasource>>>>,
     /// It has changed since.
@@ -193,8 +199,16 @@ impl Manager {
                 () = self.turns.idle() => {}
             }
         };
-        if let Some(active) = self.active.take() {
-            for (_, task) in active.tasks {
+        if let Some(Active { tasks, requests, executor: (stop, executor), .. }) = self.active.take()
+        {
+            drop(requests);
+            stop.cancel();
+            match ending {
+                // Actions that run may come to their end, and that is entered.
+                Ending::Stopped => drop(executor.await),
+                Ending::Replaced { .. } => executor.abort(),
+            }
+            for (_, task) in tasks {
                 task.stop().await;
             }
             self.with.lease.release().await;
@@ -240,17 +254,35 @@ impl Manager {
     /// Becomes the active one.
     fn begin(&mut self, term: u64) -> Result<(), congress_bus::RegisterError> {
         let requests = self.with.bus.serve(MANAGER, BACKLOG)?;
+        let local = Local::default();
+        let executor = self.execute_actions(&local);
         self.active = Some(Active {
             term,
             publishers: 0,
             requests,
             tasks: HashMap::new(),
+            local,
+            executor,
             reading: None,
             again: false,
             waiting: Vec::new(),
         });
         self.sync();
         Ok(())
+    }
+
+    /// Begins to carry out what rules ask for.
+    fn execute_actions(&self, local: &Local) -> (CancellationToken, JoinHandle<()>) {
+        // Not a child of the node's: datasources run until actions have come to their end.
+        let stop = CancellationToken::new();
+        let executor = Executor {
+            store: self.with.store.clone(),
+            bus: self.with.bus.clone(),
+            lease: Arc::new(self.with.lease.clone()),
+            hands: Arc::new(local.clone()),
+            options: self.options.actions.clone(),
+        };
+        (stop.clone(), tokio::spawn(executor.run(stop)))
     }
 
     /// Has the database read, and what runs compared with it.
@@ -388,11 +420,12 @@ impl Manager {
             self.with.bus.publish(&row.name, epoch).map_err(|error| error.to_string())?;
         let stop = self.with.stop.child_token();
         let (id, name, driver) = (row.id.clone(), row.name.clone(), row.driver.clone());
-        let shared = Shared::new(row, &self.with, publisher, self.options.execute_actions);
+        let shared = Shared::new(row, &self.with, publisher, self.options.actions.enabled);
         let (code, receiver) = watch::channel(code);
         let (outcome, first) = watch::channel(None);
         let task = Task {
             shared: Arc::new(shared),
+            local: active.local.clone(),
             requests,
             code: receiver,
             outcome,

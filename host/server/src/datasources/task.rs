@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::backoff::{self, Backoff};
 use super::calls::answer;
+use super::local::Local;
 use super::manager::FirstStart;
 use super::running::Running;
 use super::shared::Shared;
@@ -55,6 +56,8 @@ pub(super) enum Phase {
 /// The task.
 pub(super) struct Task {
     pub(super) shared: Arc<Shared>,
+    /// Where it is found by who has it act.
+    pub(super) local: Local,
     pub(super) requests: Requests,
     pub(super) code: watch::Receiver<Code>,
     /// Where to say how the first start went.
@@ -98,6 +101,7 @@ impl Task {
             kept: State::default(),
             phase: watch::Sender::new(Phase::Stopped),
         };
+        let _entered = self.local.enter(self.shared.clone(), work.phase.subscribe());
         let mut wanted = self.shared.publisher.wanted();
         self.code.mark_changed();
         loop {

@@ -119,7 +119,7 @@ pub async fn ask<T: DeserializeOwned>(
 }
 
 /// A reply's bytes.
-pub(super) fn reply<T: Serialize>(answer: &Answer<T>) -> Bytes {
+pub(crate) fn reply<T: Serialize>(answer: &Answer<T>) -> Bytes {
     serde_json::to_vec(answer)
         .or_else(|error| serde_json::to_vec(&Answer::<()>::Err(Failure::internal(error))))
         .unwrap_or_default()

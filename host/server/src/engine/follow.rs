@@ -87,6 +87,16 @@ impl Followers {
         let _ = known.await;
     }
 
+    /// The datasources that a rule's text names and whose schema is yet to come.
+    pub(super) fn unknown_in(&self, rule: &str) -> Vec<String> {
+        let is_named = |name: &str| rule.contains(&format!("{name}:"));
+        let followed = self.lock();
+        let unknown = followed.iter().filter(|(name, followed)| {
+            followed.enabled && followed.schema.is_none() && is_named(name)
+        });
+        unknown.map(|(name, _)| name.clone()).collect()
+    }
+
     /// How each datasource is followed, by name.
     pub(super) fn describe(&self) -> Vec<Subscribed> {
         let mut described: Vec<_> = self
@@ -145,20 +155,34 @@ impl Inner {
             }
             Some(followed) => Some(followed.schema.is_some() && !followed.refused),
         };
+        let tables = || snapshot.tables.iter().map(|(table, _)| table.clone());
         let Some(known) = known else {
-            return self
-                .change(|engine| engine.initialize_tables(name, &snapshot.tables))
-                .map(drop);
+            let outcome = self.change_noting(
+                false,
+                |engine| engine.initialize_tables(name, &snapshot.tables),
+                |outcome, sources| match outcome {
+                    Ok(_) => sources.snapshot(name, snapshot.position, tables()),
+                    Err(_) => sources.forget(name),
+                },
+            );
+            return outcome.map(drop);
         };
         let schema: Vec<TableSchema> =
             snapshot.schema.iter().map(|table| (**table).clone()).collect();
-        let taken = self.change(|engine| {
+        let declare = |engine: &mut Engine| {
             if !known {
                 engine.initialize_datasource(name, &schema)?;
             }
             engine.redeclare_tables(name, &schema, &snapshot.tables)?;
             warn_of_rules_out_of_force(engine, name);
             Ok(())
+        };
+        let taken = self.change_noting(true, declare, |taken: &Result<(), Errors>, sources| {
+            // Tables that have other columns now have lost their rows.
+            sources.forget(name);
+            if taken.is_ok() {
+                sources.snapshot(name, snapshot.position, tables());
+            }
         });
         if let Some(followed) = self.followers.lock().get_mut(name) {
             followed.schema = Some(snapshot.schema.clone());
@@ -174,7 +198,12 @@ impl Inner {
         let followed = self.followers.lock().remove(name);
         self.followers.news.send_replace(());
         let is_known = followed.is_some_and(|followed| followed.schema.is_some());
-        if is_known && let Err(error) = self.change(|engine| engine.remove_datasource(name)) {
+        if !is_known {
+            return;
+        }
+        let remove = |engine: &mut Engine| engine.remove_datasource(name);
+        let outcome = self.change_noting(true, remove, |_, sources| sources.forget(name));
+        if let Err(error) = outcome {
             tracing::error!(datasource = %name, %error, "cannot remove a datasource's policy");
         }
     }
@@ -238,8 +267,17 @@ impl Inner {
             // Its publisher has declared nothing yet.
             Update::Snapshot(snapshot) if snapshot.position.sequence == 0 => return,
             Update::Snapshot(snapshot) => self.take_snapshot(name, &snapshot),
-            Update::Change(_, change) => {
-                self.change(|engine| engine.apply_change(name, &change)).map(drop)
+            Update::Change(position, change) => {
+                let tables = || change.tables.iter().map(|(table, _)| table.clone());
+                let outcome = self.change_noting(
+                    false,
+                    |engine| engine.apply_change(name, &change),
+                    |outcome, sources| match outcome {
+                        Ok(_) => sources.change(name, position, tables()),
+                        Err(_) => sources.forget(name),
+                    },
+                );
+                outcome.map(drop)
             }
             Update::Gone => {
                 tracing::info!(datasource = %name, "its publisher is gone; keeping the last rows");
@@ -248,6 +286,9 @@ impl Inner {
         };
         if let Err(errors) = outcome {
             tracing::error!(datasource = %name, "the engine refuses its rows: {}", errors.joined());
+        } else {
+            // Measurements go by the time of this line, and of the poll's in the datasource node.
+            tracing::debug!(datasource = %name, "rows are in the engine");
         }
     }
 }

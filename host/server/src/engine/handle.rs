@@ -6,12 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use congress_bus::{Bus, Register};
-use congress_policy::{Engine, Event, Latest, Limits, Snapshot};
+use congress_policy::{Engine, Event, Latest, Limits, Snapshot, Told};
 use congress_store::{Revision, Store};
 use tokio::sync::{RwLock, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::executes::{Executes, Sources};
 use super::follow::{Followers, Subscribed};
+use super::published::Published;
 use super::sync;
 use crate::failure::{Answer, Failure, Status};
 use crate::health::Pulse;
@@ -55,6 +57,10 @@ pub(super) struct Inner {
     /// The revision that is loaded, for those who wait for one.
     reached: watch::Sender<u64>,
     pub(super) followers: Followers,
+    /// What rules ask datasources to do.
+    pub(super) executes: Executes,
+    /// Tables of policies that others subscribe to.
+    pub(super) published: Published,
     pub(super) stop: CancellationToken,
     query_rows: usize,
     query_timeout: Duration,
@@ -98,6 +104,7 @@ impl EngineHandle {
             clock: Arc::new(local_time),
         });
         let latest = engine.latest();
+        engine.keep_told(true);
         let inner = Inner {
             store,
             bus,
@@ -106,6 +113,8 @@ impl EngineHandle {
             loaded: RwLock::default(),
             reached: watch::Sender::new(0),
             followers: Followers::default(),
+            executes: Executes::new(),
+            published: Published::default(),
             stop,
             query_rows: options.query_rows,
             query_timeout: options.query_timeout,
@@ -120,6 +129,8 @@ impl EngineHandle {
         handle.inner.clone().catch_up(&mut *handle.inner.loaded.write().await).await?;
         let turns = pulse.watch("policy-engine");
         tokio::spawn(sync::keep_up(handle.clone(), options.sync_period, turns));
+        tokio::spawn(handle.inner.clone().publish_positions(handle.inner.stop.clone()));
+        tokio::spawn(handle.inner.clone().publish_policies());
         Ok(handle)
     }
 
@@ -249,6 +260,16 @@ impl Inner {
 
     /// Changes the engine, which may take a while.
     pub(super) fn change<T>(&self, change: impl FnOnce(&mut Engine) -> T) -> T {
+        self.change_noting(true, change, |_, _| {})
+    }
+
+    /// Changes the engine, `rules` perhaps too, and notes what it has read of datasources for it.
+    pub(super) fn change_noting<T>(
+        &self,
+        rules: bool,
+        change: impl FnOnce(&mut Engine) -> T,
+        note: impl FnOnce(&T, &mut Sources<'_>),
+    ) -> T {
         tokio::task::block_in_place(|| {
             let mut engine = self.engine();
             let known: Vec<(String, String)> =
@@ -264,6 +285,9 @@ impl Inner {
                     );
                 }
             }
+            let Told { fired, executions } = engine.take_told();
+            self.note_published(&engine, fired, rules);
+            self.note_executions(&engine, executions, rules, |sources| note(&result, sources));
             result
         })
     }

@@ -6,9 +6,13 @@
 //! engine catches up and checks again. So any number of engines agree without locking tables.
 
 mod cell;
+mod executes;
+#[cfg(test)]
+mod executes_tests;
 mod follow;
 mod handle;
 mod policies;
+mod published;
 mod rows;
 mod rules;
 mod sync;
@@ -17,4 +21,5 @@ pub use cell::Cell;
 pub use follow::Subscribed;
 pub use handle::{EngineHandle, EngineOptions};
 pub use policies::{PolicyRequest, PolicyStatus};
+pub use published::POLICIES_PREFIX;
 pub use rules::RuleStatus;

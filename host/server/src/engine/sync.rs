@@ -95,6 +95,8 @@ impl Inner {
         }
         let snapshot = self.store.snapshot().await?;
         let revision = snapshot.revision;
+        // What rules ask for in between must not be taken for what they ask for.
+        let hold = self.hold();
         self.drop_policies(loaded, &snapshot);
         self.drop_datasources(loaded, &snapshot);
         self.add_policies(loaded, &snapshot);
@@ -113,6 +115,8 @@ impl Inner {
             let _ = tokio::time::timeout(FIRST_SCHEMA, known).await;
         }
         self.change_rules(loaded, snapshot);
+        self.has_loaded(loaded, revision);
+        drop(hold);
         self.follow();
         self.reached(loaded, revision);
         Ok(())

@@ -13,6 +13,9 @@ use super::notify::ServiceManager;
 use super::{Ended, Listen, NodeOptions};
 use crate::health::{Health, Phase, Readiness};
 
+/// After how many beats a service manager is asked again to wait for the start.
+const EXTENSION_BEATS: u32 = 20;
+
 /// Binds an address. A port in use is an error, never shared.
 pub(super) async fn bind(listen: Listen) -> anyhow::Result<TcpListener> {
     let Listen { address, options: [host, port] } = listen;
@@ -59,13 +62,17 @@ pub(super) fn peers(bus: &dyn Bus) -> Value {
 /// Keeps the pulse, and the service manager informed of it.
 pub(super) async fn beat(health: Health, manager: ServiceManager) {
     let mut watchdog = manager.watchdog();
+    let mut beats_at_start = 0_u32;
     let beats = health.pulse.clone().beat(|well| {
         if well {
             watchdog.well();
         }
         if health.readiness.phase() == Phase::Starting {
             // A database that is away may hold up the start for long.
-            manager.tell("EXTEND_TIMEOUT_USEC=30000000");
+            if beats_at_start.is_multiple_of(EXTENSION_BEATS) {
+                manager.tell("EXTEND_TIMEOUT_USEC=30000000");
+            }
+            beats_at_start += 1;
         }
     });
     beats.await;

@@ -5,6 +5,7 @@
 //! and only then its connections close and its roles end.
 
 mod begin;
+mod bus;
 mod exit;
 mod identity;
 mod lock;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use congress_bus::{Bus, InProcessBus};
+use congress_bus::Bus;
 use congress_plugins::{Host, HostConfig};
 use congress_store::{KeyRing, Location, Store};
 use serde_json::json;
@@ -30,7 +31,7 @@ pub use self::exit::{Ended, Exit};
 use self::lock::LockFile;
 use self::notify::ServiceManager;
 use crate::api::{self, ApiOptions, App, Slot};
-use crate::config::{Roles, TransportUrl};
+use crate::config::{BusConfig, Roles};
 use crate::datasources::{
     Client, ClientOptions, DriverFolders, Ending, Manager, ManagerOptions, Surroundings,
 };
@@ -62,7 +63,7 @@ pub struct NodeOptions {
     /// How long a node with the API says that it is about to stop before it does.
     pub drain_delay: Duration,
     /// How nodes reach each other.
-    pub transport: TransportUrl,
+    pub bus: BusConfig,
     /// The database.
     pub database: Location,
     /// How to use it.
@@ -79,8 +80,8 @@ pub struct NodeOptions {
     pub engine: EngineOptions,
     /// The API's bounds.
     pub api: ApiOptions,
-    /// False: actions are logged, never executed.
-    pub execute_actions: bool,
+    /// How actions are run.
+    pub actions: crate::actions::Options,
     /// How long a datasource that fails again and again waits at most between two attempts.
     pub longest_pause: Duration,
     /// How long a request waits for the revision that it asks for.
@@ -181,7 +182,8 @@ impl Node {
             }
         };
         let ending = CancellationToken::new();
-        let roles = self.start_roles(&options, &store, &ending).await;
+        let bus = bus::open(&options.bus, &options.node_id, &self.instance);
+        let roles = self.start_roles(&options, &store, bus.clone(), &ending).await;
         let outcome = match roles {
             Ok(mut running) => {
                 let early = tokio::select! {
@@ -199,6 +201,7 @@ impl Node {
                 Err(reason)
             }
         };
+        bus.leave().await;
         store.close().await;
         tracing::info!("stopped");
         outcome
@@ -218,6 +221,7 @@ impl Node {
         &self,
         options: &NodeOptions,
         store: &Store,
+        bus: Arc<dyn Bus>,
         ending: &CancellationToken,
     ) -> Result<Running, Ended> {
         let Health { pulse, readiness, .. } = &self.health;
@@ -225,8 +229,6 @@ impl Node {
             true => Some(begin::open_keys(&options.keys, store).await?),
             false => None,
         };
-        let bus: Arc<dyn Bus> =
-            Arc::new(InProcessBus::new(&options.node_id, self.instance.clone()));
         let seen = bus.clone();
         self.health.detail.add("peers", move || begin::peers(seen.as_ref()));
         tokio::spawn(watch::database(store.clone(), readiness.clone(), ending.clone()));
@@ -273,7 +275,7 @@ impl Node {
             slot.fill(App { engine: engine.clone(), datasources, revision_timeout });
             readiness.role("api", "serving");
         }
-        let alone = options.transport.is_in_process();
+        let alone = options.bus.url.is_in_process();
         let (readiness, manager) = (readiness.clone(), self.manager.clone());
         tokio::spawn(async move {
             // Whoever sends requests here, or hands datasources over to this node, relies on what
@@ -360,7 +362,7 @@ impl Node {
             folders: options.drivers.clone(),
             component_bytes,
             sync_period: options.engine.sync_period,
-            execute_actions: options.execute_actions,
+            actions: options.actions.clone(),
             longest_pause: options.longest_pause,
         };
         Ok(Manager::new(host, with, options, pulse.watch("datasources")))

@@ -6,6 +6,7 @@
 
 mod list;
 mod model;
+mod operator;
 
 pub use model::{ActionFilter, ActionKey, ActionRecord, ActionState, Begin, MAX_REASON, Outcome};
 
@@ -13,7 +14,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::iter::repeat_n;
 use std::time::Duration;
 
-use crate::backend::{Arg, Transaction, args};
+use crate::backend::{Arg, Failure, Transaction, args};
 use crate::lease::in_fenced_transaction;
 use crate::store::fits;
 use crate::{Error, Fence, Kind, Result, Store};
@@ -289,8 +290,12 @@ async fn enter(tx: &mut Transaction, actions: &[(&str, &ActionKey)], fence: &Fen
             &fence.instance,
         ]);
     }
-    tx.execute(insert, args).await?;
-    Ok(())
+    match tx.execute(insert, args).await {
+        Ok(_) => Ok(()),
+        // Another task of this process entered one meanwhile.
+        Err(Failure::Taken) => Err(tx.collided()),
+        Err(failure) => Err(failure.into()),
+    }
 }
 
 /// Has entries run again that are as `condition` says.
@@ -311,7 +316,7 @@ async fn restart(
     args.extend(ids.iter().map(|id| Arg::from(*id)));
     match tx.execute(update, args).await? {
         restarted if restarted == ids.len() as u64 => Ok(()),
-        _ => Err(Error::Unexpected { reason: "an action changed while it was begun".into() }),
+        _ => Err(tx.collided()),
     }
 }
 

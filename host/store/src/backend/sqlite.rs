@@ -6,7 +6,6 @@
 //! disk. One connection writes, so that writers of this process queue up in order instead of
 //! colliding.
 
-use std::borrow::Cow;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -21,7 +20,8 @@ use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 
 use super::{Arg, Failure, Row, Sql};
-use crate::schema::{self, Found, Plan, Refusal};
+use crate::manage::Stamp;
+use crate::schema::{self, Found, Plan, Refusal, Step};
 use crate::{Error, OpenError, Options, Result};
 
 /// As the original's library writes times into SQLite.
@@ -48,7 +48,7 @@ const CANNOT_OPEN: i32 = 14;
 const NOT_A_DATABASE: i32 = 26;
 
 /// The steps of the schema for this system: see [`schema`].
-const STEPS: [&str; schema::STEPS.len()] = [
+pub(crate) const STEPS: [&str; schema::STEPS.len()] = [
     include_str!("../../migrations/sqlite/0001_ussuri.sql"),
     include_str!("../../migrations/sqlite/0002_congress.sql"),
     include_str!("../../migrations/sqlite/0003_high_availability.sql"),
@@ -69,8 +69,8 @@ impl Sqlite {
         let pool =
             single(options).connect_with(connect).await.map_err(|error| failed(sort(error)))?;
         let mut connection = pool.acquire().await.map_err(|error| failed(sort(error)))?;
-        match prepare(&mut connection).await {
-            Ok(Ok(())) => {}
+        match prepare(&mut connection, schema::HEAD).await {
+            Ok(Ok(_)) => {}
             // A new database gives no reason to refuse it.
             Ok(Err(_)) => return Err(failed(Error::Unexpected { reason: "not empty".into() })),
             Err(error) => return Err(failed(sort(error))),
@@ -119,29 +119,15 @@ impl Sqlite {
 
     async fn try_open_file(path: &Path, options: &Options) -> Result<Self, OpenError> {
         let refused = |error| refuse(path, error);
-        let connect = base_options(options).filename(path);
 
         // The schema is checked before the journal's mode is touched: a database that is not ours
         // must stay as it is.
-        let mut connection =
-            connect.clone().create_if_missing(true).connect().await.map_err(refused)?;
-        let prepared = prepare(&mut connection).await;
-        connection.close().await.map_err(refused)?;
-        prepared.map_err(refused)?.map_err(|refusal| match refusal {
-            Refusal::Foreign { table } => OpenError::NotOurs {
-                path: path.into(),
-                reason: format!("it is a database with a table '{table}', but not one of ours"),
-            },
-            Refusal::Newer { found, known } => {
-                OpenError::Newer { place: path.display().to_string(), found, known }
-            }
-            Refusal::OldOriginal { found } => {
-                OpenError::OldOriginal { place: path.display().to_string(), found }
-            }
-        })?;
+        Self::upgrade(path, options, schema::HEAD).await?;
 
-        let connect =
-            connect.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Normal);
+        let connect = base_options(options)
+            .filename(path)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Normal);
         let writer = single(options).connect_with(connect.clone()).await.map_err(refused)?;
         let readers = SqlitePoolOptions::new()
             .max_connections(options.max_connections.max(1))
@@ -153,7 +139,67 @@ impl Sqlite {
         Ok(Self { writer, readers })
     }
 
-    pub(crate) async fn rows(&self, sql: Sql, args: Vec<Arg<'_>>) -> Result<Vec<Row>> {
+    /// Brings the schema of a file, which is made if it is missing, to a version; the steps taken.
+    pub(crate) async fn upgrade(
+        path: &Path,
+        options: &Options,
+        to: i64,
+    ) -> Result<Vec<Step>, OpenError> {
+        let refused = |error| refuse(path, error);
+        let connect = base_options(options).filename(path).create_if_missing(true);
+        let mut connection = connect.connect().await.map_err(refused)?;
+        let prepared = prepare(&mut connection, to).await;
+        connection.close().await.map_err(refused)?;
+        prepared.map_err(refused)?.map_err(|refusal| match refusal {
+            Refusal::Foreign { table } => OpenError::NotOurs {
+                path: path.into(),
+                reason: format!("it is a database with a table '{table}', but not one of ours"),
+            },
+            refusal => refusal.of(&path.display().to_string()),
+        })
+    }
+
+    /// What a file holds, if there is one.
+    pub(crate) async fn look(path: &Path, options: &Options) -> Result<Option<Found>, OpenError> {
+        let refused = |error| refuse(path, error);
+        if !tokio::fs::try_exists(path).await.unwrap_or(true) {
+            return Ok(None);
+        }
+        let connect = base_options(options).filename(path).read_only(true);
+        let mut connection = connect.connect().await.map_err(refused)?;
+        let found = found(&mut connection).await;
+        connection.close().await.map_err(refused)?;
+        found.map(Some).map_err(refused)
+    }
+
+    /// Records what a file is said to be.
+    pub(crate) async fn stamp(
+        path: &Path,
+        options: &Options,
+        stamp: Stamp,
+    ) -> Result<(), OpenError> {
+        let connect = base_options(options).filename(path).create_if_missing(true);
+        let stamping = async {
+            let mut connection = connect.connect().await?;
+            let mut tx = connection.begin_with("BEGIN IMMEDIATE").await?;
+            tx.execute(schema::CREATE_VERSION_TABLE).await?;
+            tx.execute(schema::CREATE_ORIGINAL_TABLE).await?;
+            tx.execute("DELETE FROM congress_schema").await?;
+            tx.execute("DELETE FROM alembic_version").await?;
+            sqlx::query("INSERT INTO alembic_version (version_num) VALUES (?)")
+                .bind(stamp.original)
+                .execute(&mut *tx)
+                .await?;
+            for step in &stamp.steps.steps {
+                record(&mut tx, step).await?;
+            }
+            tx.commit().await?;
+            connection.close().await
+        };
+        stamping.await.map_err(|error| refuse(path, error))
+    }
+
+    pub(crate) async fn rows(&self, sql: Sql, args: &[Arg<'_>]) -> Result<Vec<Row>> {
         rows(&self.readers, sql, args).await
     }
 
@@ -190,56 +236,63 @@ fn single(options: &Options) -> SqlitePoolOptions {
         .test_before_acquire(false)
 }
 
-/// Brings the schema to this version, in one transaction.
-async fn prepare(connection: &mut SqliteConnection) -> sqlx::Result<Result<(), Refusal>> {
+/// Brings the schema to a version, in one transaction; the steps taken.
+async fn prepare(
+    connection: &mut SqliteConnection,
+    to: i64,
+) -> sqlx::Result<Result<Vec<Step>, Refusal>> {
     let mut tx = connection.begin_with("BEGIN IMMEDIATE").await?;
-    let found = Found {
-        tables: sqlx::query_scalar(
-            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' \
-             ESCAPE '\\' ORDER BY name",
-        )
-        .fetch_all(&mut *tx)
-        .await?,
-        version: None,
-        original: None,
-    };
-    let found = Found {
-        version: match found.has(schema::VERSION_TABLE) {
-            true => sqlx::query_scalar(schema::VERSION).fetch_one(&mut *tx).await?,
-            false => None,
-        },
-        original: match found.has(schema::ORIGINAL_TABLE) {
-            true => sqlx::query_scalar(schema::ORIGINAL).fetch_optional(&mut *tx).await?,
-            false => None,
-        },
-        ..found
-    };
-    let plan = match schema::plan(&found) {
-        Ok(Plan { steps }) if steps.is_empty() => return Ok(Ok(())),
-        Ok(plan) => plan,
+    let found = found(&mut tx).await?;
+    let steps = match schema::plan(&found, to) {
+        Ok(Plan { steps }) if steps.is_empty() => return Ok(Ok(steps)),
+        Ok(Plan { steps }) => steps,
         Err(refusal) => return Ok(Err(refusal)),
     };
     tx.execute(schema::CREATE_VERSION_TABLE).await?;
-    for step in plan.steps {
+    for step in &steps {
         if let Some(sql) = STEPS.get(step.index).filter(|_| !step.adopted) {
             tx.execute(sqlx::raw_sql(*sql)).await?;
         }
-        sqlx::query(schema::RECORD_STEP)
-            .bind(step.version())
-            .bind(step.name())
-            .bind(time_text(OffsetDateTime::now_utc()))
-            .execute(&mut *tx)
-            .await?;
+        record(&mut tx, step).await?;
     }
     tx.commit().await?;
-    Ok(Ok(()))
+    Ok(Ok(steps))
+}
+
+async fn found(connection: &mut SqliteConnection) -> sqlx::Result<Found> {
+    let tables: Vec<String> = sqlx::query_scalar(
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' \
+         ESCAPE '\\' ORDER BY name",
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let found = Found { tables, version: None, original: None };
+    let version = match found.has(schema::VERSION_TABLE) {
+        true => sqlx::query_scalar(schema::VERSION).fetch_one(&mut *connection).await?,
+        false => None,
+    };
+    let original = match found.has(schema::ORIGINAL_TABLE) {
+        true => sqlx::query_scalar(schema::ORIGINAL).fetch_optional(connection).await?,
+        false => None,
+    };
+    Ok(Found { version, original, ..found })
+}
+
+async fn record(connection: &mut SqliteConnection, step: &Step) -> sqlx::Result<()> {
+    sqlx::query(schema::RECORD_STEP)
+        .bind(step.version())
+        .bind(step.name())
+        .bind(time_text(OffsetDateTime::now_utc()))
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 /// Runs a statement; how many rows it touched.
 pub(super) async fn execute(
     connection: &mut SqliteConnection,
     sql: Sql,
-    args: Vec<Arg<'_>>,
+    args: &[Arg<'_>],
 ) -> Result<u64, Failure> {
     match query(sql, bind(args)?).execute(connection).await {
         Ok(done) => Ok(done.rows_affected()),
@@ -252,7 +305,7 @@ pub(super) async fn execute(
 pub(super) async fn rows<'c>(
     executor: impl Executor<'c, Database = sqlx::Sqlite>,
     sql: Sql,
-    args: Vec<Arg<'_>>,
+    args: &[Arg<'_>],
 ) -> Result<Vec<Row>> {
     let arguments = bind(args).map_err(Error::from)?;
     let rows = query(sql, arguments).fetch_all(executor).await.map_err(sort)?;
@@ -280,16 +333,16 @@ fn query(sql: Sql, arguments: SqliteArguments) -> Query<'static, sqlx::Sqlite, S
     }
 }
 
-fn bind(args: Vec<Arg<'_>>) -> Result<SqliteArguments, Failure> {
+fn bind(args: &[Arg<'_>]) -> Result<SqliteArguments, Failure> {
     let mut bound = SqliteArguments::default();
     for arg in args {
         match arg {
-            Arg::Text(text) => bound.add(text),
-            Arg::OptionalText(text) => bound.add(text),
-            Arg::Int(int) => bound.add(int),
-            Arg::Bool(bool) => bound.add(bool),
-            Arg::Bytes(bytes) => bound.add(bytes),
-            Arg::Time(time) => bound.add(Cow::from(time_text(time))),
+            Arg::Text(text) => bound.add(text.as_ref()),
+            Arg::OptionalText(text) => bound.add(text.as_deref()),
+            Arg::Int(int) => bound.add(*int),
+            Arg::Bool(bool) => bound.add(*bool),
+            Arg::Bytes(bytes) => bound.add(*bytes),
+            Arg::Time(time) => bound.add(time_text(*time)),
         }
         .map_err(|error| Failure::Other(Error::Unexpected { reason: error.to_string() }))?;
     }

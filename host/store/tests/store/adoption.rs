@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use congress_store::{At, KeyRing, Store};
+use congress_store::{At, Error, KeyRing, Options, Store, current_schema, schema_revision};
+use congress_test_services::Mariadb;
 use serde_json::Value;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection};
 
-use super::{file, folder, open, raw, rule};
+use super::{Place, file, folder, open, policy, raw, rule};
 
 /// A database as the original leaves it: its tables, its version, and nothing of ours.
 async fn original(path: &Path) -> SqliteConnection {
@@ -74,18 +75,8 @@ async fn the_originals_tables_stay_as_they_are() {
 /// The recorded database, its statements run on SQLite, answers as the original did.
 #[tokio::test]
 async fn the_recorded_database() {
-    let shared = std::env::var_os("CONGRESS_SHARED").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
-        PathBuf::from,
-    );
-    let corpus = shared.join("corpus/db");
-    let Ok(dump) = std::fs::read_to_string(corpus.join("ussuri-mariadb.sql")) else {
-        println!("skipped: {} is not there", corpus.display());
-        return;
-    };
-    let expected = std::fs::read_to_string(corpus.join("expected.json")).unwrap();
-    let expected: Value = serde_json::from_str(&expected).unwrap();
-
+    let Some(corpus) = corpus() else { return };
+    let dump = std::fs::read_to_string(corpus.join("ussuri-mariadb.sql")).unwrap();
     let folder = folder();
     let path = file(&folder);
     let mut connection = original(&path).await;
@@ -93,7 +84,95 @@ async fn the_recorded_database() {
         sqlx::raw_sql(AssertSqlSafe(insert)).execute(&mut connection).await.unwrap();
     }
     let store = adopt(&path, connection).await;
+    answers_as_recorded(&store, &corpus).await;
+}
 
+/// The recorded database, as it is, on MariaDB: used in place, and left as it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_recorded_database_on_mariadb() {
+    let Some(corpus) = corpus() else { return };
+    let place = Place::empty_mariadb().await;
+    let server = Mariadb::shared().await.unwrap();
+    server.load(place.name(), &corpus.join("ussuri-mariadb.sql")).await.unwrap();
+    let before = originals(&place).await;
+    assert_eq!(
+        current_schema(&place.location, &Options::default()).await.unwrap(),
+        schema_revision("c0125080d572")
+    );
+
+    let store = place.open().await;
+    answers_as_recorded(&store, &corpus).await;
+    assert_eq!(originals(&place).await, before, "after a run that only reads");
+
+    // Its tables compare names without regard to case. Here they are exact all the same.
+    let alice = store.policy("alice").await.unwrap();
+    for missing in ["Alice", "ALICE", "alice "] {
+        let error = store.policy(missing).await.unwrap_err();
+        assert!(matches!(error, Error::NotFound { .. }), "{missing}: {error}");
+        assert!(store.rules(missing).await.unwrap().is_empty(), "{missing}");
+        assert!(store.datasource("INV").await.is_err());
+    }
+    let taken = store.create_policy(policy("Alice"), vec![], At::Any).await.unwrap_err();
+    assert!(matches!(taken, Error::Conflict { .. }), "{taken}");
+    let doc = store.datasource("doc").await.unwrap();
+    let rows = store.pushed_rows(&doc.id, "events").await.unwrap();
+    assert!(store.pushed_rows(&doc.id, "EVENTS").await.unwrap().is_empty());
+    assert!(!store.delete_pushed_rows(&doc.id, "other", None).await.unwrap());
+    let taken = store.put_pushed_rows(&doc.id, "EVENTS", &[], None).await.unwrap_err();
+    assert!(matches!(taken, Error::Conflict { .. }), "{taken}");
+    assert_eq!(store.pushed_rows(&doc.id, "events").await.unwrap(), rows);
+
+    // Changes go where the original finds them.
+    store.insert_rules("alice", vec![rule("added(1)")], At::Any).await.unwrap();
+    let found = place
+        .text("SELECT CONCAT(policy_name, deleted) FROM policy_rules WHERE rule = 'added(1)'")
+        .await;
+    assert_eq!(found, "alice");
+    store.delete_policy(&alice.id, At::Any).await.unwrap();
+    assert_eq!(place.text("SELECT COUNT(*) FROM policies WHERE name = 'alice'").await, "0");
+    assert_eq!(
+        place.text("SELECT deleted = id FROM policiesdeleted WHERE name = 'alice'").await,
+        "1"
+    );
+    store.create_policy(policy("Alice"), vec![], At::Any).await.unwrap();
+    assert_eq!(place.text("SELECT version_num FROM alembic_version").await, "c0125080d572");
+}
+
+/// Definitions and rows of the original's tables.
+async fn originals(place: &Place) -> Vec<String> {
+    let mut texts = Vec::new();
+    for table in [
+        "alembic_version",
+        "datasources",
+        "dstabledata",
+        "library_policies",
+        "policies",
+        "policiesdeleted",
+        "policy_rules",
+    ] {
+        texts.push(place.text(&format!("SHOW CREATE TABLE {table}")).await);
+        texts.push(place.text(&format!("SELECT * FROM {table} ORDER BY 1")).await);
+    }
+    texts
+}
+
+/// The folder of the recorded database, where it is.
+fn corpus() -> Option<PathBuf> {
+    let shared = std::env::var_os("CONGRESS_SHARED").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
+        PathBuf::from,
+    );
+    let corpus = shared.join("corpus/db");
+    if corpus.join("ussuri-mariadb.sql").exists() {
+        return Some(corpus);
+    }
+    println!("skipped: {} is not there", corpus.display());
+    None
+}
+
+async fn answers_as_recorded(store: &Store, corpus: &Path) {
+    let expected = std::fs::read_to_string(corpus.join("expected.json")).unwrap();
+    let expected: Value = serde_json::from_str(&expected).unwrap();
     let body = |path: &str| expected[path]["body"].clone();
     let names = |list: &Value, key: &str| -> BTreeSet<String> {
         let list = list["results"].as_array().unwrap().iter();
@@ -124,6 +203,7 @@ async fn the_recorded_database() {
     }
     let clear = keys.reveal(&store.datasource("inv").await.unwrap().config).unwrap();
     assert_eq!(Value::from(clear), body("/v1/data-sources/inv")["config"]);
+    let folder = folder();
     let wrong = KeyRing::open(folder.path(), true).unwrap();
     assert!(wrong.reveal(&store.datasource("inv").await.unwrap().config).is_err());
 

@@ -2,9 +2,16 @@
 
 use std::collections::HashSet;
 
-use congress_store::{At, Error, Location, Store};
+use congress_store::{At, Error, Location, Options, Store};
 
-use super::{file, folder, impatient, open, policy, raw, rule};
+use super::{Place, file, folder, impatient, on_all_systems, open, policy, raw, rule};
+
+on_all_systems! {
+    of_two_writers_at_one_revision_exactly_one_wins,
+    writers_that_check_first_never_write_the_same_twice,
+    a_snapshot_is_of_one_revision_while_others_write,
+    an_abandoned_change_is_undone,
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn several_stores_open_a_new_file_at_once() {
@@ -30,19 +37,16 @@ async fn several_stores_open_a_new_file_at_once() {
 }
 
 /// What the revision is for: of two writers that checked the same state one must check again.
-#[tokio::test(flavor = "multi_thread")]
-async fn writers_that_check_first_never_write_the_same_twice() {
+async fn writers_that_check_first_never_write_the_same_twice(place: Place) {
     const RULES: usize = 20;
-    let folder = folder();
-    let path = file(&folder);
-    let store = open(&path).await;
+    let store = place.open().await;
     store.create_policy(policy("p"), vec![], At::Any).await.unwrap();
 
     let writers: Vec<_> = (0..4)
         .map(|_| {
-            let path = path.clone();
+            let location = place.location.clone();
             tokio::spawn(async move {
-                let store = open(&path).await;
+                let store = Store::open(&location, &Options::default()).await.unwrap();
                 let mut stale = 0;
                 for i in 0..RULES {
                     stale += insert_unless_there(&store, &format!("q({i})")).await;
@@ -60,6 +64,33 @@ async fn writers_that_check_first_never_write_the_same_twice() {
     let distinct: HashSet<_> = rules.iter().map(|rule| rule.rule.as_str()).collect();
     assert_eq!((rules.len(), distinct.len()), (RULES, RULES));
     println!("{stale} writes had to be checked again");
+}
+
+/// Two nodes that change the same revision at the same moment: one of them has to look again.
+async fn of_two_writers_at_one_revision_exactly_one_wins(place: Place) {
+    let nodes = [place.open().await, place.open().await];
+    nodes[0].create_policy(policy("p"), vec![], At::Any).await.unwrap();
+    for round in 0..40 {
+        let revision = nodes[round % 2].revision().await.unwrap();
+        let write = |node: &Store, text: String| {
+            let node = node.clone();
+            tokio::spawn(async move {
+                node.insert_rules("p", vec![rule(&text)], At::Revision(revision)).await
+            })
+        };
+        let [first, second] = [0, 1].map(|i| write(&nodes[i], format!("q({round}, {i})")));
+        let outcomes = [first.await.unwrap(), second.await.unwrap()];
+        let won = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+        let stale = outcomes
+            .iter()
+            .filter(|outcome| {
+                matches!(outcome, Err(Error::Stale { expected }) if *expected == revision)
+            })
+            .count();
+        assert_eq!((won, stale), (1, 1), "{outcomes:?}");
+        assert_eq!(nodes[1].revision().await.unwrap().0, revision.0 + 1);
+    }
+    assert_eq!(nodes[1].rules("p").await.unwrap().len(), 40);
 }
 
 /// Inserts a rule if it is not there; how often that had to be tried again.
@@ -80,10 +111,8 @@ async fn insert_unless_there(store: &Store, text: &str) -> usize {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_snapshot_is_of_one_revision_while_others_write() {
-    let folder = folder();
-    let store = open(&file(&folder)).await;
+async fn a_snapshot_is_of_one_revision_while_others_write(place: Place) {
+    let store = place.open().await;
     let start = store.revision().await.unwrap();
     let writer = {
         let store = store.clone();
@@ -120,10 +149,8 @@ async fn a_writer_that_cannot_get_the_lock_says_so_and_works_later() {
     store.create_policy(policy("p"), vec![], At::Any).await.unwrap();
 }
 
-#[tokio::test]
-async fn an_abandoned_change_is_undone() {
-    let folder = folder();
-    let store = open(&file(&folder)).await;
+async fn an_abandoned_change_is_undone(place: Place) {
+    let store = place.open().await;
     let rules = (0..2000).map(|i| rule(&format!("q({i})"))).collect::<Vec<_>>();
     // Cut off somewhere between the first rule and the last.
     let cut = tokio::time::timeout(

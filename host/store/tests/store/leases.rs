@@ -5,7 +5,15 @@ use std::time::{Duration, Instant};
 
 use congress_store::{Acquired, At, Error, Fence, Renewed, Store};
 
-use super::{datasource, file, folder, open};
+use super::{Place, datasource, on_all_systems};
+
+on_all_systems! {
+    a_lease_is_taken_renewed_and_given_back,
+    a_lease_lapses_by_the_databases_clock,
+    a_lapsed_lease_that_nobody_took_can_be_renewed,
+    no_term_is_taken_twice,
+    who_has_lost_the_lease_cannot_write,
+}
 
 /// Long enough that no test outlasts it.
 const LONG: Duration = Duration::from_secs(600);
@@ -19,10 +27,8 @@ pub(super) async fn take(store: &Store, instance: &str) -> Fence {
     }
 }
 
-#[tokio::test]
-async fn a_lease_is_taken_renewed_and_given_back() {
-    let folder = folder();
-    let store = open(&file(&folder)).await;
+async fn a_lease_is_taken_renewed_and_given_back(place: Place) {
+    let store = place.open().await;
     assert_eq!(store.lease("datasources").await.unwrap(), None);
 
     let first = take(&store, "a").await;
@@ -54,10 +60,8 @@ async fn a_lease_is_taken_renewed_and_given_back() {
     assert_eq!(other, Acquired::Taken { term: 1 });
 }
 
-#[tokio::test]
-async fn a_lease_lapses_by_the_databases_clock() {
-    let folder = folder();
-    let store = open(&file(&folder)).await;
+async fn a_lease_lapses_by_the_databases_clock(place: Place) {
+    let store = place.open().await;
     let ttl = Duration::from_millis(150);
     let taken = store.acquire_lease("datasources", "n1", "a", ttl).await.unwrap();
     assert_eq!(taken, Acquired::Taken { term: 1 });
@@ -78,10 +82,8 @@ async fn a_lease_lapses_by_the_databases_clock() {
     assert!(matches!(lost, Renewed::Lost(lease) if lease.instance == "b" && lease.term == 2));
 }
 
-#[tokio::test]
-async fn a_lapsed_lease_that_nobody_took_can_be_renewed() {
-    let folder = folder();
-    let store = open(&file(&folder)).await;
+async fn a_lapsed_lease_that_nobody_took_can_be_renewed(place: Place) {
+    let store = place.open().await;
     store.acquire_lease("datasources", "n", "a", Duration::ZERO).await.unwrap();
     let fence = Fence { lease: "datasources".into(), instance: "a".into(), term: 1 };
     assert!(store.lease("datasources").await.unwrap().unwrap().remaining.is_zero());
@@ -90,14 +92,11 @@ async fn a_lapsed_lease_that_nobody_took_can_be_renewed() {
 }
 
 /// Many contenders, leases so short that they lapse all the time: no term has two holders.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn no_term_is_taken_twice() {
+async fn no_term_is_taken_twice(place: Place) {
     const CONTENDERS: usize = 6;
-    let folder = folder();
-    let path = file(&folder);
     let mut contenders = Vec::new();
     for i in 0..CONTENDERS {
-        let store = open(&path).await;
+        let store = place.open().await;
         contenders.push(tokio::spawn(async move {
             let instance = format!("i{i}");
             let mut taken = Vec::new();
@@ -123,15 +122,13 @@ async fn no_term_is_taken_twice() {
     }
     assert!(holders.values().all(|count| *count == 1), "{holders:?}");
     assert!(takers > 1, "only {takers} ever had it");
-    let last = open(&path).await.lease("datasources").await.unwrap().unwrap().term;
+    let last = place.open().await.lease("datasources").await.unwrap().unwrap().term;
     assert_eq!(holders.len() as u64, last, "every term has a holder");
     println!("{last} terms, {takers} of {CONTENDERS} contenders had it");
 }
 
-#[tokio::test]
-async fn who_has_lost_the_lease_cannot_write() {
-    let folder = folder();
-    let store = open(&file(&folder)).await;
+async fn who_has_lost_the_lease_cannot_write(place: Place) {
+    let store = place.open().await;
     let feed = store.create_datasource(datasource("feed"), At::Any).await.unwrap().value;
     let rows = vec![[congress_table::Value::Int(1)].into()];
 

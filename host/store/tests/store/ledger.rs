@@ -9,7 +9,19 @@ use congress_store::{
 use congress_table::{Row, Value};
 
 use super::leases::take;
-use super::{file, folder, open};
+use super::{Place, on_all_systems};
+
+on_all_systems! {
+    an_action_is_begun_once_until_its_row_has_gone_and_returns,
+    failures_are_kept_and_can_be_tried_again,
+    an_operator_repeats_or_settles_what_did_not_go_well,
+    a_successor_marks_what_it_cannot_know,
+    the_same_key_twice_in_one_call_is_begun_once,
+    listings_go_page_by_page_newest_first,
+    ten_thousand_at_once,
+    long_arguments_are_sent_in_pieces,
+    what_is_long_gone_is_forgotten,
+}
 
 fn key(arg: i64) -> ActionKey {
     let row: Row = [Value::Int(arg), Value::text("ü'\"")].into();
@@ -44,10 +56,8 @@ fn the_key_tells_all_parts_apart() {
     assert!(ids[0].len() == 64 && ids[0].bytes().all(|b| b"0123456789abcdef".contains(&b)));
 }
 
-#[tokio::test]
-async fn an_action_is_begun_once_until_its_row_has_gone_and_returns() {
-    let folder = folder();
-    let store = open(&file(&folder)).await;
+async fn an_action_is_begun_once_until_its_row_has_gone_and_returns(place: Place) {
+    let store = place.open().await;
     let fence = take(&store, "a").await;
     let key = key(1);
     let id = key.id();
@@ -84,10 +94,8 @@ async fn an_action_is_begun_once_until_its_row_has_gone_and_returns() {
     assert_eq!(store.rows_gone(&[id], &fence).await.unwrap(), 0);
 }
 
-#[tokio::test]
-async fn failures_are_kept_and_can_be_tried_again() {
-    let folder = folder();
-    let store = open(&file(&folder)).await;
+async fn failures_are_kept_and_can_be_tried_again(place: Place) {
+    let store = place.open().await;
     let fence = take(&store, "a").await;
     let key = key(1);
     let id = key.id();
@@ -116,10 +124,52 @@ async fn failures_are_kept_and_can_be_tried_again() {
     assert!(matches!(missing, Error::NotFound { kind: Kind::Action, .. }), "{missing}");
 }
 
-#[tokio::test]
-async fn a_successor_marks_what_it_cannot_know() {
-    let folder = folder();
-    let store = open(&file(&folder)).await;
+async fn an_operator_repeats_or_settles_what_did_not_go_well(place: Place) {
+    let store = place.open().await;
+    let fence = take(&store, "a").await;
+    let (lost, refused) = (key(1), key(2));
+    store.begin_actions(&[lost.clone(), refused.clone()], &fence).await.unwrap();
+    assert!(!begun(&store.repeat_action(&lost.id(), &fence).await.unwrap()), "it runs");
+    assert!(!store.settle_action(&lost.id()).await.unwrap());
+    let outcomes = [
+        (lost.id(), Outcome::Unknown("no answer".into())),
+        (refused.id(), Outcome::Failed("no such server".into())),
+    ];
+    store.finish_actions(&outcomes, &fence).await.unwrap();
+
+    // Whether the row is there does not matter, and stays as it is.
+    store.rows_gone(&[lost.id()], &fence).await.unwrap();
+    assert!(begun(&store.repeat_action(&lost.id(), &fence).await.unwrap()));
+    let again = record(&store, &lost).await;
+    assert_eq!(
+        (again.state, again.present, again.attempts, again.error),
+        (ActionState::Running, false, 2, None)
+    );
+    store.finish_action(&lost.id(), Outcome::Done, &fence).await.unwrap();
+    assert!(!begun(&store.repeat_action(&lost.id(), &fence).await.unwrap()), "it is done");
+
+    assert!(store.settle_action(&refused.id()).await.unwrap());
+    let settled = record(&store, &refused).await;
+    assert_eq!((settled.state, settled.present), (ActionState::Done, true));
+    let note = "settled by an operator; it was failed: no such server";
+    assert_eq!(settled.error.as_deref(), Some(note));
+    assert!(!store.settle_action(&refused.id()).await.unwrap());
+    assert!(!begun(&store.begin_action(&refused, &fence).await.unwrap()));
+
+    let missing = store.settle_action("nothing").await.unwrap_err();
+    assert!(matches!(missing, Error::NotFound { kind: Kind::Action, .. }), "{missing}");
+    let missing = store.repeat_action("nothing", &fence).await.unwrap_err();
+    assert!(matches!(missing, Error::NotFound { kind: Kind::Action, .. }), "{missing}");
+    let second = {
+        store.release_lease(&fence).await.unwrap();
+        take(&store, "b").await
+    };
+    let lost = store.repeat_action(&refused.id(), &fence).await.unwrap_err();
+    assert!(matches!(lost, Error::Fenced { .. }) && second.term > fence.term, "{lost}");
+}
+
+async fn a_successor_marks_what_it_cannot_know(place: Place) {
+    let store = place.open().await;
     let first = take(&store, "a").await;
     let (running, done) = (key(1), key(2));
     store.begin_actions(&[running.clone(), done.clone()], &first).await.unwrap();
@@ -146,10 +196,8 @@ async fn a_successor_marks_what_it_cannot_know() {
     assert_eq!(record(&store, &done).await.state, ActionState::Done);
 }
 
-#[tokio::test]
-async fn the_same_key_twice_in_one_call_is_begun_once() {
-    let folder = folder();
-    let store = open(&file(&folder)).await;
+async fn the_same_key_twice_in_one_call_is_begun_once(place: Place) {
+    let store = place.open().await;
     let fence = take(&store, "a").await;
     for attempts in 1..=2 {
         let answers = store.begin_actions(&[key(1), key(2), key(1)], &fence).await.unwrap();
@@ -164,10 +212,8 @@ async fn the_same_key_twice_in_one_call_is_begun_once() {
     assert!(store.begin_actions(&[], &fence).await.unwrap().is_empty());
 }
 
-#[tokio::test]
-async fn listings_go_page_by_page_newest_first() {
-    let folder = folder();
-    let store = open(&file(&folder)).await;
+async fn listings_go_page_by_page_newest_first(place: Place) {
+    let store = place.open().await;
     let fence = take(&store, "a").await;
     for batch in 0..5 {
         let keys: Vec<_> = (batch * 10..batch * 10 + 10).map(key).collect();
@@ -211,11 +257,9 @@ async fn listings_go_page_by_page_newest_first() {
 }
 
 /// What a poll with very many rows costs, and a comparison of a whole table in pages.
-#[tokio::test]
-async fn ten_thousand_at_once() {
+async fn ten_thousand_at_once(place: Place) {
     const ROWS: i64 = 10_000;
-    let folder = folder();
-    let store = open(&file(&folder)).await;
+    let store = place.open().await;
     let fence = take(&store, "a").await;
     let keys: Vec<_> = (0..ROWS).map(key).collect();
     let start = Instant::now();
@@ -252,10 +296,8 @@ async fn ten_thousand_at_once() {
     assert!(begin < Duration::from_secs(20), "{begin:?}");
 }
 
-#[tokio::test]
-async fn long_arguments_are_sent_in_pieces() {
-    let folder = folder();
-    let store = open(&file(&folder)).await;
+async fn long_arguments_are_sent_in_pieces(place: Place) {
+    let store = place.open().await;
     let fence = take(&store, "a").await;
     let long = |i: usize| {
         let row: Row = [Value::text("x".repeat(400_000 * i)), Value::Int(i as i64)].into();
@@ -271,10 +313,8 @@ async fn long_arguments_are_sent_in_pieces() {
     assert!(matches!(refused, Error::TooLong { column: "congress_actions.action", .. }));
 }
 
-#[tokio::test]
-async fn what_is_long_gone_is_forgotten() {
-    let folder = folder();
-    let store = open(&file(&folder)).await;
+async fn what_is_long_gone_is_forgotten(place: Place) {
+    let store = place.open().await;
     let fence = take(&store, "a").await;
     let keys: Vec<_> = (0..4).map(key).collect();
     let ids: Vec<_> = keys.iter().map(ActionKey::id).collect();

@@ -1,12 +1,15 @@
-//! The store on real files.
+//! The store on real files and a real MariaDB: the same tests on both.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests, which may")]
 
 mod adoption;
 mod concurrency;
 mod leases;
 mod ledger;
+mod managing;
+mod mysql;
 mod opening;
 mod operations;
+mod place;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,6 +20,8 @@ use congress_store::{
 use sqlx::ConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use tempfile::TempDir;
+
+use place::{Place, on_all_systems};
 
 fn folder() -> TempDir {
     tempfile::tempdir().unwrap()

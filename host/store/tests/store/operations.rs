@@ -1,6 +1,4 @@
-//! Every operation, on a database file that is closed and opened again before it is looked at.
-
-use std::path::Path;
+//! Every operation, on a database that is closed and opened again before it is looked at.
 
 use congress_store::{
     At, Error, KeyRing, Kind, LibraryRule, Location, NewDatasource, NewLibraryPolicy, NewRule,
@@ -9,21 +7,32 @@ use congress_store::{
 use congress_table::{Row, Value};
 use serde_json::json;
 
-use super::{datasource, file, folder, open, policy, raw, rule};
+use super::{Place, datasource, folder, on_all_systems, policy, rule};
 
-async fn reopen(store: Store, path: &Path) -> Store {
+on_all_systems! {
+    policies_and_rules_survive_a_restart,
+    deleting_frees_names_and_keeps_marked_copies,
+    a_policy_with_rules_is_made_whole_or_not_at_all,
+    lengths_count_characters,
+    a_change_checked_at_an_old_revision_is_refused,
+    datasources_and_their_pushed_rows,
+    the_library,
+    the_catalogue_of_drivers_and_their_bytes,
+    damaged_bytes_are_not_handed_out,
+    a_broken_row_does_not_hide_the_others,
+}
+
+async fn reopen(store: Store, place: &Place) -> Store {
     store.close().await;
-    open(path).await
+    place.open().await
 }
 
 fn is_missing(error: &Error, kind: Kind) -> bool {
     matches!(error, Error::NotFound { kind: found, .. } if *found == kind)
 }
 
-#[tokio::test]
-async fn policies_and_rules_survive_a_restart() {
-    let folder = folder();
-    let store = open(&file(&folder)).await;
+async fn policies_and_rules_survive_a_restart(place: Place) {
+    let store = place.open().await;
     let start = store.revision().await.unwrap();
 
     let named = NewRule {
@@ -40,7 +49,7 @@ async fn policies_and_rules_survive_a_restart() {
     let added = store.insert_rules(&alice.id, vec![rule("q(3)")], At::Any).await.unwrap();
     assert!(added.revision > made.revision);
 
-    let store = reopen(store, &file(&folder)).await;
+    let store = reopen(store, &place).await;
     assert_eq!(store.revision().await.unwrap(), added.revision);
     assert_eq!(store.policies().await.unwrap(), std::slice::from_ref(&alice));
     assert_eq!(store.policy("alice").await.unwrap(), alice);
@@ -58,10 +67,8 @@ async fn policies_and_rules_survive_a_restart() {
     assert!(is_missing(&store.policy("bob").await.unwrap_err(), Kind::Policy));
 }
 
-#[tokio::test]
-async fn deleting_frees_names_and_keeps_marked_copies() {
-    let folder = folder();
-    let store = open(&file(&folder)).await;
+async fn deleting_frees_names_and_keeps_marked_copies(place: Place) {
+    let store = place.open().await;
     let made = store.create_policy(policy("alice"), vec![rule("q(1)"), rule("q(2)")], At::Any);
     let (alice, rules) = made.await.unwrap().value;
 
@@ -83,26 +90,16 @@ async fn deleting_frees_names_and_keeps_marked_copies() {
     assert!(store.rules("alice").await.unwrap().is_empty());
     store.close().await;
 
-    let mut other = raw(&file(&folder)).await;
-    let copies: Vec<(String, String, String)> =
-        sqlx::query_as("SELECT id, deleted, name FROM policiesdeleted WHERE deleted_at > '2000'")
-            .fetch_all(&mut other)
-            .await
-            .unwrap();
-    assert_eq!(copies, [(alice.id.clone(), alice.id, "alice".into())]);
-    let marked: i64 = sqlx::query_scalar(
-        "SELECT COUNT(*) FROM policy_rules WHERE deleted = id AND deleted_at > '2000'",
-    )
-    .fetch_one(&mut other)
-    .await
-    .unwrap();
-    assert_eq!(marked, 2);
+    let copies = "SELECT CONCAT(id, ' ', deleted, ' ', name) FROM policiesdeleted \
+         WHERE deleted_at > '2000-01-01'";
+    assert_eq!(place.text(copies).await, format!("{} {} alice", alice.id, alice.id));
+    let marked = "SELECT CONCAT(COUNT(*), '') FROM policy_rules \
+         WHERE deleted = id AND deleted_at > '2000-01-01'";
+    assert_eq!(place.text(marked).await, "2");
 }
 
-#[tokio::test]
-async fn a_policy_with_rules_is_made_whole_or_not_at_all() {
-    let folder = folder();
-    let store = open(&file(&folder)).await;
+async fn a_policy_with_rules_is_made_whole_or_not_at_all(place: Place) {
+    let store = place.open().await;
     store.create_policy(policy("alice"), vec![], At::Any).await.unwrap();
     let before = store.revision().await.unwrap();
 
@@ -123,10 +120,8 @@ async fn a_policy_with_rules_is_made_whole_or_not_at_all() {
     assert!(store.snapshot().await.unwrap().rules.is_empty());
 }
 
-#[tokio::test]
-async fn lengths_count_characters() {
-    let folder = folder();
-    let store = open(&file(&folder)).await;
+async fn lengths_count_characters(place: Place) {
+    let store = place.open().await;
     let name = "é".repeat(255);
     store.create_policy(policy(&name), vec![], At::Any).await.unwrap();
     let error = store.create_policy(policy(&"é".repeat(256)), vec![], At::Any).await.unwrap_err();
@@ -137,10 +132,8 @@ async fn lengths_count_characters() {
     assert!(matches!(error, Error::TooLong { column: "policies.abbreviation", .. }));
 }
 
-#[tokio::test]
-async fn a_change_checked_at_an_old_revision_is_refused() {
-    let folder = folder();
-    let store = open(&file(&folder)).await;
+async fn a_change_checked_at_an_old_revision_is_refused(place: Place) {
+    let store = place.open().await;
     let seen = store.snapshot().await.unwrap().revision;
     let made = store.create_policy(policy("alice"), vec![], At::Revision(seen)).await.unwrap();
     assert_eq!(made.revision, Revision(seen.0 + 1));
@@ -154,10 +147,8 @@ async fn a_change_checked_at_an_old_revision_is_refused() {
     store.insert_rules("alice", vec![rule("q(1)")], at).await.unwrap();
 }
 
-#[tokio::test]
-async fn datasources_and_their_pushed_rows() {
-    let folder = folder();
-    let store = open(&file(&folder)).await;
+async fn datasources_and_their_pushed_rows(place: Place) {
+    let store = place.open().await;
     let made = store.create_datasource(datasource("feed"), At::Any).await.unwrap().value;
     let chosen = NewDatasource {
         id: Some("11111111-2222-3333-4444-555555555555".into()),
@@ -183,7 +174,7 @@ async fn datasources_and_their_pushed_rows() {
     let orphan = store.put_pushed_rows("nobody", "data", &rows, None).await.unwrap_err();
     assert!(is_missing(&orphan, Kind::Datasource));
 
-    let store = reopen(store, &file(&folder)).await;
+    let store = reopen(store, &place).await;
     let names: Vec<_> =
         store.datasources().await.unwrap().into_iter().map(|d| (d.name, d.enabled)).collect();
     assert_eq!(names, [("chosen".to_owned(), false), ("feed".to_owned(), true)]);
@@ -208,10 +199,8 @@ async fn datasources_and_their_pushed_rows() {
     assert!(is_missing(&again, Kind::Datasource));
 }
 
-#[tokio::test]
-async fn the_library() {
-    let folder = folder();
-    let store = open(&file(&folder)).await;
+async fn the_library(place: Place) {
+    let store = place.open().await;
     let new = NewLibraryPolicy {
         name: "Idle".into(),
         abbreviation: "Idle".into(),
@@ -223,7 +212,7 @@ async fn the_library() {
     let taken = store.create_library_policy(new.clone()).await.unwrap_err();
     assert!(matches!(taken, Error::Conflict { kind: Kind::LibraryPolicy, .. }));
 
-    let store = reopen(store, &file(&folder)).await;
+    let store = reopen(store, &place).await;
     assert_eq!(store.library().await.unwrap(), std::slice::from_ref(&made));
     assert_eq!(store.library_policy("Idle").await.unwrap(), made);
     assert_eq!(store.library_policy(&made.id).await.unwrap(), made);
@@ -241,10 +230,8 @@ async fn the_library() {
     assert!(is_missing(&again, Kind::LibraryPolicy));
 }
 
-#[tokio::test]
-async fn the_catalogue_of_drivers_and_their_bytes() {
-    let folder = folder();
-    let store = open(&file(&folder)).await;
+async fn the_catalogue_of_drivers_and_their_bytes(place: Place) {
+    let store = place.open().await;
     // More than one chunk, and none of them alike.
     let first: Vec<u8> = (0..700_001_u32).map(|i| (i % 251) as u8).collect();
     let metadata = json!({"id": "files", "tables": []});
@@ -256,7 +243,7 @@ async fn the_catalogue_of_drivers_and_their_bytes() {
     let alias = store.put_driver("alias", &json!(null), &first).await.unwrap().value;
     assert_eq!(alias.hash, made.value.hash);
 
-    let store = reopen(store, &file(&folder)).await;
+    let store = reopen(store, &place).await;
     assert_eq!(store.driver("files").await.unwrap(), made.value);
     assert_eq!(store.drivers().await.unwrap(), [alias, made.value.clone()]);
     assert_eq!(store.driver_bytes(&made.value.hash).await.unwrap(), first);
@@ -277,37 +264,26 @@ async fn the_catalogue_of_drivers_and_their_bytes() {
     assert!(store.driver_bytes(&empty.hash).await.unwrap().is_empty());
 }
 
-#[tokio::test]
-async fn damaged_bytes_are_not_handed_out() {
-    let folder = folder();
-    let store = open(&file(&folder)).await;
+async fn damaged_bytes_are_not_handed_out(place: Place) {
+    let store = place.open().await;
     let hash = store.put_driver("files", &json!({}), b"component").await.unwrap().value.hash;
     store.close().await;
-    let mut other = raw(&file(&folder)).await;
-    sqlx::query("UPDATE congress_driver_chunks SET data = x'00'")
-        .execute(&mut other)
-        .await
-        .unwrap();
-    let error = open(&file(&folder)).await.driver_bytes(&hash).await.unwrap_err();
+    place.run("UPDATE congress_driver_chunks SET data = x'00'").await;
+    let error = place.open().await.driver_bytes(&hash).await.unwrap_err();
     assert!(matches!(error, Error::Corrupt { .. }), "{error}");
 }
 
-#[tokio::test]
-async fn a_broken_row_does_not_hide_the_others() {
-    let folder = folder();
-    let store = open(&file(&folder)).await;
+async fn a_broken_row_does_not_hide_the_others(place: Place) {
+    let store = place.open().await;
     store.create_datasource(datasource("good"), At::Any).await.unwrap();
     store.close().await;
-    let mut other = raw(&file(&folder)).await;
-    sqlx::query("INSERT INTO datasources (id, config) VALUES ('bad', '{')")
-        .execute(&mut other)
-        .await
-        .unwrap();
+    place.run("INSERT INTO datasources (id, config) VALUES ('bad', '{')").await;
 
-    let store = open(&file(&folder)).await;
+    let store = place.open().await;
     let listed = store.datasources().await.unwrap();
     assert_eq!(listed.iter().map(|d| d.id.as_str()).filter(|id| *id == "bad").count(), 1);
     assert_eq!(listed.len(), 2);
+    let folder = folder();
     let keys = KeyRing::open(folder.path(), true).unwrap();
     let error = keys.reveal(&store.datasource("bad").await.unwrap().config).unwrap_err();
     assert!(error.to_string().contains("not JSON"), "{error}");

@@ -4,6 +4,16 @@ fn row(cells: &[Value]) -> Row {
     cells.into()
 }
 
+/// The chunks that `write` makes.
+fn chunks<'a>(write: impl FnOnce(&mut ChunkWriter<'a>)) -> Vec<Vec<u8>> {
+    let chunks = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
+    let all = chunks.clone();
+    let mut writer = ChunkWriter::new(move |chunk, _, _| all.borrow_mut().push(chunk.to_vec()));
+    write(&mut writer);
+    writer.finish();
+    chunks.take()
+}
+
 fn merge(chunks: &[Vec<u8>]) -> Vec<Part> {
     let mut parts: Vec<Part> = Vec::new();
     for chunk in chunks {
@@ -32,12 +42,13 @@ fn every_kind_of_cell_comes_back_as_it_was() {
         row(&[Value::Int(1)]),
         row(&[]),
     ];
-    let mut writer = ChunkWriter::default();
-    writer.table(&"t".into());
-    writer.added(&rows);
-    writer.removed(&rows[3..4]);
-    writer.digest(Digest::from_bits(7));
-    let chunks = writer.finish();
+    let name = "t".into();
+    let chunks = chunks(|writer| {
+        writer.table(&name);
+        writer.added(&rows);
+        writer.removed(&rows[3..4]);
+        writer.digest(Digest::from_bits(7));
+    });
     assert_eq!(chunks.len(), 1);
     let content = read(&chunks[0]).unwrap();
     let part = &content.parts[0];
@@ -59,12 +70,13 @@ fn large_content_is_cut_and_each_chunk_stands_alone() {
     let rows: Vec<Row> = (0..200_000)
         .map(|i| row(&[Value::Int(i), Value::text(format!("name-{i}")), Value::text("ACTIVE")]))
         .collect();
-    let mut writer = ChunkWriter::default();
-    writer.table(&"t".into());
-    writer.added(&rows);
-    writer.table(&"u".into());
-    writer.omitted();
-    let chunks = writer.finish();
+    let (t, u) = ("t".into(), "u".into());
+    let chunks = chunks(|writer| {
+        writer.table(&t);
+        writer.added(&rows);
+        writer.table(&u);
+        writer.omitted();
+    });
     assert!(chunks.len() > 4);
     assert!(chunks.iter().all(|chunk| chunk.len() < CHUNK + 1024));
     let parts = merge(&chunks);
@@ -82,27 +94,31 @@ fn a_schema_comes_back() {
     };
     let columns = TYPES.iter().map(|t| column("c", *t)).collect();
     let table = TableSchema { name: "t".into(), columns, root: Some("r".into()) };
-    let mut writer = ChunkWriter::default();
-    writer.schema(&table);
-    assert_eq!(*read(&writer.finish()[0]).unwrap().schema[0], table);
+    let chunks = chunks(|writer| writer.schema(&table));
+    assert_eq!(*read(&chunks[0]).unwrap().schema[0], table);
 }
 
 #[test]
 fn unknown_sections_are_skipped() {
-    let mut writer = ChunkWriter::default();
-    writer.section(200, |w| w.str("from the future"));
-    writer.table(&"t".into());
-    writer.section(201, |w| w.str("likewise"));
-    writer.added(&[row(&[Value::Int(1)])]);
-    assert_eq!(read(&writer.finish()[0]).unwrap().parts[0].added.len(), 1);
+    let (name, rows) = ("t".into(), [row(&[Value::Int(1)])]);
+    let chunks = chunks(|writer| {
+        writer.section(200, |w| w.str("from the future"));
+        writer.table(&name);
+        writer.section(201, |w| w.str("likewise"));
+        writer.added(&rows);
+    });
+    assert_eq!(read(&chunks[0]).unwrap().parts[0].added.len(), 1);
 }
 
 #[test]
 fn broken_content_is_an_error_and_nothing_worse() {
-    let mut writer = ChunkWriter::default();
-    writer.table(&"t".into());
-    writer.added(&[row(&[Value::text("abc"), Value::Int(7), Value::text("abc")])]);
-    let good = writer.finish().remove(0);
+    let name = "t".into();
+    let rows = [row(&[Value::text("abc"), Value::Int(7), Value::text("abc")])];
+    let mut chunks = chunks(|writer| {
+        writer.table(&name);
+        writer.added(&rows);
+    });
+    let good = chunks.remove(0);
     for cut in 1..good.len() {
         let _ = read(&good[..cut]);
     }

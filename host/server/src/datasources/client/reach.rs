@@ -62,11 +62,16 @@ impl Reach {
                         serde_json::from_slice(&reply).map_err(Failure::internal)?;
                     return reply;
                 }
-                Some(Err(CallError::NotFound(_))) => None,
+                // Neither was carried out.
+                Some(Err(CallError::NotFound(_) | CallError::Down(_))) => None,
                 // It was taken, and dropped by one that has ended or been replaced.
                 Some(Err(CallError::Stopped(_))) if repeatable => None,
                 None if repeatable => None,
                 None => Some(CallError::Stopped(service.to_owned())),
+                Some(Err(CallError::TooLong(_))) => {
+                    let text = "it is too long to be handed to the datasource node";
+                    return Err(Failure::plain(Status::TooLarge, text));
+                }
                 Some(Err(error)) => Some(error),
             };
             if let Some(error) = error {
