@@ -320,14 +320,14 @@ impl Deployment {
     /// Waits until the drivers of the active datasource node can be used through every engine.
     async fn has_drivers(&self) -> anyhow::Result<()> {
         self.has_active(PATIENCE).await?;
-        let ready = |body: &Value| {
-            let drivers = body["results"].as_array();
-            drivers.is_some_and(|drivers| {
-                !drivers.is_empty() && drivers.iter().all(|driver| driver["state"] == "ready")
-            })
+        let settled = |body: &Value| {
+            let states = body["results"].as_array().map_or(&[][..], Vec::as_slice);
+            let is = |state: &'static str| move |driver: &Value| driver["state"] == state;
+            states.iter().any(is("ready"))
+                && states.iter().all(|driver| is("ready")(driver) || is("failed")(driver))
         };
         for node in &self.engines {
-            node.server()?.eventually("/v1/system/drivers", PATIENCE, ready).await?;
+            node.server()?.eventually("/v1/system/drivers", PATIENCE, settled).await?;
         }
         Ok(())
     }

@@ -3,8 +3,8 @@
 //!
 //!     cargo bench --package congress-tests --bench replication [-- NAME…]
 //!
-//! Names are `write`, `create`, `snapshot`, `change`, `take-over` and `broker`; without any, all
-//! are measured. No time is asserted: each figure stands beside what is promised.
+//! Names are `write`, `create`, `snapshot`, `change`, `take-over`, `broker` and `loadgen`; without
+//! any, all are measured. No time is asserted: each figure stands beside what is promised.
 //!
 //! From the end of a poll to the view is counted by the nodes' own timestamps: the datasource node
 //! logs when a poll's rows are there (`tables read`), each engine when they are part of what its
@@ -16,11 +16,13 @@ mod change;
 mod fail_over;
 mod figures;
 mod files;
+mod loadgen;
 mod nodes;
 
 use anyhow::{Result, ensure};
 
-const NAMES: [&str; 6] = ["write", "create", "snapshot", "change", "take-over", "broker"];
+const NAMES: [&str; 7] =
+    ["write", "create", "snapshot", "change", "take-over", "broker", "loadgen"];
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -43,7 +45,8 @@ async fn main() -> Result<()> {
             "snapshot" => nodes::snapshot().await?,
             "change" => change::change().await?,
             "take-over" => fail_over::take_over().await?,
-            _ => fail_over::broker().await?,
+            "broker" => fail_over::broker().await?,
+            _ => loadgen::publish().await?,
         }
     }
     Ok(())
