@@ -46,6 +46,17 @@ fn defect_1_a_server_that_ends_at_its_start_has_not_started() {
     }
 }
 
+/// It answers for a moment, and ends: what its database or keys are missing it knows only then.
+#[test]
+fn defect_1_a_server_that_ends_after_its_first_answer_has_not_started() {
+    let answers = crate::life::Answers::serve(vec![1]);
+    let script = "sleep 1; echo 'ERROR: no such key' >&2; exit 78";
+    let resource = Resource::new().program(script).with("health", &answers.url);
+    let outcome = resource.must("start", CONFIGURED);
+    assert!(outcome.said.contains("no such key"), "{outcome:?}");
+    resource.must("monitor", NOT_RUNNING);
+}
+
 /// [`crate::life::a_server_that_hangs_is_found_and_can_be_stopped`] has a server that is stopped;
 /// here one that never answers.
 #[test]
@@ -134,12 +145,13 @@ fn defect_5_a_probe_on_a_host_without_anything_is_quiet() {
 #[test]
 fn defect_6_there_is_time_for_a_clean_stop_within_any_limit() {
     let script = "trap 'sleep 1; echo clean >\"$OCF_RESKEY_file\"; exit 0' TERM\n\
-                  while :; do sleep 0.1; done";
+                  : >\"$OCF_RESKEY_file.ready\"; while :; do sleep 0.1; done";
     let resource = Resource::new().program(script).limit(5);
     let file = resource.path("clean");
     let health = crate::life::Answers::serve(vec![1]);
     let resource = resource.with("file", file.to_str().unwrap()).with("health", &health.url);
     resource.must("start", SUCCESS);
+    crate::agent::soon("the trap", || resource.path("clean.ready").exists());
     let stop = resource.must("stop", SUCCESS);
     assert!(file.exists() && stop.took < Duration::from_secs(5), "{stop:?}");
 }

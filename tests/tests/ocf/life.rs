@@ -56,18 +56,24 @@ fn a_server_that_hangs_is_found_and_can_be_stopped() {
 #[test]
 fn a_server_that_does_not_heed_sigterm_is_killed_within_the_limit() {
     // Ignored signals stay so in the server.
-    let script = "trap '' TERM; while :; do sleep 1; done";
-    let resource = Resource::new().program(script).limit(4);
+    let script = "trap '' TERM; : >\"$OCF_RESKEY_ready\"; while :; do sleep 1; done";
+    let resource = Resource::new().program(script).limit(6);
     let answers = Answers::serve(vec![1]);
-    let mut resource = resource.with("health", &answers.url);
-    resource.must("start", SUCCESS);
+    let ready = resource.path("ready");
+    let mut resource = resource.with("health", &answers.url).with("ready", ready.to_str().unwrap());
+    let start = |resource: &Resource| {
+        let _ = fs::remove_file(&ready);
+        resource.must("start", SUCCESS);
+        soon("the trap", || ready.exists());
+    };
+    start(&resource);
     let pid = resource.pid();
     let stop = resource.must("stop", SUCCESS);
     assert!(!is_alive(pid));
-    assert!(stop.took >= Duration::from_secs(2) && stop.took < Duration::from_secs(4), "{stop:?}");
+    assert!(stop.took >= Duration::from_secs(2) && stop.took < Duration::from_secs(6), "{stop:?}");
 
     resource = resource.limit(60).with("stop_signal_timeout", "1");
-    resource.must("start", SUCCESS);
+    start(&resource);
     let stop = resource.must("stop", SUCCESS);
     assert!(stop.took < Duration::from_secs(10), "{stop:?}");
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 
 /// How long anything may take that is not measured.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(240);
 
 /// A port of the services' address that leads to a server on loopback.
 pub(crate) async fn forward(port: u16, to: u16) {
