@@ -63,6 +63,7 @@ fn options(port: u16, cluster: &str) -> anyhow::Result<Vec<String>> {
         format!("--wsrep-cluster-address={cluster}"),
         "--wsrep-node-address=127.0.0.1".into(),
         "--wsrep-sst-method=rsync".into(),
+        format!("--wsrep-sst-receive-address=127.0.0.1:{}", free_port()?),
         "--binlog-format=ROW".into(),
         "--innodb-autoinc-lock-mode=2".into(),
         format!(
