@@ -178,7 +178,9 @@ pub enum RegisterError {
 /// The connection of one node to all others.
 #[async_trait]
 pub trait Bus: Send + Sync + 'static {
-    /// Begins to publish a source. Its epoch must be higher than any before it.
+    /// Begins to publish a source. Its epoch must be higher than any before it, and not of a
+    /// [term](Epoch::in_term) lower than [`Register::Term`]: once that has risen, nobody listens to
+    /// what was published in a lower one. Epochs outside of terms need no lease.
     fn publish(&self, source: &str, epoch: Epoch) -> Result<Publisher, RegisterError>;
 
     /// Subscribes `subscriber` (a service's name, shown in the source's status) to some tables of

@@ -53,6 +53,8 @@ pub(super) struct Context<'a> {
     pub(super) now: Time,
     pub(super) me: &'a Instance,
     pub(super) link_up: bool,
+    /// The term of the lease: what was published in a lower one counts no more.
+    pub(super) term: u64,
     pub(super) random: &'a mut Random,
     pub(super) outputs: &'a mut VecDeque<Output>,
 }
@@ -118,6 +120,7 @@ macro_rules! with_context {
             now: $now,
             me: &$core.identity.instance,
             link_up: $core.link == Link::Up,
+            term: $core.registers.term,
             random: &mut $core.random,
             outputs: &mut $core.outputs,
         };
@@ -549,9 +552,10 @@ impl Core {
 
     /// Begins a publication. The caller holds its rows.
     pub fn publish(&mut self, now: Time, name: &str, epoch: Epoch) -> Result<(), RegisterError> {
-        if let Some(current) = self.sources.get(name).and_then(Source::epoch)
-            && epoch <= current
-        {
+        let lost = epoch.has_lost(self.registers.term);
+        let floor = lost.then(|| Epoch::in_term(self.registers.term, 0));
+        let highest = self.sources.get(name).and_then(Source::epoch);
+        if let Some(current) = highest.filter(|highest| epoch <= *highest).or(floor) {
             let source_name = name.to_owned();
             return Err(RegisterError::Fenced { source_name, current, offered: epoch });
         }

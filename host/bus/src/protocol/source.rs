@@ -154,6 +154,7 @@ impl Source {
     /// Notes who publishes at which epoch. False if that is not the one to listen to.
     pub(super) fn learn(&mut self, from: &Instance, epoch: Epoch, cx: &mut Context<'_>) -> bool {
         match &self.highest {
+            _ if epoch.has_lost(cx.term) => return false,
             Some((highest, _)) if epoch < *highest => return false,
             // Two publishers of one epoch cannot be told apart by their numbers: the first counts.
             Some((highest, by)) if epoch == *highest && by != from => return false,
@@ -489,7 +490,7 @@ impl Source {
         digests: Vec<Digest>,
         cx: &mut Context<'_>,
     ) {
-        let leads = self.epoch() == Some(epoch);
+        let leads = self.epoch() == Some(epoch) && !epoch.has_lost(cx.term);
         let Some(published) = self.publication.as_mut().filter(|p| p.epoch == epoch) else {
             return;
         };
@@ -520,7 +521,7 @@ impl Source {
         digests: BTreeMap<TableName, Digest>,
         cx: &mut Context<'_>,
     ) {
-        let leads = self.epoch() == Some(epoch);
+        let leads = self.epoch() == Some(epoch) && !epoch.has_lost(cx.term);
         let Some(published) = self.publication.as_mut().filter(|p| p.epoch == epoch) else {
             return;
         };
