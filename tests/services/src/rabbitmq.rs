@@ -170,6 +170,7 @@ impl RabbitMq {
         let folder = self.folder.path();
         let mut command = Command::new(program);
         command
+            .current_dir(folder)
             .env("HOME", folder)
             .env("ERL_EPMD_PORT", self.epmd_port.to_string())
             .env("ERL_EPMD_ADDRESS", "127.0.0.1")

@@ -171,7 +171,6 @@ fn options(config: Config) -> anyhow::Result<node::NodeOptions> {
         bus: config.bus,
         database: config.database,
         store: config.store,
-        database_start: config.database_start,
         keys: config.encryption_key_path,
         drivers: DriverFolders {
             folders: datasources.driver_path,

@@ -1,5 +1,10 @@
 //! The store on real files and a real MariaDB: the same tests on both.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests, which may")]
+#![expect(
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "helpers of tests, which may"
+)]
 
 mod adoption;
 mod concurrency;
