@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use congress_plugins::{CompilerProgram, HostConfig};
 use congress_server::api::ApiOptions;
 use congress_server::config::{Cli, Config, Environment, Loaded, load};
 use congress_server::datasources::{ClientOptions, DriverFolders};
@@ -21,7 +22,14 @@ use tokio_util::sync::CancellationToken;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// As the only argument but for numbers: this process is to compile a driver, and nothing else.
+const COMPILE: &str = "compile-component";
+
 fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    if arguments.next().as_deref() == Some(COMPILE) {
+        return congress_plugins::compile_component(arguments);
+    }
     let cli = match Cli::read(std::env::args_os()) {
         Ok(cli) => cli,
         // Prints usage, help or version, and ends with its own code.
@@ -148,6 +156,11 @@ fn stop_on_signal(
     })
 }
 
+/// This program, whatever has become of its file since it was started.
+fn compiler() -> CompilerProgram {
+    CompilerProgram { program: "/proc/self/exe".into(), arguments: vec![COMPILE.to_owned()] }
+}
+
 /// What the node needs of the configuration.
 fn options(config: Config) -> anyhow::Result<node::NodeOptions> {
     let listen = match config.roles.api {
@@ -181,7 +194,7 @@ fn options(config: Config) -> anyhow::Result<node::NodeOptions> {
                 .collect(),
             disabled: disabled.clone(),
         },
-        plugins: config.plugins,
+        plugins: HostConfig { compiler: Some(compiler()), ..config.plugins },
         engine: EngineOptions {
             ascii_only_rows: config.ascii_only_rows,
             sync_period: datasources.sync_period,

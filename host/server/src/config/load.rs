@@ -296,6 +296,9 @@ impl Reader<'_> {
     fn plugins(&mut self) -> HostConfig {
         HostConfig {
             cache_folder: self.optional(&options::PLUGIN_CACHE),
+            cache_bytes: self.value(&options::PLUGIN_CACHE_BYTES) as u64,
+            // The program knows itself.
+            compiler: None,
             guest_threads: self
                 .optional(&options::PLUGIN_THREADS)
                 .unwrap_or(HostConfig::default().guest_threads),
@@ -315,10 +318,13 @@ impl Reader<'_> {
             call_timeout: self.value(&options::PLUGIN_CALL_TIMEOUT),
             describe_timeout: self.value(&options::PLUGIN_DESCRIBE_TIMEOUT),
             component_bytes: self.value(&options::PLUGIN_COMPONENT) as u64,
+            compile_timeout: self.value(&options::PLUGIN_COMPILE_TIMEOUT),
+            compile_memory_bytes: self.value(&options::PLUGIN_COMPILE_MEMORY),
             hostcall_bytes: self.value(&options::PLUGIN_HOSTCALL),
             rows_per_call: self.value(&options::PLUGIN_ROWS),
             row_bytes_per_call: self.value(&options::PLUGIN_ROW_MEMORY),
             refused_batches: self.value(&options::PLUGIN_REFUSED),
+            metadata_bytes: self.value(&options::PLUGIN_METADATA),
             tables_per_datasource: self.value(&options::PLUGIN_TABLES),
             columns_per_table: self.value(&options::PLUGIN_COLUMNS),
             state_bytes: self.value(&options::PLUGIN_STATE),

@@ -209,6 +209,8 @@ options! {
 
     ["plugins"] "cache_path" PLUGIN_CACHE: PathBuf = PATH, Some("/var/cache/congress"),
         "Folder in which compiled drivers are kept between starts.";
+    ["plugins"] "cache_bytes" PLUGIN_CACHE_BYTES: usize = SIZE, Some("2G"),
+        "What that folder may take; what was not used for longest is taken away, never what runs.";
     ["plugins"] "threads" PLUGIN_THREADS: usize = COUNT, None,
         "Threads on which drivers run; half as many more take those that compute much. As many as \
          there are processors (2 to 8), unless given.";
@@ -224,6 +226,10 @@ options! {
         "Seconds after which a driver must have described itself, or a datasource's tables.";
     ["plugins"] "component_bytes" PLUGIN_COMPONENT: usize = SIZE, Some("64M"),
         "Largest driver file that is loaded.";
+    ["plugins"] "compile_timeout" PLUGIN_COMPILE_TIMEOUT: Duration = SECONDS, Some("300"),
+        "Seconds after which compiling one driver is given up.";
+    ["plugins"] "compile_memory_bytes" PLUGIN_COMPILE_MEMORY: usize = SIZE, Some("4G"),
+        "Memory (address space) of the process that compiles one driver.";
     ["plugins"] "hostcall_bytes" PLUGIN_HOSTCALL: usize = SIZE, Some("32M"),
         "What a driver may hand over at once, for instance as one batch of rows.";
     ["plugins"] "rows_per_call" PLUGIN_ROWS: usize = COUNT, Some("1000000"),
@@ -232,6 +238,8 @@ options! {
         "Memory that the rows of one driver call may take.";
     ["plugins"] "refused_batches" PLUGIN_REFUSED: usize = COUNT, Some("100"),
         "Malformed batches of rows after which a driver call fails, also if it goes on.";
+    ["plugins"] "metadata_bytes" PLUGIN_METADATA: usize = SIZE, Some("4M"),
+        "Names, descriptions and defaults in a driver's description of itself, together.";
     ["plugins"] "tables_per_datasource" PLUGIN_TABLES: usize = COUNT, Some("1000"),
         "Most tables of one datasource.";
     ["plugins"] "columns_per_table" PLUGIN_COLUMNS: usize = COUNT, Some("256"),

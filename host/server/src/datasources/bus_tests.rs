@@ -138,7 +138,7 @@ async fn no_message_holds_a_secret() {
         takeover: long,
         disabled: Default::default(),
     };
-    let client = Client::new(store.clone(), keys, bus, engine.unwrap(), options);
+    let client = Client::new(store.clone(), &keys, bus, engine.unwrap(), options);
 
     let deadline = Instant::now() + long;
     while client.driver("hostile").await.is_err() {

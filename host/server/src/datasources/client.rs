@@ -15,7 +15,7 @@ mod reach;
 
 use self::reach::{Call, Reach};
 use super::check;
-use super::drivers::{CatalogueEntry, DriverState};
+use super::drivers::{CatalogueEntry, DriverState, LoadState};
 use super::views::{self, BuildSummary, DriverSummary};
 use super::wire::{DatasourceCall, Execution, MANAGER, ManagerCall, ask};
 use crate::actions::wire::ActionsCall;
@@ -156,6 +156,31 @@ impl Client {
         Ok((stored, states))
     }
 
+    /// Says that a driver of this id is not there yet, if there is a file for one that is still
+    /// being looked at: the client is to try again. A driver's file is taken for one by its name.
+    async fn is_coming(&self, id: &str) -> Option<Failure> {
+        let (_, states) = self.stored_and_states().await.ok()?;
+        let is_its_file = |file: &str| {
+            let stem = file.strip_suffix(".wasm").unwrap_or(file);
+            stem == id || stem.replace('-', "_") == id
+        };
+        let state = states.into_iter().find(|state| {
+            matches!(state.state, LoadState::Copying | LoadState::Compiling)
+                && (state.id == id || state.file.as_deref().is_some_and(is_its_file))
+        })?;
+        let file = state
+            .file
+            .map_or_else(|| "its component".to_owned(), |file| format!("its file {file}"));
+        let doing = match state.state {
+            LoadState::Copying => "is still being written",
+            _ => "is being compiled, which takes up to half a minute",
+        };
+        Some(Failure::plain(
+            Status::Unavailable,
+            format!("driver '{id}' cannot be used yet: {file} {doing}; try again in a moment"),
+        ))
+    }
+
     /// All datasources, secrets hidden.
     pub async fn list(&self) -> Answer<Vec<Value>> {
         let entries = self.inner.store.drivers().await.map_err(failure)?;
@@ -194,6 +219,11 @@ impl Client {
                     config.keys().map(|key| (key.clone(), "<hidden>".into())).collect::<ConfigValues>()
                 }),
             });
+            if let Some(driver) = &request.driver
+                && let Some(failure) = self.is_coming(driver).await
+            {
+                return Err(failure);
+            }
             let text = format!("Invalid driver: {}", python::repr(&posted));
             return Err(Failure::verbatim(Status::BadRequest, text));
         };
@@ -277,14 +307,14 @@ impl Client {
 
     /// A configuration fit to be stored.
     fn seal(&self, config: Option<ConfigValues>, secrets: &[&str]) -> Answer<DatasourceConfig> {
-        let ring = self.inner.keys.ring().map_err(|error| {
+        let sealer = self.inner.keys.sealer().map_err(|error| {
             tracing::error!(%error, "a datasource cannot be created: its secrets cannot be sealed");
             let text = "this node has no key to seal secrets with; ask its operator to copy the key \
                         folder of the datasource node";
             Failure::plain(Status::Unavailable, text)
         })?;
         let bad = |error: KeyError| Failure::verbatim(Status::BadRequest, error.to_string());
-        ring.seal(config, secrets).map_err(bad)
+        sealer.seal(config, secrets).map_err(bad)
     }
 
     /// Takes back a datasource that could not start.

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use congress_bus::{Bus, Publisher, Schema};
-use congress_plugins::{CallError, CallOutcome, TableOperation};
+use congress_plugins::{CallError, CallOutcome, HeldRows, TableOperation};
 use congress_store::{Fence, KeyRing, Store};
 use congress_table::{Change, Table, TableDelta};
 
@@ -134,10 +134,10 @@ impl Shared {
     ) -> Result<(), Unfinished> {
         match result {
             Ok(outcome) => {
-                let failed: Vec<_> = outcome
-                    .failed
-                    .iter()
+                let failed = outcome.failed.iter();
+                let failed: Vec<_> = failed
                     .map(|(table, error)| format!("table '{table}': {error}"))
+                    .chain(outcome.refused.clone())
                     .collect();
                 let is_read = |name: &&Arc<str>| !outcome.failed.iter().any(|(t, _)| t == *name);
                 let roots: Vec<_> = roots.iter().filter(is_read).cloned().collect();
@@ -164,5 +164,15 @@ impl Shared {
     pub(super) fn last_error(&self) -> String {
         let progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
         progress.last_error().unwrap_or_default().to_owned()
+    }
+}
+
+impl HeldRows for Shared {
+    fn read(&self, table: &str, with: &mut dyn FnMut(&Table)) {
+        self.publisher.read(|published| {
+            if let Some(table) = published.table(table) {
+                with(table);
+            }
+        });
     }
 }

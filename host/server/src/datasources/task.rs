@@ -317,6 +317,6 @@ async fn at(time: Option<Instant>) {
 
 /// One poll. True if it went well; an error is in the status and the log.
 async fn poll(shared: Arc<Shared>, running: Running, roots: Vec<Arc<str>>) -> bool {
-    let result = running.source.poll(&roots).await;
+    let result = running.source.poll_beside(&roots, Some(shared.clone())).await;
     shared.finish(result, &running, &roots, false, None).await.is_ok()
 }

@@ -268,7 +268,7 @@ impl Node {
             taken: self.be_known(options, &bus)?,
         };
         if let (Some(slot), Some(engine)) = (&self.slot, &engine) {
-            let keys = keys.map_or_else(|| Keys::in_folder(&options.keys), Keys::from);
+            let keys = keys.as_ref().map_or_else(|| Keys::in_folder(&options.keys), Keys::from);
             let datasources =
                 Client::new(store.clone(), keys, bus, engine.clone(), options.client.clone());
             let revision_timeout = options.revision_timeout;

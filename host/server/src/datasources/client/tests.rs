@@ -64,7 +64,7 @@ async fn client() -> (Client, Store, TempDir) {
     let pulse = Pulse::default();
     let engine = EngineHandle::start(store.clone(), bus.clone(), options, &pulse, stop).await;
     let engine = engine.unwrap();
-    (Client::new(store.clone(), keys, bus, engine, options_within(second)), store, folder)
+    (Client::new(store.clone(), &keys, bus, engine, options_within(second)), store, folder)
 }
 
 fn options_within(second: Duration) -> ClientOptions {
