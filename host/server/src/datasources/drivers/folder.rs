@@ -204,7 +204,7 @@ mod tests {
             second.join("a.wasm"),
         ];
         assert_eq!(paths, expected);
-        let broken: Vec<_> = listing.broken.into_iter().collect();
+        let broken: Vec<_> = listing.broken.clone().into_iter().collect();
         let link = (first.join("link.wasm"), "it is a link that leads nowhere".to_owned());
         assert_eq!(broken, [link]);
         assert!(!listing.unreadable.is_empty(), "{missing:?}");
