@@ -362,25 +362,33 @@ impl Agenda {
             Job::Failed => self.failed = true,
             Job::Begin(batch) => {
                 for (id, key) in batch.into_iter().rev() {
-                    self.release(&id);
-                    if self.mirror.has(&key, &id) {
-                        self.enqueue_first(id, key, Why::Row, now);
-                    } else if !self.pending.contains_key(&id) {
-                        // Its row went meanwhile; it may have begun all the same.
-                        self.gone.remove(&id);
-                        let reason = "not run: its row went before it could be".to_owned();
-                        self.lapses.push_back(Lapse { id, key, reason, gone: true });
-                    }
+                    self.unknown_begin(id, key, Why::Row, now);
                 }
             }
-            Job::Retry(id, key) => {
-                self.release(&id);
-                self.enqueue_first(id, key, Why::Retry, now);
-            }
-            Job::Repeat(id, key) => {
-                self.release(&id);
-                self.enqueue_first(id, key, Why::Operator, now);
-            }
+            Job::Retry(id, key) => self.unknown_begin(id, key, Why::Retry, now),
+            Job::Repeat(id, key) => self.unknown_begin(id, key, Why::Operator, now),
+        }
+    }
+
+    /// An action may have been begun or not, and has not been run.
+    fn unknown_begin(&mut self, id: Id, key: Arc<ActionKey>, why: Why, now: Now) {
+        self.release(&id);
+        let went = self.gone.remove(&id);
+        let waits = self.pending.contains_key(&id);
+        let there = why != Why::Row || self.mirror.has(&key, &id);
+        if went || !there && !waits {
+            // Entered as not run first: if its row has come back, that is begun as another.
+            let reason = "not run: its row went before it could be".to_owned();
+            let (id, key) = (id.clone(), key.clone());
+            self.lapses.push_back(Lapse { id, key, reason, gone: true });
+        }
+        let again = match why {
+            Why::Row => !went && there,
+            Why::Retry => !went,
+            Why::Operator => true,
+        };
+        if again && !waits {
+            self.enqueue_first(id, key, why, now);
         }
     }
 
@@ -473,10 +481,6 @@ impl Agenda {
     }
 
     fn enqueue_first(&mut self, id: Id, key: Arc<ActionKey>, why: Why, now: Now) {
-        // It may have come again since: then it waits already.
-        if self.pending.contains_key(&id) {
-            return;
-        }
         self.places += 1;
         let queue = self.queues.entry((&*key.service).into()).or_default();
         queue.push_front((self.places, id.clone()));

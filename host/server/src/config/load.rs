@@ -127,6 +127,7 @@ impl Reader<'_> {
     fn config(&mut self, state_folder: Option<PathBuf>, environment: &Environment) -> Config {
         let roles = self.roles();
         let auth_strategy = self.auth_strategy();
+        let long_call = self.value(&options::LONG_TIMEOUT);
         Config {
             embedded: state_folder.is_some(),
             state_folder,
@@ -155,14 +156,14 @@ impl Reader<'_> {
             bus: self.bus(roles),
             timeouts: Timeouts {
                 call: self.value(&options::RPC_RESPONSE_TIMEOUT),
-                long_call: self.value(&options::LONG_TIMEOUT),
+                long_call,
                 takeover: self.value(&options::TAKEOVER_TIMEOUT),
                 revision: self.value(&options::REVISION_TIMEOUT),
             },
             datasources: DatasourcesConfig {
                 sync_period: self.value(&options::SYNC_PERIOD),
                 longest_pause: self.value(&options::LONGEST_PAUSE),
-                actions: self.actions(),
+                actions: self.actions(long_call),
                 driver_path: self.value(&options::DRIVER_PATH),
                 disabled_drivers: self.value(&options::DISABLED_DRIVERS),
                 custom_drivers: self.custom_drivers(),
@@ -173,14 +174,14 @@ impl Reader<'_> {
 
     /// How actions are run. Those of a datasource that does not run wait as long as a call that
     /// waits for a driver.
-    fn actions(&mut self) -> actions::Options {
+    fn actions(&mut self, start_wait: Duration) -> actions::Options {
         let retry: bool = self.value(&options::EXECUTE_ACTION_RETRY);
         let seconds: i64 = self.value(&options::EXECUTE_ACTION_RETRY_TIMEOUT);
         let limit = u64::try_from(seconds).ok().filter(|seconds| *seconds > 0);
         actions::Options {
             enabled: self.value(&options::EXECUTE_ACTIONS),
             retry: retry.then(|| limit.map(Duration::from_secs)),
-            start_wait: self.value(&options::LONG_TIMEOUT),
+            start_wait,
             ..actions::Options::default()
         }
     }

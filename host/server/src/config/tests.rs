@@ -360,7 +360,7 @@ fn the_printed_configuration_reads_back_as_it_was() {
 
 #[test]
 fn the_bus_of_several_nodes() {
-    let text = "auth_strategy = noauth\n\
+    let text = "[DEFAULT]\nauth_strategy = noauth\n\
                 transport_url = rabbit://u:p@h1:5672,u:p@h2:5673/v?ssl=1&heartbeat_rate=5\n\
                 [dse]\nbus_id = other\n\
                 [oslo_messaging_rabbit]\nkombu_ssl_ca_certs = /ca.pem\n\
@@ -376,7 +376,7 @@ fn the_bus_of_several_nodes() {
     assert!(warned("heartbeat_rate after '?'") && warned("kombu_ssl_ca_certs"), "{warnings:?}");
 
     let wrong = Setting::with(
-        "auth_strategy = noauth\n[oslo_messaging_rabbit]\nkombu_failover_strategy = x\n",
+        "[DEFAULT]\nauth_strategy = noauth\n[oslo_messaging_rabbit]\nkombu_failover_strategy = x\n",
     );
     assert!(wrong.problems(&[])[0].contains("round-robin or shuffle"));
     let replicated = Setting::minimal("replicated_policy_engine = true\n").load(&[]).unwrap();
