@@ -40,7 +40,7 @@ impl Cluster {
         let name = format!("congress{}", CLUSTERS.fetch_add(1, Ordering::Relaxed));
         Ok(Self {
             transport_url: format!("rabbit://guest:guest@127.0.0.1:{}/", broker.port()),
-            connection: server.database(&name).await?,
+            connection: crate::database(server, &name).await?,
             name,
             keys: tempfile::tempdir()?,
             drivers: drivers.to_owned(),

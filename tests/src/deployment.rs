@@ -119,7 +119,7 @@ impl Deployment {
                 Database::SqliteFile => Ok(None),
                 Database::Mariadb => {
                     let server = Mariadb::start().await?;
-                    server.database(DATABASE).await?;
+                    crate::database(&server, DATABASE).await?;
                     Ok(Some(server))
                 }
             }

@@ -2,11 +2,13 @@
 
 mod binaries;
 pub mod cluster;
+mod database;
 mod deployment;
 mod places;
 mod server;
 
 pub use binaries::{client as client_binary, server as server_binary};
+pub use database::database;
 pub use deployment::{
     Attempt, Client, Database, Deployment, DeploymentOptions, Node, Outage, rows_of,
 };

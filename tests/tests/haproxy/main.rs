@@ -34,7 +34,7 @@ struct World {
 impl World {
     async fn start() -> Self {
         let (mariadb, rabbitmq) = tokio::try_join!(Mariadb::start(), RabbitMq::start()).unwrap();
-        let database = mariadb.database("congress").await.unwrap();
+        let database = congress_tests::database(&mariadb, "congress").await.unwrap();
         let (mut options, mut nodes, mut addresses) =
             (BTreeMap::new(), BTreeMap::new(), Vec::new());
         for name in ["pe1", "pe2"] {

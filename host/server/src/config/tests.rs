@@ -201,11 +201,11 @@ fn everything_wrong_is_reported_at_once() {
     let problems = setting.problems(&[]);
     let expected = [
         "7: neither a section, a comment nor 'key = value'",
+        "9: [dse] long_timeout = \"-1\" is not a number of seconds above 0",
         "4: [DEFAULT] bind_port = \"abc\" is not a port: a number from 0 to 65535",
         "6: [DEFAULT] log_file: no such option nowhere to refer to; write $$ for a dollar sign",
         "5: [DEFAULT] debug = \"t\" is not a boolean: true, false, yes, no, on, off, 1 or 0",
         "13: [database] connection names no database; an example is",
-        "9: [dse] long_timeout = \"-1\" is not a number of seconds above 0",
         "11: [plugins] allowed_hosts = \"http://x/\" is not hosts, separated by commas",
     ];
     assert_eq!(problems.len(), expected.len(), "{problems:#?}");

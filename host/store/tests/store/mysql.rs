@@ -124,6 +124,8 @@ async fn a_deadlock_is_resolved_by_doing_it_again() {
     // It has taken the revision's row and waits for the policy's.
     let mut watcher = session(&place.location).await;
     let waits = async || {
+        // The server shows the same picture for as long as it is asked more often than this.
+        tokio::time::sleep(Duration::from_millis(150)).await;
         const WAITS: &str = "SELECT COUNT(*) FROM information_schema.innodb_trx t \
              JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id \
              WHERE t.trx_state = 'LOCK WAIT' AND p.db = DATABASE()";
