@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use reqwest::{Client, Method};
@@ -42,7 +42,7 @@ impl Load {
     pub(crate) fn start(url: &str, clients: std::ops::Range<u8>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let task =
-            |number| tokio::spawn(work(client(number), url.to_owned(), number, stop.clone()));
+            |number| tokio::spawn(work(client(number), url.to_owned(), stop.clone()));
         Self { tasks: clients.map(task).collect(), stop }
     }
 
@@ -57,17 +57,20 @@ impl Load {
     }
 }
 
-async fn work(client: Client, url: String, number: u8, stop: Arc<AtomicBool>) -> Vec<Done> {
+async fn work(client: Client, url: String, stop: Arc<AtomicBool>) -> Vec<Done> {
     let rules = format!("{url}/v1/policies/ha/rules");
     let mut done = Vec::new();
     let mut rule: Option<String> = None;
+    // Rules of an earlier load may be left.
+    static LOADS: AtomicU64 = AtomicU64::new(1);
+    let load = LOADS.fetch_add(1, Ordering::Relaxed);
     for turn in 0_u64.. {
         if stop.load(Ordering::Relaxed) {
             break;
         }
         let request = match (turn % 5, &rule) {
             (0, None) => {
-                client.post(&rules).json(&json!({"rule": format!("written({number}, {turn})")}))
+                client.post(&rules).json(&json!({"rule": format!("written({load}, {turn})")}))
             }
             (0, Some(id)) => client.delete(format!("{rules}/{id}")),
             _ => client.get(format!("{url}/v1/policies/ha/tables/p/rows")),

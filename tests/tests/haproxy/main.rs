@@ -44,6 +44,7 @@ impl World {
                 .with("DEFAULT", "policy_engine", true)
                 .with("DEFAULT", "node_id", name)
                 .with("DEFAULT", "bind_port", port)
+                .with("DEFAULT", "graceful_drain_delay", GRACE.as_secs())
                 .with("DEFAULT", "replicated_policy_engine", true)
                 .with(
                     "DEFAULT",
