@@ -12,7 +12,7 @@ mod views;
 mod waiting;
 mod watch;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -316,7 +316,22 @@ impl Engine {
     /// There is no such policy, its kind takes no tables, or a row has not its table's width;
     /// nothing is changed then.
     pub fn apply_change(&mut self, policy: &str, change: &Change) -> Result<Outcome, Errors> {
-        let result = self.apply_rows(policy, change);
+        self.apply_change_replacing(policy, change, &BTreeSet::new())
+    }
+
+    /// As [`Engine::apply_change`], but of some tables the change has all rows: what it adds takes
+    /// the place of whatever they had. For tables whose publisher has begun anew.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Engine::apply_change`].
+    pub fn apply_change_replacing(
+        &mut self,
+        policy: &str,
+        change: &Change,
+        whole: &BTreeSet<Arc<str>>,
+    ) -> Result<Outcome, Errors> {
+        let result = self.apply_rows(policy, change, whole);
         self.publish(result)
     }
 

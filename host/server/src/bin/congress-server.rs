@@ -77,18 +77,20 @@ fn start(cli: &Cli) -> Result<(), Ended> {
         .block_on(run(config))
 }
 
-/// Says what of the configuration deserves a warning. What is wrong with the keys is an error too.
+/// Says what of the configuration deserves a word. What is wrong with the keys is an error too.
 fn check(loaded: &Loaded) -> Result<(), Ended> {
     let config = &loaded.config;
-    let mut warnings: Vec<_> = loaded.warnings.iter().map(ToString::to_string).collect();
+    let mut out = std::io::stdout();
+    for warning in &loaded.warnings {
+        let _ = writeln!(out, "warning: {warning}");
+    }
     if config.roles.datasources {
+        // So it is before the first start of the first node.
         let missing =
             node::check_keys(&config.encryption_key_path).map_err(Ended::configuration)?;
-        warnings.extend(missing);
-    }
-    let mut out = std::io::stdout();
-    for warning in &warnings {
-        let _ = writeln!(out, "warning: {warning}");
+        if let Some(missing) = missing {
+            let _ = writeln!(out, "note: {missing}");
+        }
     }
     let _ = writeln!(out, "the configuration is good");
     Ok(())

@@ -35,6 +35,10 @@ struct Followed {
     enabled: bool,
     /// Where its stream stands here.
     position: Option<Position>,
+    /// Wanted tables that its publisher had not read when the last snapshot was taken. The engine
+    /// may have rows of them, of an earlier publisher: they are kept until the table is first
+    /// published, and replaced then.
+    unread: BTreeSet<TableName>,
     /// Since when nobody publishes it, so that its rows may be old.
     stale_since: Option<Instant>,
 }
@@ -135,6 +139,7 @@ impl Inner {
             refused: false,
             enabled,
             position: None,
+            unread: BTreeSet::new(),
             stale_since: None,
         };
         self.followers.lock().insert(name.to_owned(), followed);
@@ -252,6 +257,7 @@ impl Inner {
     }
 
     fn apply(self: &Arc<Self>, name: &str, update: Update) {
+        let mut whole = BTreeSet::new();
         if let Some(followed) = self.followers.lock().get_mut(name) {
             match &update {
                 Update::Snapshot(Snapshot { position, .. }) | Update::Change(position, _) => {
@@ -262,6 +268,19 @@ impl Inner {
                     followed.stale_since.get_or_insert_with(Instant::now);
                 }
             }
+            match &update {
+                Update::Snapshot(snapshot) => {
+                    followed.unread = followed.tables.borrow().clone();
+                    followed.unread.retain(|wanted| {
+                        snapshot.tables.iter().all(|(table, _)| table != wanted)
+                    });
+                }
+                Update::Change(_, change) => {
+                    let named = change.tables.iter().map(|(table, _)| table);
+                    whole = named.filter_map(|table| followed.unread.take(table)).collect();
+                }
+                Update::Gone => {}
+            }
         }
         let outcome = match update {
             // Its publisher has declared nothing yet.
@@ -271,7 +290,7 @@ impl Inner {
                 let tables = || change.tables.iter().map(|(table, _)| table.clone());
                 let outcome = self.change_noting(
                     false,
-                    |engine| engine.apply_change(name, &change),
+                    |engine| engine.apply_change_replacing(name, &change, &whole),
                     |outcome, sources| match outcome {
                         Ok(_) => sources.change(name, position, tables()),
                         Err(_) => sources.forget(name),
