@@ -14,7 +14,11 @@ pub async fn database(server: &Mariadb, name: &str) -> anyhow::Result<String> {
         .await
         .with_context(|| tool.display().to_string())?;
     if !made.status.success() {
-        bail!("{} cannot make the tables: {}", tool.display(), String::from_utf8_lossy(&made.stderr));
+        bail!(
+            "{} cannot make the tables: {}",
+            tool.display(),
+            String::from_utf8_lossy(&made.stderr)
+        );
     }
     Ok(url)
 }

@@ -11,7 +11,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use crate::allowance::Allowance;
 use crate::bindings::logging::Level;
 use crate::bindings::{Datasource, DatasourcePre, driver as wit, types};
-use crate::files::Files;
+use crate::files::{Files, Opened};
 use crate::host::Inner;
 use crate::limits::Limiter;
 use crate::logging::GuestLog;
@@ -45,6 +45,7 @@ pub(crate) struct Guest {
     pub(crate) state: StagedState,
     pub(crate) budget: Arc<Budget>,
     pub(crate) log_lines: usize,
+    pub(crate) opened: Opened,
     /// The limit that ended the call, if one did outside the sink.
     pub(crate) exceeded: Option<String>,
     limiter: Limiter,
@@ -87,6 +88,7 @@ impl Guest {
             http: WasiHttpCtx::new(),
             outgoing: wasi::Outgoing { session: context.session.clone(), budget: budget.clone() },
             log_lines: 0,
+            opened: Opened::default(),
             exceeded: None,
             resources,
             budget,

@@ -41,8 +41,7 @@ impl Load {
     /// own or takes it out again.
     pub(crate) fn start(url: &str, clients: std::ops::Range<u8>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let task =
-            |number| tokio::spawn(work(client(number), url.to_owned(), stop.clone()));
+        let task = |number| tokio::spawn(work(client(number), url.to_owned(), stop.clone()));
         Self { tasks: clients.map(task).collect(), stop }
     }
 

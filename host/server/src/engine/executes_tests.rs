@@ -211,6 +211,51 @@ async fn a_table_that_was_not_read_is_not_taken_for_an_empty_one() {
     assert!(!seen.history.iter().flatten().any(empty), "{:?}", seen.history);
 }
 
+/// A successor publishes its tables' names before it has read them: rows stay until it has, and go
+/// then.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_an_earlier_publisher_are_replaced_by_those_of_the_next() {
+    let setting = setting().await;
+    let epoch = |setting: &Setting| {
+        let subscriptions = serde_json::to_value(setting.engine.subscriptions()).unwrap();
+        subscriptions[0]["epoch"].as_u64()
+    };
+    let has_rows = async |expected: &[&str]| {
+        let look = async {
+            loop {
+                let rows = setting.engine.rows("p", "seen").await.unwrap();
+                let mut rows: Vec<_> =
+                    rows.iter().map(|row| serde_json::to_string(row).unwrap()).collect();
+                rows.sort();
+                if rows == expected {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(SOON, look).await.unwrap();
+    };
+    let first = setting.datasource("nova", 1).await;
+    setting.policy("p", &["seen(x) :- nova:vm(x)"]).await;
+    first.commit(change("vm", &[1, 2], &[]));
+    has_rows(&["[1]", "[2]"]).await;
+    drop(first);
+    let second = setting.bus.publish("nova", Epoch(2)).unwrap();
+    second.declare(schema(&["vm", "spared"]), Change::default());
+    let declared = async {
+        while epoch(&setting) != Some(2) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(SOON, declared).await.unwrap();
+    tokio::time::timeout(SOON, setting.engine.has_rows()).await.unwrap();
+    has_rows(&["[1]", "[2]"]).await;
+    second.commit(change("vm", &[2, 3], &[]));
+    has_rows(&["[2]", "[3]"]).await;
+    second.commit(change("vm", &[4], &[2]));
+    has_rows(&["[3]", "[4]"]).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_policy_and_its_rules_come_as_one() {
     let setting = setting().await;

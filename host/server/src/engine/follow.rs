@@ -39,6 +39,8 @@ struct Followed {
     /// may have rows of them, of an earlier publisher: they are kept until the table is first
     /// published, and replaced then.
     unread: BTreeSet<TableName>,
+    /// The tables that were subscribed to when the last snapshot was taken; none before the first.
+    subscribed: Option<BTreeSet<TableName>>,
     /// Since when nobody publishes it, so that its rows may be old.
     stale_since: Option<Instant>,
 }
@@ -71,6 +73,13 @@ impl Followed {
             _ => "current",
         }
     }
+
+    /// Its publisher is there and has rows that rules here read, and they are yet to come.
+    fn is_being_loaded(&self) -> bool {
+        let wanted = self.tables.borrow();
+        let has = |tables: &BTreeSet<TableName>| wanted.is_subset(tables);
+        self.state() == "current" && !self.subscribed.as_ref().is_some_and(has)
+    }
 }
 
 impl Followers {
@@ -91,6 +100,15 @@ impl Followers {
         let _ = known.await;
     }
 
+    /// Returns once the engine has the rows that rules read, of all datasources whose publishers
+    /// are known to be there.
+    pub(super) async fn have_rows(&self) {
+        let mut news = self.news.subscribe();
+        let loaded = news.wait_for(|()| !self.lock().values().any(Followed::is_being_loaded));
+        // The sender lives as long as this.
+        let _ = loaded.await;
+    }
+
     /// The datasources that a rule's text names and whose schema is yet to come.
     pub(super) fn unknown_in(&self, rule: &str) -> Vec<String> {
         let is_named = |name: &str| rule.contains(&format!("{name}:"));
@@ -99,6 +117,16 @@ impl Followers {
             followed.enabled && followed.schema.is_none() && is_named(name)
         });
         unknown.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// The engine has taken the rows of a snapshot of these tables.
+    fn loaded(&self, name: &str, tables: &BTreeSet<TableName>) {
+        if let Some(followed) = self.lock().get_mut(name)
+            && followed.subscribed.as_ref() != Some(tables)
+        {
+            followed.subscribed = Some(tables.clone());
+        }
+        self.news.send_replace(());
     }
 
     /// How each datasource is followed, by name.
@@ -140,6 +168,7 @@ impl Inner {
             enabled,
             position: None,
             unread: BTreeSet::new(),
+            subscribed: None,
             stale_since: None,
         };
         self.followers.lock().insert(name.to_owned(), followed);
@@ -237,7 +266,8 @@ impl Inner {
         mut tables: watch::Receiver<BTreeSet<TableName>>,
     ) {
         let wanted = tables.borrow_and_update().clone();
-        let mut subscription = self.bus.subscribe(SUBSCRIBER, &name, wanted);
+        let mut subscription = self.bus.subscribe(SUBSCRIBER, &name, wanted.clone());
+        let mut subscribed = wanted;
         loop {
             tokio::select! {
                 biased;
@@ -246,11 +276,17 @@ impl Inner {
                     if changed.is_err() {
                         return;
                     }
-                    subscription.set_tables(tables.borrow_and_update().clone());
+                    subscribed = tables.borrow_and_update().clone();
+                    subscription.set_tables(subscribed.clone());
                 }
                 update = subscription.next() => {
                     let Some(update) = update else { return };
+                    // One that was on its way when other tables were asked for has been dropped.
+                    let is_snapshot = matches!(update, Update::Snapshot(_));
                     self.apply(&name, update);
+                    if is_snapshot {
+                        self.followers.loaded(&name, &subscribed);
+                    }
                 }
             }
         }
@@ -271,9 +307,9 @@ impl Inner {
             match &update {
                 Update::Snapshot(snapshot) => {
                     followed.unread = followed.tables.borrow().clone();
-                    followed.unread.retain(|wanted| {
-                        snapshot.tables.iter().all(|(table, _)| table != wanted)
-                    });
+                    followed
+                        .unread
+                        .retain(|wanted| snapshot.tables.iter().all(|(table, _)| table != wanted));
                 }
                 Update::Change(_, change) => {
                     let named = change.tables.iter().map(|(table, _)| table);
@@ -300,6 +336,7 @@ impl Inner {
             }
             Update::Gone => {
                 tracing::info!(datasource = %name, "its publisher is gone; keeping the last rows");
+                self.followers.news.send_replace(());
                 return;
             }
         };

@@ -66,6 +66,8 @@ pub(super) struct Inner {
     query_timeout: Duration,
     /// Places for queries that run at a time.
     queries: Semaphore,
+    /// Whether queries are answered; if not they wait.
+    answers: watch::Sender<bool>,
 }
 
 /// What of the database is loaded into the engine.
@@ -119,6 +121,7 @@ impl EngineHandle {
             query_rows: options.query_rows,
             query_timeout: options.query_timeout,
             queries: Semaphore::new(QUERIES),
+            answers: watch::Sender::new(true),
         };
         let handle = Self { inner: Arc::new(inner) };
         // A publisher that was replaced before this engine began is refused from the start.
@@ -183,6 +186,25 @@ impl EngineHandle {
         self.inner.followers.have_schemas(None).await;
     }
 
+    /// Returns once this engine has the rows that its rules read, of all datasources that somebody
+    /// is known to publish.
+    pub async fn has_rows(&self) {
+        self.inner.followers.have_rows().await;
+    }
+
+    /// Lets queries wait until this engine has the rows that its rules read: of datasources whose
+    /// publishers answer within `settle`, and no longer than `load` after that. Otherwise an engine
+    /// that has just started would show tables as empty that are not.
+    pub fn answer_once_loaded(&self, settle: Duration, load: Duration) {
+        self.inner.answers.send_replace(false);
+        let engine = self.clone();
+        tokio::spawn(async move {
+            let _ = tokio::time::timeout(settle, engine.has_schemas()).await;
+            let _ = tokio::time::timeout(load, engine.has_rows()).await;
+            engine.inner.answers.send_replace(true);
+        });
+    }
+
     /// How each datasource is followed, for people.
     pub fn subscriptions(&self) -> Vec<Subscribed> {
         self.inner.followers.describe()
@@ -208,6 +230,8 @@ impl EngineHandle {
         let busy =
             || Failure::plain(Status::Unavailable, "too many queries at once; try again later");
         let waiting = tokio::time::timeout(timeout, self.inner.queries.acquire());
+        // The sender lives as long as this.
+        let _ = self.inner.answers.subscribe().wait_for(|answers| *answers).await;
         let _place = waiting.await.map_err(|_| busy())?.map_err(Failure::internal)?;
         let snapshot = self.snapshot();
         let stop = StopOnDrop::default();

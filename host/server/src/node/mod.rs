@@ -44,6 +44,9 @@ use crate::lease::{self, Lease};
 /// How long the node waits for datasources before it calls itself ready without them.
 const SETTLE: Duration = Duration::from_secs(2);
 
+/// How long the node waits for rows of datasources that do answer.
+const LOAD: Duration = Duration::from_secs(30);
+
 /// How long a node without others waits for its own lease of before a crash.
 const LAPSE: Duration = Duration::from_millis(3500);
 
@@ -254,6 +257,7 @@ impl Node {
                 ending.clone(),
             );
             let started = started.await.context("cannot load policies from the database")?;
+            started.answer_once_loaded(SETTLE, LOAD);
             let described = started.clone();
             self.health.detail.add("subscriptions", move || json!(described.subscriptions()));
             let described = started.clone();
@@ -296,10 +300,16 @@ impl Node {
                 let _ = tokio::time::timeout(LAPSE, status.wait_for(active)).await;
             }
             // Rules that name columns wait for the schemas of their datasources.
-            if let Some(engine) = engine
-                && tokio::time::timeout(SETTLE, engine.has_schemas()).await.is_err()
-            {
-                tracing::warn!("some datasources do not answer yet; rules that read them wait");
+            if let Some(engine) = engine {
+                if tokio::time::timeout(SETTLE, engine.has_schemas()).await.is_err() {
+                    tracing::warn!("some datasources do not answer yet; rules that read them wait");
+                }
+                // Who is sent here before would find tables empty that are not.
+                readiness.missing("rows", "being received from the datasource node");
+                if tokio::time::timeout(LOAD, engine.has_rows()).await.is_err() {
+                    tracing::warn!("some datasources' rows are long in coming; ready without them");
+                }
+                readiness.present("rows");
             }
             readiness.enter(Phase::Ready);
             manager.tell("READY=1");
