@@ -1,6 +1,7 @@
 //! The example for HAProxy, `ocf/haproxy.cfg`, before two real API nodes that share database and
 //! broker.
 #![expect(
+    clippy::print_stdout,
     clippy::unwrap_used,
     reason = "a test that cannot go on fails; clippy knows tests by their attribute only"
 )]

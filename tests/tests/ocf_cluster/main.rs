@@ -4,6 +4,7 @@
 //! Both nodes, database and broker are namespaces of this machine; nothing of it is touched. One
 //! cluster serves all: it takes half a minute to come up.
 #![expect(
+    clippy::print_stdout,
     clippy::unwrap_used,
     clippy::panic,
     reason = "a test that cannot go on fails; clippy knows tests by their attribute only"
