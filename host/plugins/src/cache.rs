@@ -138,7 +138,6 @@ impl Cache {
     /// Keeps compiled code: written beside its place, then moved there, so that nobody ever sees
     /// half an entry. What was not used for longest makes room.
     pub(crate) fn put(&self, component: &str, code: &[u8]) -> io::Result<()> {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
         if code.len() as u64 > self.limit {
             return Err(io::Error::other(format!(
                 "it is {} bytes long, more than the limit `cache_bytes`, {}",
@@ -147,8 +146,7 @@ impl Cache {
             )));
         }
         let path = self.path(component);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let temporary = self.folder.join(format!("{}.{count}.tmp", std::process::id()));
+        let temporary = self.folder.join(own_name("tmp"));
         let mut mac = self.mac(component);
         mac.update(code);
         let mac = mac.finalize().into_bytes();
@@ -249,7 +247,7 @@ fn check_private(path: &Path) -> Result<(), String> {
             .map_err(|e| format!("others can use it and its mode cannot be set to 0700: {e}"))?;
     }
     // A file made now belongs to us; the folder must as well.
-    let probe = path.join(format!("{}.probe", std::process::id()));
+    let probe = path.join(own_name("probe"));
     let owner = create_own(&probe).and_then(|file| file.metadata()).map(|m| m.uid());
     // If it was not made, there is nothing to remove.
     let _ = fs::remove_file(&probe);
@@ -276,7 +274,7 @@ fn key(path: &Path) -> io::Result<[u8; KEY_BYTES]> {
         .map_err(|_| io::Error::other("the system gives no random numbers"))?;
     // Written beside its place and linked there: of two processes that start at a time both end
     // up with the key of one, whole.
-    let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
+    let temporary = path.with_file_name(own_name("tmp"));
     create_own(&temporary)?.write_all(&key)?;
     let linked = fs::hard_link(&temporary, path);
     fs::remove_file(&temporary)?;
@@ -287,6 +285,13 @@ fn key(path: &Path) -> io::Result<[u8; KEY_BYTES]> {
         }
         Err(e) => Err(e),
     }
+}
+
+/// A file name that nobody else uses: no other thread, and no other process that is alive.
+fn own_name(extension: &str) -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!("{}.{count}.{extension}", std::process::id())
 }
 
 fn create_own(path: &Path) -> io::Result<File> {
@@ -444,6 +449,22 @@ mod tests {
         foreign.put(&hash, b"code").unwrap();
         fs::copy(foreign.path(&hash), cache.path(&hash)).unwrap();
         assert!(cache.get(&hash).is_none(), "foreign");
+    }
+
+    #[test]
+    fn all_who_begin_at_a_time_have_one_key() {
+        for _ in 0..20 {
+            let parent = tempfile::tempdir().unwrap();
+            let folder = parent.path().join("compiled");
+            let keys: Vec<_> = std::thread::scope(|scope| {
+                let open = || scope.spawn(|| open(&folder).unwrap().key);
+                let opening: Vec<_> = (0..8).map(|_| open()).collect();
+                opening.into_iter().map(|opened| opened.join().unwrap()).collect()
+            });
+            assert!(keys.iter().all(|key| *key == keys[0]));
+            let left = fs::read_dir(&folder).unwrap().count();
+            assert_eq!(left, 1, "the key alone");
+        }
     }
 
     #[test]
