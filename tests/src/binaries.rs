@@ -35,6 +35,15 @@ pub fn client() -> anyhow::Result<PathBuf> {
     program("CONGRESS_CLIENT", "congress")
 }
 
+/// The tool for the database's tables, beside the server.
+pub(crate) fn manager() -> anyhow::Result<PathBuf> {
+    let tool = server()?.with_file_name("congress-db-manage");
+    if !tool.exists() {
+        bail!("there is no {}: build it with the server", tool.display());
+    }
+    Ok(tool)
+}
+
 /// The folder with what was built: `<target directory>/<profile>`, in which tests are in `deps`.
 pub(crate) fn folder() -> anyhow::Result<PathBuf> {
     let test = std::env::current_exe()?;

@@ -36,6 +36,13 @@ pub struct ServerOptions {
     pub drivers: Option<PathBuf>,
     /// The state folder of an earlier server. None: a new one.
     pub state: Option<Arc<TempDir>>,
+    /// The name of the configuration and the log in the state folder, so that several servers may
+    /// share one. Empty: `congress`.
+    pub name: String,
+    /// Arguments on the command line, beside the configuration file.
+    pub args: Vec<String>,
+    /// Environment variables.
+    pub environment: Vec<(String, String)>,
 }
 
 impl ServerOptions {
@@ -44,6 +51,17 @@ impl ServerOptions {
     pub fn with(mut self, section: &str, name: &str, value: impl ToString) -> Self {
         self.config.push((section.to_owned(), name.to_owned(), value.to_string()));
         self
+    }
+
+    /// Adds an argument.
+    #[must_use]
+    pub fn arg(mut self, arg: impl Into<String>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    fn name(&self) -> &str {
+        if self.name.is_empty() { "congress" } else { &self.name }
     }
 }
 
@@ -100,12 +118,18 @@ impl Server {
 
     /// Starts a server that must refuse to start, and gives what it says.
     pub async fn refused(options: ServerOptions) -> anyhow::Result<String> {
+        let (status, log) = Self::ends(options).await?;
+        if status.success() {
+            bail!("the server ended without an error:\n{log}");
+        }
+        Ok(log)
+    }
+
+    /// Starts a server that ends by itself, and gives how and what it says.
+    pub async fn ends(options: ServerOptions) -> anyhow::Result<(ExitStatus, String)> {
         let mut process = Process::start(options)?;
         let status = process.ended().await?;
-        if status.success() {
-            bail!("the server ended without an error:\n{}", process.log());
-        }
-        Ok(process.log())
+        Ok((status, process.log()))
     }
 
     /// Its address without a slash at the end.
@@ -211,6 +235,22 @@ impl Server {
         }
     }
 
+    /// Sends it a signal: `STOP` and `CONT`, for instance, let it stand still for a while.
+    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        self.process.signal(signal)
+    }
+
+    /// How it has ended by itself, if it has.
+    pub fn has_ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
+        Ok(self.process.child.try_wait()?)
+    }
+
+    /// Waits until it has ended by itself.
+    pub async fn ended(mut self) -> anyhow::Result<(ExitStatus, String)> {
+        let status = self.process.ended().await?;
+        Ok((status, self.process.log()))
+    }
+
     /// Asks the server to stop, as a service manager does, and waits for it.
     pub async fn stop(mut self) -> anyhow::Result<ExitStatus> {
         self.process.signal(Signal::TERM)?;
@@ -235,6 +275,7 @@ impl Server {
 struct Process {
     child: Child,
     state: Arc<TempDir>,
+    log: PathBuf,
     /// Where in the log this process begins.
     log_begins: usize,
 }
@@ -246,25 +287,28 @@ impl Process {
             Some(state) => Arc::clone(state),
             None => Arc::new(tempfile::tempdir()?),
         };
-        let config = state.path().join("congress.conf");
+        let config = state.path().join(format!("{}.conf", options.name()));
         fs::write(&config, config_file(&options, state.path())?)?;
-        let log = File::options().create(true).append(true).open(log_path(&state))?;
+        let path = state.path().join(format!("{}-server.log", options.name()));
+        let log = File::options().create(true).append(true).open(&path)?;
         let log_begins = usize::try_from(log.metadata()?.len())?;
         let child = Command::new(&binary)
             .arg("--config-file")
             .arg(&config)
+            .args(&options.args)
             .env_clear()
             .env("HOME", state.path())
+            .envs(options.environment.iter().cloned())
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()
             .with_context(|| format!("cannot start {}", binary.display()))?;
-        Ok(Self { child, state, log_begins })
+        Ok(Self { child, state, log: path, log_begins })
     }
 
     fn log(&self) -> String {
-        fs::read(log_path(&self.state))
+        fs::read(&self.log)
             .map(|log| String::from_utf8_lossy(&log).into_owned())
             .unwrap_or_else(|error| format!("(the log cannot be read: {error})"))
     }
@@ -306,10 +350,6 @@ impl Drop for Process {
     }
 }
 
-fn log_path(state: &TempDir) -> PathBuf {
-    state.path().join("congress-server.log")
-}
-
 fn config_file(options: &ServerOptions, state: &Path) -> anyhow::Result<String> {
     let drivers = match &options.drivers {
         Some(drivers) => drivers.clone(),
@@ -323,6 +363,8 @@ fn config_file(options: &ServerOptions, state: &Path) -> anyhow::Result<String> 
          bind_host = 127.0.0.1\n\
          bind_port = 0\n\
          auth_strategy = noauth\n\
+         admin_bind_port = 0\n\
+         graceful_drain_delay = 0\n\
          transport_url = memory://\n\
          encryption_key_path = {state}/keys\n\
          driver_path = {drivers}\n\

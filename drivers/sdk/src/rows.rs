@@ -92,9 +92,9 @@ fn text_bytes(value: &Value) -> usize {
     }
 }
 
-/// The same rows by columns, or the rows again if that is not worth it. Rows of unequal width
-/// stay rows as well: the host's error then names the row.
-fn columns(rows: Vec<Row>) -> std::result::Result<Vec<ColumnData>, Vec<Row>> {
+/// The same rows by columns, as [`replace`] sends them, or the rows again if that is not worth it.
+/// Rows of unequal width stay rows as well: the host's error then names the row.
+pub fn columns(rows: Vec<Row>) -> std::result::Result<Vec<ColumnData>, Vec<Row>> {
     let width = rows.first().map_or(0, Vec::len);
     if rows.len() < COLUMNS_FROM || rows.iter().any(|row| row.len() != width) {
         return Err(rows);

@@ -137,7 +137,9 @@ impl Bus for InProcessBus {
         let mut state = self.hub.lock();
         let name: Arc<str> = source.into();
         let entry = state.sources.entry(name.clone()).or_insert_with(Source::new);
-        if let Some(current) = entry.highest.filter(|highest| epoch <= *highest) {
+        let term = *self.hub.term.borrow();
+        let floor = epoch.has_lost(term).then(|| Epoch::in_term(term, 0));
+        if let Some(current) = entry.highest.filter(|highest| epoch <= *highest).or(floor) {
             let source_name = source.to_owned();
             return Err(RegisterError::Fenced { source_name, current, offered: epoch });
         }

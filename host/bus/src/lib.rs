@@ -97,6 +97,66 @@ pub enum Link {
     Down(String),
 }
 
+/// How a bus fares, for operators.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BusStatus {
+    /// All nodes seen lately, this one included.
+    pub peers: Vec<PeerStatus>,
+    /// This node's subscriptions.
+    pub subscriptions: Vec<SubscriptionStatus>,
+    /// This node's publications.
+    pub publications: Vec<PublicationStatus>,
+    /// How many messages could not be sent for want of room.
+    pub unsent: u64,
+    /// How many messages that came were malformed.
+    pub malformed: u64,
+}
+
+/// A node, as others see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerStatus {
+    /// The name that the operator gave it.
+    pub node_id: String,
+    /// Drawn at its start.
+    pub instance: String,
+    /// The version of its program.
+    pub program: String,
+    /// How long ago it was heard; nothing for this node itself.
+    pub silent_for: Duration,
+}
+
+/// A subscription of this node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubscriptionStatus {
+    /// Who subscribes.
+    pub subscriber: String,
+    /// To which source.
+    pub source: String,
+    /// To how many of its tables.
+    pub tables: usize,
+    /// The instance that publishes it; none if nobody does at present.
+    pub publisher: Option<String>,
+    /// Where the subscriber stands; none before the first snapshot.
+    pub position: Option<Position>,
+    /// Whether it misses nothing that it knows of.
+    pub current: bool,
+    /// How many snapshots it has asked for.
+    pub snapshots: u64,
+}
+
+/// A publication of this node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicationStatus {
+    /// The source.
+    pub source: String,
+    /// Where its stream stands.
+    pub position: Position,
+    /// Whether somebody else publishes it at a higher epoch, so that nobody listens here.
+    pub fenced: bool,
+    /// How many other nodes subscribe to it.
+    pub nodes: usize,
+}
+
 /// Why a stream or service could not be registered.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum RegisterError {
@@ -118,7 +178,9 @@ pub enum RegisterError {
 /// The connection of one node to all others.
 #[async_trait]
 pub trait Bus: Send + Sync + 'static {
-    /// Begins to publish a source. Its epoch must be higher than any before it.
+    /// Begins to publish a source. Its epoch must be higher than any before it, and not of a
+    /// [term](Epoch::in_term) lower than [`Register::Term`]: once that has risen, nobody listens to
+    /// what was published in a lower one. Epochs outside of terms need no lease.
     fn publish(&self, source: &str, epoch: Epoch) -> Result<Publisher, RegisterError>;
 
     /// Subscribes `subscriber` (a service's name, shown in the source's status) to some tables of
@@ -163,4 +225,16 @@ pub trait Bus: Send + Sync + 'static {
     /// Tells the other nodes that this one stops, so that they need not wait until it has been
     /// silent for long. For a graceful stop, as the last thing that is done with the bus.
     async fn leave(&self) {}
+
+    /// How the bus fares, for operators.
+    fn status(&self) -> BusStatus {
+        let peer = |node: &Node| PeerStatus {
+            node_id: node.node_id.clone(),
+            instance: node.instance.clone(),
+            program: env!("CARGO_PKG_VERSION").to_owned(),
+            silent_for: Duration::ZERO,
+        };
+        let peers = self.nodes().borrow().iter().map(peer).collect();
+        BusStatus { peers, ..BusStatus::default() }
+    }
 }

@@ -24,9 +24,14 @@ impl Epoch {
         Self(term << Self::COUNT_BITS | u64::from(count) & ((1 << Self::COUNT_BITS) - 1))
     }
 
-    /// The term of the lease that its publisher held.
+    /// The term of the lease that its publisher held; 0 if it needs none.
     pub fn term(self) -> u64 {
         self.0 >> Self::COUNT_BITS
+    }
+
+    /// Whether its publisher has lost the lease, once somebody has it in `term`.
+    pub(crate) fn has_lost(self, term: u64) -> bool {
+        self.term() != 0 && self.term() < term
     }
 }
 

@@ -40,6 +40,7 @@ cases! {
     a_service_that_stops_ends_its_calls,
     a_new_schema_comes_with_the_rows_that_fit_it,
     registers_only_grow_and_are_shared,
+    whoever_has_lost_the_lease_is_not_heard,
     tables_that_changed_together_arrive_together,
     large_tables_arrive_whole,
     several_subscribers_get_the_same,
@@ -64,6 +65,11 @@ async fn a_subscriber_gets_a_snapshot_and_then_changes(world: World) {
     let Update::Change(position, delta) = next(&mut subscription).await else { panic!() };
     assert_eq!(position.sequence, 2);
     assert_eq!(delta.tables, change("t", &[3], &[1]).tables, "only what really changed");
+    let status = far.status();
+    assert!(status.peers.iter().all(|peer| peer.silent_for < Duration::from_secs(5)));
+    if let [subscription] = &status.subscriptions[..] {
+        assert_eq!((subscription.current, subscription.position), (true, Some(position)));
+    }
     assert!(!publisher.commit(change("t", &[3], &[1])), "nothing to tell");
 }
 
@@ -292,6 +298,30 @@ async fn registers_only_grow_and_are_shared(world: World) {
     far.raise(Register::Revision, 8);
     let mut back = near.register(Register::Revision);
     tokio::time::timeout(SOON, back.wait_for(|value| *value == 8)).await.unwrap().unwrap();
+}
+
+async fn whoever_has_lost_the_lease_is_not_heard(world: World) {
+    let (near, far) = two(&world).await;
+    near.raise(Register::Term, 1);
+    let publisher = near.publish("nova", Epoch::in_term(1, 1)).unwrap();
+    publisher.commit(change("t", &[1], &[]));
+    far.raise(Register::Term, 2);
+    let mut term = near.register(Register::Term);
+    drop(tokio::time::timeout(SOON, term.wait_for(|term| *term == 2)).await.unwrap().unwrap());
+    assert!(matches!(
+        near.publish("neutron", Epoch::in_term(1, 2)),
+        Err(RegisterError::Fenced { current, .. }) if current == Epoch::in_term(2, 0)
+    ));
+    // Before the successor publishes there is nothing to hear; afterwards only that.
+    let successor = far.publish("nova", Epoch::in_term(2, 1)).unwrap();
+    successor.commit(change("t", &[2], &[]));
+    publisher.commit(change("t", &[3], &[]));
+    for bus in [&near, &far] {
+        let mut subscription = bus.subscribe("__engine", "nova", tables(&["t"]));
+        let mut mirror = Mirror::default();
+        mirror.follow(&mut subscription, &successor, "t").await;
+        assert_eq!(mirror.tables["t"].len(), 1);
+    }
 }
 
 async fn tables_that_changed_together_arrive_together(world: World) {

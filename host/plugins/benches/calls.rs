@@ -5,19 +5,33 @@
 //!
 //! * `instance/<guest>`: a call of `tables`, which does next to nothing, in a fresh instance: with
 //!   the way to a guest thread and back, the check of the configuration, and the instance's end.
-//! * `rows/<way>`: a poll of 100,000 rows of 8 columns; what they cost beyond the guest's own work
-//!   is the difference to `rows/nothing`, which makes the same rows and sends none.
+//! * `rows/<way>`: a poll of 100,000 rows of 8 columns. What they cost beyond the guest's own work
+//!   is the difference between `columns` and `encoded`, which makes the same rows, puts them into
+//!   the same columns and sends none; or between `rows` and `nothing`, which only makes them (of
+//!   that difference the generated code of the guest that lays the rows out has its part).
+//!   `<way>-again` polls for a caller that holds the same rows already, as a datasource does.
+//! * `rows/host-columns`: no benchmark of Criterion: the same difference, of polls in turns, so that
+//!   both see the same machine.
 //! * `start/25`: a host made, and 25 drivers (copies of one in Rust) loaded from its cache.
 //!
 //! Guests that have not been built are left out.
 
-#![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on ends")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "figures are for the terminal, and a benchmark that cannot go on ends"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use congress_plugins::{ConfigValues, Driver, Host, HostConfig, State};
+use congress_plugins::{
+    CallOutcome, ConfigValues, Datasource, Driver, HeldRows, Host, HostConfig, State,
+    TableOperation,
+};
+use congress_table::Table;
 use criterion::{Criterion, criterion_group, criterion_main};
 use serde_json::{Value as Json, json};
 use tokio::runtime::Runtime;
@@ -25,6 +39,9 @@ use tokio::runtime::Runtime;
 /// As the server has it.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// How often polls that send rows and polls that do not take turns.
+const PAIRS: usize = 31;
 
 /// Drivers of the benchmark of starting.
 const DRIVERS: usize = 25;
@@ -72,12 +89,67 @@ fn rows(c: &mut Criterion) {
     let Some(driver) = load(&runtime, &host, "testing/rows.wasm") else { return };
     let mut group = c.benchmark_group("rows");
     group.sample_size(20).measurement_time(Duration::from_secs(8));
-    for way in ["nothing", "rows", "columns"] {
+    let source = |way: &str| {
         let config = values(json!({ "by": way }));
-        let source = runtime.block_on(driver.datasource("d", &config, State::default())).unwrap();
+        runtime.block_on(driver.datasource("d", &config, State::default())).unwrap()
+    };
+    for way in ["nothing", "encoded", "rows", "columns"] {
+        let source = source(way);
         group.bench_function(way, |b| {
             b.iter_with_large_drop(|| runtime.block_on(source.poll(&["wide"])).unwrap())
         });
+    }
+    for way in ["rows", "columns"] {
+        let source = source(way);
+        let held = Arc::new(Held(runtime.block_on(source.poll(&["wide"])).unwrap()));
+        group.bench_function(format!("{way}-again"), |b| {
+            b.iter_with_large_drop(|| {
+                runtime.block_on(source.poll_beside(&["wide"], Some(held.clone()))).unwrap()
+            })
+        });
+    }
+    group.finish();
+    for (way, without, again) in [
+        ("columns", "encoded", false),
+        ("columns", "encoded", true),
+        ("rows", "nothing", false),
+        ("rows", "nothing", true),
+    ] {
+        let (with, without) = (source(way), source(without));
+        let first = runtime.block_on(with.poll(&["wide"])).unwrap();
+        let held: Option<Arc<dyn HeldRows>> =
+            if again { Some(Arc::new(Held(first))) } else { None };
+        let time = |source: &Datasource| {
+            let start = Instant::now();
+            let outcome = runtime.block_on(source.poll_beside(&["wide"], held.clone())).unwrap();
+            let time = start.elapsed();
+            drop(outcome);
+            time.as_secs_f64() * 1000.0
+        };
+        let mut pairs: Vec<_> = (0..PAIRS).map(|_| (time(&with), time(&without))).collect();
+        let best = |of: fn(&(f64, f64)) -> f64| pairs.iter().map(of).fold(f64::MAX, f64::min);
+        let (best_with, best_without) = (best(|pair| pair.0), best(|pair| pair.1));
+        pairs.sort_by(|a, b| (a.0 - a.1).total_cmp(&(b.0 - b.1)));
+        let median = pairs.get(PAIRS / 2).map_or(0.0, |pair| pair.0 - pair.1);
+        println!(
+            "rows/host-{way}{}: best {:.1} ms ({best_with:.1} with, {best_without:.1} without), \
+             median of the differences {median:.1} ms",
+            if again { "-again" } else { "" },
+            best_with - best_without,
+        );
+    }
+}
+
+/// Rows that a caller holds.
+struct Held(CallOutcome);
+
+impl HeldRows for Held {
+    fn read(&self, name: &str, with: &mut dyn FnMut(&Table)) {
+        for (table, operation) in &self.0.tables {
+            if let (true, TableOperation::Replace(rows)) = (**table == *name, operation) {
+                with(rows);
+            }
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use crate::allowance::Allowance;
 use crate::bindings::logging::Level;
 use crate::bindings::{Datasource, DatasourcePre, driver as wit, types};
-use crate::files::Files;
+use crate::files::{Files, Opened};
 use crate::host::Inner;
 use crate::limits::Limiter;
 use crate::logging::GuestLog;
@@ -21,7 +21,7 @@ use crate::sink::{Sink, Tables};
 use crate::state::StagedState;
 use crate::stderr::{Stderr, last_words};
 use crate::text::clean;
-use crate::{CallErrorKind, Figures, Limits, State, Trap, wasi};
+use crate::{CallErrorKind, Figures, HeldRows, Limits, State, Trap, wasi};
 
 /// Handles that a guest may hold at a time: requests, bodies, streams, timers.
 const HANDLES: usize = 10_000;
@@ -45,6 +45,7 @@ pub(crate) struct Guest {
     pub(crate) state: StagedState,
     pub(crate) budget: Arc<Budget>,
     pub(crate) log_lines: usize,
+    pub(crate) opened: Opened,
     /// The limit that ended the call, if one did outside the sink.
     pub(crate) exceeded: Option<String>,
     limiter: Limiter,
@@ -72,14 +73,14 @@ impl WasiHttpView for Guest {
 }
 
 impl Guest {
-    fn new(context: Arc<Context>, state: Arc<State>, requests: usize) -> Self {
+    fn new(context: Arc<Context>, state: Arc<State>, job: &Job) -> Self {
         let limits = &context.limits;
-        let budget = Arc::new(Budget::new(requests));
+        let budget = Arc::new(Budget::new(job.requests(limits)));
         let stderr = Stderr::default();
         let mut resources = ResourceTable::new();
         resources.set_max_capacity(HANDLES);
         Self {
-            sink: Sink::new(context.tables.clone(), limits),
+            sink: Sink::new(context.tables.clone(), limits, job.held()),
             state: StagedState::new(state, limits.state_bytes),
             limiter: Limiter::new(limits),
             wasi: wasi::empty(stderr.clone()),
@@ -87,6 +88,7 @@ impl Guest {
             http: WasiHttpCtx::new(),
             outgoing: wasi::Outgoing { session: context.session.clone(), budget: budget.clone() },
             log_lines: 0,
+            opened: Opened::default(),
             exceeded: None,
             resources,
             budget,
@@ -101,6 +103,14 @@ impl Guest {
     }
 }
 
+/// A driver's code, ready to be instantiated.
+#[derive(Clone)]
+pub(crate) struct Code {
+    pub(crate) pre: DatasourcePre<Guest>,
+    /// The places in the pool that an instance takes: one for each of its memories.
+    pub(crate) places: u32,
+}
+
 /// A configuration as a guest takes it.
 pub(crate) type GuestConfig = Arc<Vec<(String, String)>>;
 
@@ -108,7 +118,7 @@ pub(crate) type GuestConfig = Arc<Vec<(String, String)>>;
 pub(crate) enum Job {
     Describe,
     Tables,
-    Poll { wanted: Vec<String> },
+    Poll { wanted: Vec<String>, held: Option<Arc<dyn HeldRows>> },
     Receive { push: wit::Push },
     Execute { action: String, positional: Vec<String>, named: Vec<(String, String)> },
 }
@@ -125,6 +135,13 @@ impl Job {
         match self {
             Self::Describe | Self::Tables => limits.describe_timeout,
             _ => limits.call_timeout,
+        }
+    }
+
+    fn held(&self) -> Option<Arc<dyn HeldRows>> {
+        match self {
+            Self::Poll { held, .. } => held.clone(),
+            _ => None,
         }
     }
 
@@ -148,22 +165,22 @@ pub(crate) struct Success {
 /// next tick.
 pub(crate) async fn run(
     host: &Arc<Inner>,
-    pre: &DatasourcePre<Guest>,
+    code: &Code,
     context: &Arc<Context>,
     config: GuestConfig,
     state: Arc<State>,
     job: Job,
 ) -> Result<Success, CallErrorKind> {
     let limit = job.timeout(&context.limits);
-    let guest = Guest::new(context.clone(), state, job.requests(&context.limits));
-    let Some(place) = host.lanes.enter(limit).await else {
+    let guest = Guest::new(context.clone(), state, &job);
+    let Some(place) = host.lanes.enter(code.places, limit).await else {
         return Err(CallErrorKind::Limit(format!(
             "{} calls of drivers were under way for {} s, the limit `simultaneous_calls`",
             host.config.simultaneous_calls,
             limit.as_secs_f64()
         )));
     };
-    let (host_in_task, pre) = (host.clone(), pre.clone());
+    let (host_in_task, pre) = (host.clone(), code.pre.clone());
     let work = async move {
         let _until_the_end = (place, host_in_task.ticker.run());
         tokio::time::timeout(limit, in_instance(&host_in_task, &pre, guest, config, job)).await
@@ -226,7 +243,7 @@ async fn ask(
     Ok(match job {
         Job::Describe => Ok(Reply::Described(Box::new(driver.call_describe(store).await?))),
         Job::Tables => driver.call_tables(store, &config).await?.map(Reply::Tables),
-        Job::Poll { wanted } => done(driver.call_poll(store, &config, &wanted).await?),
+        Job::Poll { wanted, .. } => done(driver.call_poll(store, &config, &wanted).await?),
         Job::Receive { push } => done(driver.call_receive(store, &config, &push).await?),
         Job::Execute { action, positional, named } => {
             done(driver.call_execute(store, &config, &action, &positional, &named).await?)

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::CompilerProgram;
 pub use crate::net::allowed::{AllowedHost, ParseAllowedHostError};
 pub use crate::net::wire::Wire;
 
@@ -13,6 +14,13 @@ pub struct HostConfig {
     /// Where compiled code is kept between runs; made with mode 0700 if missing. Without one each
     /// start compiles anew (a third of a second for a Rust driver, 15 s and more for Python).
     pub cache_folder: Option<PathBuf>,
+    /// What that folder may take, in bytes; what was not used for longest is taken away, never
+    /// what a process uses. A driver takes some 0.5 MB (Rust) to 40 MB (Python). Default 2 GiB.
+    pub cache_bytes: u64,
+    /// What compiles components in a process of its own, within `limits.compile_timeout` and
+    /// `limits.compile_memory_bytes`. Without one they are compiled in this process, without such
+    /// limits: for tools, whose users bring the components themselves.
+    pub compiler: Option<CompilerProgram>,
     /// Threads on which guests run. They are the host's own, so that a guest that spins takes its
     /// turn with other guests and with nobody else. Half as many more, of lower priority, take the
     /// guests that compute much: on two processors, guests that spin get one of them at most.
@@ -40,6 +48,8 @@ impl Default for HostConfig {
     fn default() -> Self {
         Self {
             cache_folder: None,
+            cache_bytes: 2 << 30,
+            compiler: None,
             guest_threads: std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 8)),
             simultaneous_calls: 256,
             limits: Limits::default(),
@@ -65,6 +75,11 @@ pub struct Limits {
     pub describe_timeout: Duration,
     /// Size of a component file, in bytes. Default 64 MiB.
     pub component_bytes: u64,
+    /// Time to compile one component. Default 300 s (Python takes 20 s of an idle machine).
+    pub compile_timeout: Duration,
+    /// Memory (as address space) of the process that compiles one component, in bytes. Default
+    /// 4 GiB.
+    pub compile_memory_bytes: usize,
     /// Bytes that a guest may hand over in one call to the host, as the engine counts them.
     /// Default 32 MiB.
     pub hostcall_bytes: usize,
@@ -75,6 +90,9 @@ pub struct Limits {
     /// Batches that the sink may refuse before the call fails, also if the driver does not care.
     /// Default 100.
     pub refused_batches: usize,
+    /// Texts of a driver's description of itself, or of a datasource's tables, in bytes: names,
+    /// descriptions and defaults together. Default 4 MiB.
+    pub metadata_bytes: usize,
     /// Tables of one datasource. Default 1,000.
     pub tables_per_datasource: usize,
     /// Columns of one table. Default 256.
@@ -119,10 +137,13 @@ impl Default for Limits {
             call_timeout: Duration::from_secs(60),
             describe_timeout: Duration::from_secs(5),
             component_bytes: 64 << 20,
+            compile_timeout: Duration::from_secs(300),
+            compile_memory_bytes: 4 << 30,
             hostcall_bytes: 32 * MIB,
             rows_per_call: 1_000_000,
             row_bytes_per_call: 512 * MIB,
             refused_batches: 100,
+            metadata_bytes: 4 * MIB,
             tables_per_datasource: 1_000,
             columns_per_table: 256,
             state_bytes: 64 << 10,

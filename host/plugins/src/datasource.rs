@@ -8,7 +8,10 @@ use serde_json::Value as Json;
 
 use crate::bindings::driver as wit;
 use crate::call::{Context, GuestConfig, Job, Success, run};
-use crate::{CallError, CallErrorKind, CallOutcome, ConfigValues, Driver, DriverError, State};
+use crate::sink::Content;
+use crate::{
+    CallError, CallErrorKind, CallOutcome, ConfigValues, Driver, DriverError, HeldRows, State,
+};
 
 /// A driver with a configuration. Cheap to clone. Calls may overlap; callers poll one at a time.
 #[derive(Clone)]
@@ -69,8 +72,17 @@ impl Datasource {
     /// Reads the service. `wanted` names the root tables that somebody needs. Dropping the future
     /// stops the guest.
     pub async fn poll(&self, wanted: &[impl AsRef<str>]) -> Result<CallOutcome, CallError> {
+        self.poll_beside(wanted, None).await
+    }
+
+    /// [`Datasource::poll`] for a caller that holds the rows of an earlier one.
+    pub async fn poll_beside(
+        &self,
+        wanted: &[impl AsRef<str>],
+        held: Option<Arc<dyn HeldRows>>,
+    ) -> Result<CallOutcome, CallError> {
         let wanted = wanted.iter().map(|table| table.as_ref().to_owned()).collect();
-        self.run(Job::Poll { wanted }).await
+        self.run(Job::Poll { wanted, held }).await
     }
 
     /// Hands over what was pushed.
@@ -105,7 +117,7 @@ impl Datasource {
         let Configured { config, context, .. } = &*self.0;
         let loaded = self.driver().loaded();
         let state = self.current_state();
-        let success = run(&loaded.host, &loaded.pre, context, config.clone(), state, job).await;
+        let success = run(&loaded.host, &loaded.code, context, config.clone(), state, job).await;
         let Success { sink, state, figures, .. } = success.map_err(|kind| self.error(kind))?;
         let changes = state.into_changes();
         let state = (!changes.is_empty()).then(|| {
@@ -114,8 +126,10 @@ impl Datasource {
             Arc::make_mut(&mut current).apply(changes);
             (**current).clone()
         });
-        let content = sink.finish();
-        Ok(CallOutcome { tables: content.tables, failed: content.failed, state, figures })
+        let Content { tables, failed, refused } = sink.finish();
+        // It repeats names that the guest has made.
+        let refused = refused.map(|text| context.scrubber.scrub(&text).into_owned());
+        Ok(CallOutcome { tables, failed, refused, state, figures })
     }
 
     fn current_state(&self) -> Arc<State> {

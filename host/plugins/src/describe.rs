@@ -26,6 +26,8 @@ fn error<T>(place: impl Into<String>, problem: impl Into<String>) -> Result<T> {
 
 /// Checks a driver's description.
 pub(crate) fn metadata(raw: wit::Metadata, limits: &Limits) -> Result<Metadata> {
+    let bytes = texts(&raw);
+    within("the description", bytes, limits.metadata_bytes, "metadata_bytes")?;
     name("id", &raw.id, |c| c.is_ascii_alphanumeric() || c == '_')?;
     at_most("config", raw.config.len(), FIELDS)?;
     at_most("actions", raw.actions.len(), ACTIONS)?;
@@ -73,6 +75,8 @@ pub(crate) fn metadata(raw: wit::Metadata, limits: &Limits) -> Result<Metadata> 
 /// Checks tables: names unique and well formed, roots that exist, sizes within the limits.
 pub(crate) fn tables(raw: Vec<types::Table>, limits: &Limits) -> Result<Vec<TableSchema>> {
     within("tables", raw.len(), limits.tables_per_datasource, "tables_per_datasource")?;
+    let bytes = raw.iter().map(table_texts).sum();
+    within("tables", bytes, limits.metadata_bytes, "metadata_bytes")?;
     let tables = raw.into_iter().map(|t| table(t, limits)).collect::<Result<Vec<_>>>()?;
     unique("tables", tables.iter().map(|t| t.name.as_str()))?;
     let roots: HashSet<&str> =
@@ -224,10 +228,36 @@ fn unique<'a>(place: &str, names: impl Iterator<Item = &'a str>) -> Result<()> {
     Ok(())
 }
 
+/// The bytes of all texts of a description, which is kept by every node.
+fn texts(raw: &wit::Metadata) -> usize {
+    let config = raw.config.iter().map(|field| {
+        field.name.len() + field.description.len() + field.default.as_ref().map_or(0, String::len)
+    });
+    let actions = raw.actions.iter().map(|action| {
+        let arguments = action.arguments.iter().map(|a| a.name.len() + a.description.len());
+        action.name.len() + action.description.len() + arguments.sum::<usize>()
+    });
+    let patterns = raw.hosts.iter().chain(&raw.files).map(String::len);
+    raw.id.len()
+        + raw.version.len()
+        + raw.description.len()
+        + config.chain(actions).chain(patterns).sum::<usize>()
+        + raw.tables.iter().map(table_texts).sum::<usize>()
+}
+
+fn table_texts(table: &types::Table) -> usize {
+    let columns = table
+        .columns
+        .iter()
+        .map(|column| column.name.len() + column.description.as_ref().map_or(0, String::len));
+    table.name.len() + table.root.as_ref().map_or(0, String::len) + columns.sum::<usize>()
+}
+
 /// As [`at_most`], for a limit that the operator can raise.
 fn within(place: &str, count: usize, limit: usize, name: &str) -> Result<()> {
     if count > limit {
-        return error(place, format!("{count} entries; the limit `{name}` is {limit}"));
+        let what = if name.ends_with("_bytes") { "bytes of text" } else { "entries" };
+        return error(place, format!("{count} {what}; the limit `{name}` is {limit}"));
     }
     Ok(())
 }
@@ -335,6 +365,40 @@ mod tests {
             }),
             "config field 'url': its default 'ten' is not of its type"
         );
+    }
+
+    #[test]
+    fn texts_are_bounded_together() {
+        let limits = Limits { metadata_bytes: 1_000, ..Limits::default() };
+        assert!(metadata(raw(), &limits).is_ok());
+        let long = "x".repeat(990);
+        let changes: [fn(&mut wit::Metadata, String); 4] = [
+            |m, text| m.description = text,
+            |m, text| m.config[0].default = Some(text),
+            |m, text| m.tables[0].columns[0].description = Some(text),
+            |m, text| {
+                m.actions = vec![wit::Action {
+                    name: "a".into(),
+                    description: String::new(),
+                    arguments: vec![wit::Argument {
+                        name: "b".into(),
+                        description: text,
+                        required: false,
+                    }],
+                }];
+            },
+        ];
+        for change in changes {
+            let mut raw = raw();
+            change(&mut raw, long.clone());
+            let error = metadata(raw, &limits).unwrap_err().to_string();
+            assert!(error.contains("bytes of text; the limit `metadata_bytes` is 1000"), "{error}");
+        }
+        let mut column = column("a");
+        column.description = Some(long.clone());
+        let table = types::Table { name: long, columns: vec![column], root: None };
+        let error = tables(vec![table], &limits).unwrap_err().to_string();
+        assert!(error.contains("`metadata_bytes`"), "{error}");
     }
 
     #[test]

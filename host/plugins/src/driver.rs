@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use crate::allowance::Allowance;
-use crate::bindings::DatasourcePre;
-use crate::call::{Context, Guest, GuestConfig, Job, Reply, run};
+use crate::call::{Code, Context, GuestConfig, Job, Reply, run};
 use crate::datasource::Configured;
 use crate::files::Files;
 use crate::host::Inner;
 use crate::logging::GuestLog;
+use crate::machine::Machine;
 use crate::net::TlsTrust;
 use crate::session::Session;
 use crate::settings::Settings;
@@ -29,14 +29,14 @@ pub struct Driver(Arc<Loaded>);
 
 pub(crate) struct Loaded {
     pub(crate) host: Arc<Inner>,
-    pub(crate) pre: DatasourcePre<Guest>,
+    pub(crate) code: Code,
     pub(crate) metadata: Metadata,
-    pub(crate) hash: String,
+    /// Held so that its place in the cache stays.
+    pub(crate) machine: Machine,
     pub(crate) world_version: String,
     pub(crate) path: Option<PathBuf>,
     pub(crate) loaded_at: SystemTime,
     pub(crate) load_time: Duration,
-    pub(crate) from_cache: bool,
 }
 
 impl Driver {
@@ -55,7 +55,7 @@ impl Driver {
 
     /// SHA-256 of the component's bytes, in lower-case hexadecimal.
     pub fn hash(&self) -> &str {
-        &self.0.hash
+        &self.0.machine.hash
     }
 
     /// The version of the contract that it is built for, as `0.1.0`.
@@ -80,7 +80,7 @@ impl Driver {
 
     /// Whether its compiled code came from the cache.
     pub fn is_from_cache(&self) -> bool {
-        self.0.from_cache
+        self.0.machine.from_cache
     }
 
     /// Makes a datasource: checks the configuration, asks the driver for its tables, and derives
@@ -105,7 +105,7 @@ impl Driver {
         state: State,
         hidden: &[String],
     ) -> Result<Datasource, ConfigError> {
-        let Loaded { host, pre, metadata, .. } = &*self.0;
+        let Loaded { host, code, metadata, .. } = &*self.0;
         let settings = metadata.check(config)?;
         let files = Arc::new(Files::new(metadata, &settings, &host.config));
         let trust = self.trust(&settings, &files).await?;
@@ -129,7 +129,7 @@ impl Driver {
         let config: GuestConfig = settings.for_guest(metadata.session).into();
         let state = Arc::new(state);
         let asked =
-            run(host, pre, &context(Vec::new()), config.clone(), state.clone(), Job::Tables).await;
+            run(host, code, &context(Vec::new()), config.clone(), state.clone(), Job::Tables).await;
         let error = |kind| CallError { driver: metadata.id.clone(), kind };
         let tables = match asked.map_err(error)?.reply {
             Reply::Tables(tables) => tables,
@@ -184,7 +184,7 @@ impl fmt::Debug for Driver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Driver")
             .field("id", &self.0.metadata.id)
-            .field("hash", &self.0.hash)
+            .field("hash", &self.0.machine.hash)
             .finish_non_exhaustive()
     }
 }

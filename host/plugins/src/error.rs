@@ -66,6 +66,9 @@ pub enum LoadErrorKind {
     /// It is damaged, or uses features that the engine does not have.
     #[error("is not a valid component: {0}")]
     Invalid(String),
+    /// It takes too much to compile.
+    #[error("cannot be compiled: {0}; smaller functions compile better")]
+    Compile(String),
     /// It is a component, but not a driver.
     #[error("is a component of another world: it exports {found}; a driver exports {wanted}")]
     OtherWorld {

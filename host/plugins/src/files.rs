@@ -3,11 +3,12 @@
 //! Paths are judged after symbolic links are resolved, and once more for the file that was in fact
 //! opened, so that exchanging a link in between gains nothing.
 
+use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::bindings::files::{FileError, FileInfo};
 use crate::net::expand;
@@ -18,6 +19,9 @@ use crate::{HostConfig, Metadata};
 /// Names in one folder.
 const NAMES: usize = 100_000;
 
+/// Files that one call holds open at a time, to go on with.
+const OPEN: usize = 8;
+
 /// What one datasource may read.
 pub(crate) struct Files {
     /// The operator's entries.
@@ -26,6 +30,53 @@ pub(crate) struct Files {
     wanted: Vec<PathBuf>,
     /// The longest piece that one call reads.
     read_bytes: usize,
+}
+
+/// Files that one call reads in pieces.
+#[derive(Default)]
+pub(crate) struct Opened(VecDeque<OpenFile>);
+
+struct OpenFile {
+    path: String,
+    file: File,
+    /// As it was when it was opened.
+    length: u64,
+    modified: Option<SystemTime>,
+}
+
+impl Opened {
+    fn take(&mut self, path: &str) -> Option<OpenFile> {
+        let place = self.0.iter().position(|file| file.path == path)?;
+        self.0.remove(place)
+    }
+
+    fn keep(&mut self, file: OpenFile) {
+        if self.0.len() == OPEN {
+            self.0.pop_front();
+        }
+        self.0.push_back(file);
+    }
+}
+
+impl OpenFile {
+    fn new(path: &str, file: File) -> io::Result<Self> {
+        let metadata = file.metadata()?;
+        let (length, modified) = (metadata.len(), metadata.modified().ok());
+        Ok(Self { path: path.to_owned(), file, length, modified })
+    }
+
+    fn read(&mut self, offset: u64, length: u64) -> io::Result<Vec<u8>> {
+        self.file.seek(SeekFrom::Start(offset))?;
+        let mut bytes = Vec::new();
+        (&self.file).take(length).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Whether somebody has written into it since it was opened.
+    fn has_changed(&self) -> io::Result<bool> {
+        let metadata = self.file.metadata()?;
+        Ok((metadata.len(), metadata.modified().ok()) != (self.length, self.modified))
+    }
 }
 
 type Result<T> = std::result::Result<T, FileError>;
@@ -69,14 +120,27 @@ impl Files {
         })
     }
 
-    pub(crate) fn read(&self, path: &str, offset: u64, length: u32) -> Result<Vec<u8>> {
-        let real = self.resolve(path)?;
+    /// Up to `length` bytes from an offset. A file that is read in pieces is the same one for all of
+    /// them, whatever is put in its place meanwhile; reading it from its beginning opens it anew.
+    pub(crate) fn read(
+        &self,
+        opened: &mut Opened,
+        path: &str,
+        offset: u64,
+        length: u32,
+    ) -> Result<Vec<u8>> {
         let fail = |e: io::Error| failure(path, &e);
-        let mut file = open(&real).map_err(fail)?;
-        if let Some(opened) = opened_path(&file) {
-            self.judge(path, &opened)?;
-        }
-        let rest = file.metadata().map_err(fail)?.len().saturating_sub(offset);
+        let mut file = match opened.take(path).filter(|_| offset > 0) {
+            Some(file) => file,
+            None => {
+                let file = open(&self.resolve(path)?).map_err(fail)?;
+                if let Some(opened) = opened_path(&file) {
+                    self.judge(path, &opened)?;
+                }
+                OpenFile::new(path, file).map_err(fail)?
+            }
+        };
+        let rest = file.length.saturating_sub(offset);
         // Files below /proc say that they are empty, so a length of 0 says nothing.
         let expected = if rest == 0 { u64::from(length) } else { rest.min(u64::from(length)) };
         if rest > 0 && expected > self.read_bytes as u64 {
@@ -86,9 +150,15 @@ impl Files {
                 self.read_bytes
             )));
         }
-        file.seek(SeekFrom::Start(offset)).map_err(fail)?;
-        let mut bytes = Vec::new();
-        file.take(expected.min(self.read_bytes as u64)).read_to_end(&mut bytes).map_err(fail)?;
+        let bytes = file.read(offset, expected.min(self.read_bytes as u64)).map_err(fail)?;
+        if file.has_changed().map_err(fail)? {
+            let path = clean(path, 300);
+            return Err(FileError::Other(format!(
+                "{path}: it was written while it was read; whoever writes it should write another \
+                 file and rename it"
+            )));
+        }
+        opened.keep(file);
         Ok(bytes)
     }
 
@@ -177,19 +247,27 @@ fn failure(path: &str, error: &io::Error) -> FileError {
     }
 }
 
-/// Runs file work on a thread that may block.
+/// Runs file work on a thread that may block. What it has open is lost if the thread panics.
 pub(crate) async fn blocking<T: Send + 'static>(
     io: &tokio::runtime::Handle,
     files: &Arc<Files>,
-    work: impl FnOnce(&Files) -> Result<T> + Send + 'static,
+    opened: &mut Opened,
+    work: impl FnOnce(&Files, &mut Opened) -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    let files = files.clone();
-    let task = io.spawn_blocking(move || work(&files));
-    task.await.unwrap_or_else(|_| Err(FileError::Other("reading was stopped".to_owned())))
+    let (files, mut open) = (files.clone(), std::mem::take(opened));
+    let task = io.spawn_blocking(move || (work(&files, &mut open), open));
+    match task.await {
+        Ok((outcome, open)) => {
+            *opened = open;
+            outcome
+        }
+        Err(_) => Err(FileError::Other("reading was stopped".to_owned())),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
     use std::os::unix::fs::symlink;
 
     use super::*;
@@ -219,19 +297,52 @@ mod tests {
         fn path(&self, name: &str) -> String {
             self.root.join(name).to_str().unwrap().to_owned()
         }
+
+        /// As the first thing that a call does.
+        fn read(&self, path: &str, offset: u64, length: u32) -> Result<Vec<u8>> {
+            self.files.read(&mut Opened::default(), path, offset, length)
+        }
+    }
+
+    #[test]
+    fn all_pieces_are_of_one_file() {
+        let p = place();
+        let path = p.path("granted/wanted/a.csv");
+        let mut opened = Opened::default();
+        let mut read = |offset| p.files.read(&mut opened, &path, offset, 2);
+        assert_eq!(read(0).unwrap(), b"he");
+        fs::write(p.path("granted/wanted/next"), "HELLO, WORLD").unwrap();
+        fs::rename(p.path("granted/wanted/next"), &path).unwrap();
+        assert_eq!(read(2).unwrap(), b"ll");
+        fs::remove_file(&path).unwrap();
+        assert_eq!(read(4).unwrap(), b"o");
+        assert_eq!(read(5).unwrap(), b"");
+        assert!(matches!(read(0), Err(FileError::NotFound(_))));
+        fs::write(&path, "HELLO").unwrap();
+        assert_eq!(read(0).unwrap(), b"HE");
+        fs::File::options().append(true).open(&path).unwrap().write_all(b"!").unwrap();
+        let Err(FileError::Other(text)) = read(2) else { panic!("it was written meanwhile") };
+        assert!(text.contains("rename"), "{text}");
+        assert_eq!(read(0).unwrap(), b"HE");
+        for n in 0..2 * OPEN {
+            let path = p.path(&format!("granted/wanted/{n}"));
+            fs::write(&path, "some").unwrap();
+            p.files.read(&mut opened, &path, 0, 1).unwrap();
+        }
+        assert_eq!(opened.0.len(), OPEN);
     }
 
     #[test]
     fn granted_files_can_be_read() {
         let p = place();
         let file = p.path("granted/wanted/a.csv");
-        assert_eq!(p.files.read(&file, 0, 100).unwrap(), b"hello");
-        assert_eq!(p.files.read(&file, 3, 1).unwrap(), b"l");
-        assert_eq!(p.files.read(&file, 9, 1).unwrap(), b"");
+        assert_eq!(p.read(&file, 0, 100).unwrap(), b"hello");
+        assert_eq!(p.read(&file, 3, 1).unwrap(), b"l");
+        assert_eq!(p.read(&file, 9, 1).unwrap(), b"");
         assert_eq!(p.files.info(&file).unwrap().size, 5);
         assert!(p.files.info(&p.path("granted/wanted")).unwrap().is_folder);
         assert_eq!(p.files.list(&p.path("granted/wanted")).unwrap(), ["a.csv"]);
-        let missing = p.files.read(&p.path("granted/wanted/b"), 0, 1);
+        let missing = p.read(&p.path("granted/wanted/b"), 0, 1);
         assert!(matches!(missing, Err(FileError::NotFound(_))), "{missing:?}");
     }
 
@@ -248,11 +359,11 @@ mod tests {
             "granted/wanted/up/secret",
             "granted/wanted/../other.csv",
         ] {
-            let read = p.files.read(&p.path(name), 0, 10);
+            let read = p.read(&p.path(name), 0, 10);
             assert!(matches!(read, Err(FileError::Denied(_))), "{name}: {read:?}");
         }
-        assert!(matches!(p.files.read("relative", 0, 1), Err(FileError::Denied(_))));
-        let Err(FileError::Denied(text)) = p.files.read(&p.path("secret"), 0, 1) else { panic!() };
+        assert!(matches!(p.read("relative", 0, 1), Err(FileError::Denied(_))));
+        let Err(FileError::Denied(text)) = p.read(&p.path("secret"), 0, 1) else { panic!() };
         assert!(text.contains("`allowed_files`"), "{text}");
         assert!(p.files.read_for_host(&p.root.join("secret"), 10).is_err());
         assert_eq!(p.files.read_for_host(&p.root.join("granted/other.csv"), 3).unwrap(), b"oth");
@@ -263,7 +374,7 @@ mod tests {
         let p = place();
         fs::write(p.root.join("granted/wanted/big"), vec![0; 5000]).unwrap();
         let big = p.path("granted/wanted/big");
-        assert!(matches!(p.files.read(&big, 0, 5000), Err(FileError::Other(_))));
-        assert_eq!(p.files.read(&big, 4500, 5000).unwrap().len(), 500);
+        assert!(matches!(p.read(&big, 0, 5000), Err(FileError::Other(_))));
+        assert_eq!(p.read(&big, 4500, 5000).unwrap().len(), 500);
     }
 }

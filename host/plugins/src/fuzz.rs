@@ -319,7 +319,7 @@ proptest! {
     /// in the end is what the batches that it took gave.
     #[test]
     fn arbitrary_rows_and_columns(steps in vec(step(), 0..8)) {
-        let mut sink = Sink::new(tables(), &Limits::default());
+        let mut sink = Sink::new(tables(), &Limits::default(), None);
         let mut models: Vec<Option<Model>> = WIDTHS.iter().map(|_| None).collect();
         for step in steps {
             let shown = format!("{step:?}");

@@ -13,14 +13,16 @@ use wasmtime::component::{Component, Linker};
 
 use crate::allowance::Allowance;
 use crate::bindings::DatasourcePre;
-use crate::cache::{Cache, hex_sha256};
-use crate::call::{Context, Guest, Job, Reply, run};
+use crate::cache::Cache;
+use crate::call::{Code, Context, Guest, Job, Reply, run};
 use crate::component::{WANTED, check_bytes, check_type};
 use crate::driver::Loaded;
+use crate::engine::engine;
 use crate::error::first_line;
 use crate::files::Files;
 use crate::lanes::Lanes;
 use crate::logging::GuestLog;
+use crate::machine::Machine;
 use crate::net::Network;
 use crate::secret::Scrubber;
 use crate::session::Session;
@@ -30,11 +32,8 @@ use crate::threads::Threads;
 use crate::ticker::Ticker;
 use crate::{
     CallError, CallErrorKind, Driver, HostConfig, HostError, LoadError, LoadErrorKind, State,
-    describe, imports, precompiled,
+    describe, imports,
 };
-
-/// What the host's own functions may take of a guest's stack, beyond the guest's share.
-const HOST_STACK: usize = 1 << 20;
 
 /// The plugin host: one per process. Cheap to clone. Dropping the last handle (drivers and
 /// datasources hold one too) stops its threads.
@@ -47,9 +46,9 @@ pub(crate) struct Inner {
     pub(crate) network: Arc<Network>,
     pub(crate) config: HostConfig,
     linker: Linker<Guest>,
-    cache: Option<Cache>,
+    pub(crate) cache: Option<Cache>,
     /// Compiling takes all processors it can get, so it goes one by one.
-    compiling: Semaphore,
+    pub(crate) compiling: Semaphore,
     pub(crate) lanes: Lanes,
     io: Threads,
 }
@@ -68,7 +67,7 @@ impl Host {
         let mut linker = Linker::new(&engine);
         imports::add_to(&mut linker).map_err(|e| HostError::Engine(format!("{e:#}")))?;
         let cache = match &config.cache_folder {
-            Some(folder) => Some(Cache::open(folder, &engine)?),
+            Some(folder) => Some(Cache::open(folder, config.cache_bytes, &engine)?),
             None => None,
         };
         let io = Threads::start("plugins-io", 1).map_err(HostError::Threads)?;
@@ -123,57 +122,37 @@ impl Host {
         let fail = |kind| LoadError { file: clean(name, 1000), kind };
         let start = Instant::now();
         check_bytes(&bytes).map_err(fail)?;
-        let compiled = self.compile(bytes).await.map_err(fail)?;
-        let metadata = self.describe(&compiled.pre, name).await.map_err(fail)?;
+        let machine = self.machine(bytes).await.map_err(fail)?;
+        let linked = self.blocking(move |host| link(host, machine)).await.map_err(fail)?;
+        let metadata = self.describe(&linked.code, name).await.map_err(fail)?;
         let load_time = start.elapsed();
         tracing::debug!(
             driver = metadata.id,
             version = metadata.version,
-            world = compiled.world_version,
-            hash = compiled.hash,
+            world = linked.world_version,
+            hash = linked.machine.hash,
             file = name,
-            from_cache = compiled.from_cache,
+            from_cache = linked.machine.from_cache,
             milliseconds = load_time.as_millis(),
             "driver loaded"
         );
         Ok(Driver::new(Loaded {
             host: self.0.clone(),
-            pre: compiled.pre,
+            code: linked.code,
             metadata,
-            hash: compiled.hash,
-            world_version: compiled.world_version,
+            machine: linked.machine,
+            world_version: linked.world_version,
             path,
             loaded_at: SystemTime::now(),
             load_time,
-            from_cache: compiled.from_cache,
         }))
     }
 
-    async fn compile(&self, bytes: Bytes) -> Result<Compiled, LoadErrorKind> {
-        let (host, copy) = (self.0.clone(), bytes.clone());
-        let task = self.0.io().spawn_blocking(move || cached(&host, &copy));
-        let hash = match task.await.map_err(stopped)?? {
-            Cached::Here(compiled) => return Ok(compiled),
-            Cached::Missing { hash } => hash,
-        };
-        self.blocking_compile(move |host| compile(host, &bytes, hash)).await
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.0
     }
 
-    /// Runs work that compiles, when its turn comes.
-    pub(crate) async fn blocking_compile<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Inner) -> Result<T, LoadErrorKind> + Send + 'static,
-    ) -> Result<T, LoadErrorKind> {
-        let _turn = self.0.compiling.acquire().await.map_err(|_| shutting_down())?;
-        let host = self.0.clone();
-        self.0.io().spawn_blocking(move || work(&host)).await.map_err(stopped)?
-    }
-
-    async fn describe(
-        &self,
-        pre: &DatasourcePre<Guest>,
-        name: &str,
-    ) -> Result<crate::Metadata, LoadErrorKind> {
+    async fn describe(&self, code: &Code, name: &str) -> Result<crate::Metadata, LoadErrorKind> {
         let limits = &self.0.config.limits;
         let context = Arc::new(Context {
             log: GuestLog::new(name, "", Scrubber::default(), limits),
@@ -186,7 +165,7 @@ impl Host {
             io: self.0.io().clone(),
         });
         let state = Arc::new(State::default());
-        let described = run(&self.0, pre, &context, Arc::default(), state, Job::Describe).await;
+        let described = run(&self.0, code, &context, Arc::default(), state, Job::Describe).await;
         let error =
             |kind| LoadErrorKind::Describe(Box::new(CallError { driver: clean(name, 1000), kind }));
         match described.map_err(error)?.reply {
@@ -204,51 +183,15 @@ impl fmt::Debug for Host {
     }
 }
 
-struct Compiled {
-    pre: DatasourcePre<Guest>,
-    hash: String,
+/// Code that can be called.
+struct Linked {
+    code: Code,
+    machine: Machine,
     world_version: String,
-    from_cache: bool,
 }
 
-/// What the cache has of a component.
-enum Cached {
-    /// Its compiled code.
-    Here(Compiled),
-    /// Nothing usable: it must be compiled.
-    Missing {
-        /// The component's hash.
-        hash: String,
-    },
-}
-
-/// Looks into the cache, which needs no turn: nobody waits behind another's compiling.
-fn cached(host: &Inner, bytes: &[u8]) -> Result<Cached, LoadErrorKind> {
-    let hash = hex_sha256(bytes);
-    match from_cache(host, &hash) {
-        Some(component) => link(host, hash, &component, true).map(Cached::Here),
-        None => Ok(Cached::Missing { hash }),
-    }
-}
-
-fn from_cache(host: &Inner, hash: &str) -> Option<Component> {
-    let code = host.cache.as_ref()?.get(hash)?;
-    precompiled::load(&host.engine, &code)
-        .inspect_err(|error| tracing::warn!(hash, %error, "compiled code is unusable"))
-        .ok()
-}
-
-fn compile(host: &Inner, bytes: &[u8], hash: String) -> Result<Compiled, LoadErrorKind> {
-    let (component, from_cache) = component_of(host, &hash, bytes)?;
-    link(host, hash, &component, from_cache)
-}
-
-fn link(
-    host: &Inner,
-    hash: String,
-    component: &Component,
-    from_cache: bool,
-) -> Result<Compiled, LoadErrorKind> {
+fn link(host: &Inner, machine: Machine) -> Result<Linked, LoadErrorKind> {
+    let component = &machine.component;
     let world_version = check_type(&host.engine, component)?;
     let pre = host
         .linker
@@ -258,55 +201,29 @@ fn link(
         found: format!("another form of {WANTED} ({})", first_line(&e)),
         wanted: WANTED,
     })?;
-    Ok(Compiled { pre, hash, world_version, from_cache })
+    let code = Code { pre, places: places(host, component)? };
+    Ok(Linked { code, machine, world_version })
 }
 
-/// The component of some bytes, whose hash is given, and whether it came from the cache.
-pub(crate) fn component_of(
-    host: &Inner,
-    hash: &str,
-    bytes: &[u8],
-) -> Result<(Component, bool), LoadErrorKind> {
-    if let Some(component) = from_cache(host, hash) {
-        return Ok((component, true));
+/// The places in the pool that an instance takes.
+fn places(host: &Inner, component: &Component) -> Result<u32, LoadErrorKind> {
+    let memories = component.resources_required().map_or(1, |needs| needs.num_memories.max(1));
+    if memories as usize > host.config.simultaneous_calls {
+        return Err(LoadErrorKind::Invalid(format!(
+            "it needs {memories} memories; at most `simultaneous_calls`, {}, are there",
+            host.config.simultaneous_calls
+        )));
     }
-    let component = Component::from_binary(&host.engine, bytes)
-        .map_err(|e| LoadErrorKind::Invalid(first_line(&e)))?;
-    keep(host, hash, &component);
-    Ok((component, false))
+    Ok(memories)
 }
 
-/// Keeps compiled code for the next start. Without it everything works, only later.
-fn keep(host: &Inner, hash: &str, component: &Component) {
-    let Some(cache) = &host.cache else { return };
-    let kept = component
-        .serialize()
-        .map_err(|e| e.to_string())
-        .and_then(|code| cache.put(hash, &code).map_err(|e| e.to_string()));
-    if let Err(error) = kept {
-        tracing::warn!(hash, error, "compiled code could not be kept; the next start is slower");
-    }
-}
-
-fn engine(config: &HostConfig) -> wasmtime::Result<Engine> {
-    let mut engine = wasmtime::Config::new();
-    engine
-        .wasm_component_model(true)
-        .epoch_interruption(true)
-        .max_wasm_stack(config.limits.stack_bytes)
-        .async_stack_size(config.limits.stack_bytes + HOST_STACK)
-        // The contract has no asynchronous functions; without them calls are cheaper.
-        .concurrency_support(false);
-    Engine::new(&engine)
-}
-
-fn stopped(error: tokio::task::JoinError) -> LoadErrorKind {
+pub(crate) fn stopped(error: tokio::task::JoinError) -> LoadErrorKind {
     match error.is_panic() {
         true => LoadErrorKind::Internal("a bug in the plugin host; please report it".to_owned()),
         false => shutting_down(),
     }
 }
 
-fn shutting_down() -> LoadErrorKind {
+pub(crate) fn shutting_down() -> LoadErrorKind {
     LoadErrorKind::Internal("it is shutting down".to_owned())
 }

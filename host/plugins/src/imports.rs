@@ -14,7 +14,7 @@ use crate::bindings::sink::{ColumnData, SinkError};
 use crate::bindings::types::{DriverError as WitError, Row};
 use crate::bindings::{Datasource, files, logging, session, sink, state, types};
 use crate::call::Guest;
-use crate::files::blocking;
+use crate::files::{Files, blocking};
 use crate::net::SendError;
 use crate::session::{Interface, SessionError};
 use crate::text::clean;
@@ -142,7 +142,8 @@ impl session::Host for Guest {
 impl files::Host for Guest {
     async fn info(&mut self, path: String) -> Result<Result<FileInfo, FileError>> {
         let context = Arc::clone(&self.context);
-        Ok(blocking(&context.io, &context.files, move |files| files.info(&path)).await)
+        let info = move |files: &Files, _: &mut _| files.info(&path);
+        Ok(blocking(&context.io, &context.files, &mut self.opened, info).await)
     }
 
     async fn read(
@@ -152,13 +153,14 @@ impl files::Host for Guest {
         length: u32,
     ) -> Result<Result<Vec<u8>, FileError>> {
         let context = Arc::clone(&self.context);
-        let read = blocking(&context.io, &context.files, move |f| f.read(&path, offset, length));
-        Ok(read.await)
+        let read = move |files: &Files, opened: &mut _| files.read(opened, &path, offset, length);
+        Ok(blocking(&context.io, &context.files, &mut self.opened, read).await)
     }
 
     async fn list(&mut self, path: String) -> Result<Result<Vec<String>, FileError>> {
         let context = Arc::clone(&self.context);
-        Ok(blocking(&context.io, &context.files, move |files| files.list(&path)).await)
+        let list = move |files: &Files, _: &mut _| files.list(&path);
+        Ok(blocking(&context.io, &context.files, &mut self.opened, list).await)
     }
 }
 

@@ -3,11 +3,8 @@
 
 use std::path::PathBuf;
 
-use wasmtime::component::Component;
-
-use crate::cache::hex_sha256;
 use crate::component::{check_bytes, check_type, standing};
-use crate::host::component_of;
+use crate::machine::Machine;
 use crate::text::clean;
 use crate::{Host, LoadError};
 
@@ -59,21 +56,19 @@ impl Host {
         let fail = |kind| LoadError { file: file.clone(), kind };
         let bytes = self.read(path).await.map_err(fail)?;
         check_bytes(&bytes).map_err(fail)?;
-        let inspected = self.blocking_compile(move |host| {
-            let (component, _) = component_of(host, &hex_sha256(&bytes), &bytes)?;
-            Ok(inspect(&component, &bytes))
-        });
-        inspected.await.map_err(fail)
+        let machine = self.machine(bytes.clone()).await.map_err(fail)?;
+        Ok(inspect(&machine, &bytes))
     }
 }
 
-fn inspect(component: &Component, bytes: &[u8]) -> Inspection {
+fn inspect(machine: &Machine, bytes: &[u8]) -> Inspection {
+    let component = &machine.component;
     let engine = component.engine();
     let component_type = component.component_type();
     let import = |name: &str| Import { name: clean(name, NAME_BYTES), standing: standing(name) };
     Inspection {
         size: bytes.len(),
-        hash: hex_sha256(bytes),
+        hash: machine.hash.clone(),
         world_version: check_type(engine, component).map_err(|kind| kind.to_string()),
         exports: component_type.exports(engine).map(|(n, _)| clean(n, NAME_BYTES)).collect(),
         imports: component_type.imports(engine).map(|(name, _)| import(name)).collect(),

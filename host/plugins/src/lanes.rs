@@ -41,13 +41,19 @@ impl Lanes {
         })
     }
 
-    /// Leave for one more call, to be kept until it ends. None if it does not come in time.
-    pub(crate) async fn enter(&self, patience: Duration) -> Option<OwnedSemaphorePermit> {
+    /// Leave for one more call, to be kept until it ends; one that takes so many places. None if
+    /// it does not come in time.
+    pub(crate) async fn enter(
+        &self,
+        places: u32,
+        patience: Duration,
+    ) -> Option<OwnedSemaphorePermit> {
         // Who finds a place needs no timer.
-        if let Ok(permit) = self.calls.clone().try_acquire_owned() {
+        if let Ok(permit) = self.calls.clone().try_acquire_many_owned(places) {
             return Some(permit);
         }
-        tokio::time::timeout(patience, self.calls.clone().acquire_owned()).await.ok()?.ok()
+        let permit = self.calls.clone().acquire_many_owned(places);
+        tokio::time::timeout(patience, permit).await.ok()?.ok()
     }
 
     /// Runs a call in the lane where it belongs. Dropping the future stops it at its next turn.
@@ -155,9 +161,9 @@ mod tests {
     #[tokio::test]
     async fn calls_are_counted() {
         let lanes = Lanes::start(1, 1).unwrap();
-        let first = lanes.enter(Duration::ZERO).await.unwrap();
-        assert!(lanes.enter(Duration::from_millis(1)).await.is_none());
+        let first = lanes.enter(1, Duration::ZERO).await.unwrap();
+        assert!(lanes.enter(1, Duration::from_millis(1)).await.is_none());
         drop(first);
-        assert!(lanes.enter(Duration::ZERO).await.is_some());
+        assert!(lanes.enter(1, Duration::ZERO).await.is_some());
     }
 }

@@ -29,11 +29,13 @@ mod allowance;
 mod bindings;
 mod cache;
 mod call;
+mod compiler;
 mod component;
 mod config;
 mod datasource;
 mod describe;
 mod driver;
+mod engine;
 mod error;
 mod files;
 #[cfg(test)]
@@ -44,6 +46,7 @@ mod inspect;
 mod lanes;
 mod limits;
 mod logging;
+mod machine;
 mod metadata;
 mod net;
 mod outcome;
@@ -59,6 +62,7 @@ mod threads;
 mod ticker;
 mod wasi;
 
+pub use compiler::{CompilerProgram, compile_component};
 pub use config::{AllowedHost, HostConfig, Limits, ParseAllowedHostError, Wire};
 pub use datasource::{Datasource, Push};
 pub use driver::Driver;
@@ -70,5 +74,5 @@ pub use inspect::{Import, Inspection, Standing};
 pub use metadata::{
     Action, Argument, ConfigField, ConfigValues, Feed, FieldType, Metadata, SessionKind,
 };
-pub use outcome::{CallOutcome, DriverError, Figures, State, TableOperation};
+pub use outcome::{CallOutcome, DriverError, Figures, HeldRows, State, TableOperation};
 pub use settings::Settings;

@@ -14,7 +14,16 @@ pub(crate) struct Limiter {
 }
 
 /// Elements of all tables (of functions, mostly) together; Python components have some thousands.
-const TABLE_ELEMENTS: usize = 200_000;
+pub(crate) const TABLE_ELEMENTS: usize = 200_000;
+
+/// Modules that one component may be made of; Python components have some twenty.
+pub(crate) const INSTANCES: usize = 200;
+
+/// Tables of one component.
+pub(crate) const TABLES: usize = 50;
+
+/// Memories of one component: one, unless it is composed of several.
+pub(crate) const MEMORIES: usize = 16;
 
 impl Limiter {
     pub(crate) fn new(limits: &Limits) -> Self {
@@ -69,14 +78,14 @@ impl ResourceLimiter for Limiter {
     }
 
     fn instances(&self) -> usize {
-        200
+        INSTANCES
     }
 
     fn tables(&self) -> usize {
-        50
+        TABLES
     }
 
     fn memories(&self) -> usize {
-        16
+        MEMORIES
     }
 }

@@ -16,6 +16,9 @@ pub struct CallOutcome {
     /// Root tables that could not be read this time. They and those fetched with them keep their
     /// rows, and are not among `tables`.
     pub failed: Vec<(Arc<str>, DriverError)>,
+    /// Says that batches of rows were refused, how many, and why the first was, if the driver has
+    /// gone on as if nothing had happened: what was in them is missing in `tables`.
+    pub refused: Option<String>,
     /// What the driver keeps for its next call, if this call changed it. The [`Datasource`] has
     /// taken it over already; it is here for whoever wants to save it.
     ///
@@ -32,6 +35,13 @@ pub enum TableOperation {
     Replace(Table),
     /// Remove rows, then add rows. Rows to remove may be missing and rows to add may be there.
     Patch(TableDelta),
+}
+
+/// Tables that the caller holds already. Rows of a call that equal theirs are not made anew but
+/// shared with them: most rows are the same from poll to poll.
+pub trait HeldRows: Send + Sync {
+    /// Calls `with` once with the table, as it is now; does not call it if there is none.
+    fn read(&self, table: &str, with: &mut dyn FnMut(&Table));
 }
 
 /// What a call cost.

@@ -6,6 +6,7 @@ use std::fmt;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::Value as Json;
 
+use crate::net::{expand, parse_url};
 use crate::secret::{Scrubber, Secret};
 use crate::{ConfigError, ConfigField, ConfigValues, FieldType, Metadata, SessionKind};
 
@@ -108,7 +109,33 @@ impl Metadata {
             values.insert(field.name.clone(), value);
         }
         let secrets = self.config.iter().filter(|f| f.secret).map(|f| f.name.clone()).collect();
-        Ok(Settings { values, secrets })
+        let settings = Settings { values, secrets };
+        self.check_addresses(&settings)?;
+        Ok(settings)
+    }
+
+    /// Refuses passwords in addresses. No request would ever go there, and an address is shown to
+    /// everybody.
+    fn check_addresses(&self, settings: &Settings) -> Result<(), ConfigError> {
+        let login = (self.session == SessionKind::Keystone).then_some("{auth_url}");
+        for pattern in self.hosts.iter().map(String::as_str).chain(login) {
+            let url = expand(pattern, settings).and_then(|url| parse_url(&url).ok());
+            if url.is_none_or(|url| url.username().is_empty() && url.password().is_none()) {
+                continue;
+            }
+            let guilty = self.config.iter().find(|field| {
+                pattern.contains(&format!("{{{}}}", field.name))
+                    && settings.get(&field.name).is_some_and(|value| value.contains('@'))
+            });
+            if let Some(field) = guilty {
+                return Err(self.invalid(
+                    &field.name,
+                    "must not contain a user name or password (what stands before `@`): an \
+                     address is no secret; use the fields that are made for them",
+                ));
+            }
+        }
+        Ok(())
     }
 
     fn convert(&self, field: &ConfigField, value: &Json) -> Result<String, ConfigError> {
@@ -256,6 +283,21 @@ mod tests {
             d.check(&values(json!({"i": "secret-x"}))).unwrap_err().to_string(),
             "configuration field 'i' of driver 'd' must be an integer"
         );
+    }
+
+    #[test]
+    fn addresses_hold_no_passwords() {
+        let mut d = driver(vec![field("url", FieldType::Text), field("mail", FieldType::Text)]);
+        d.hosts = vec!["{url}/v1".into(), "https://example.org".into()];
+        let check = |json| d.check(&values(json));
+        let error = check(json!({"url": "https://me:canary@x.example"})).unwrap_err().to_string();
+        assert!(
+            error.starts_with("configuration field 'url' of driver 'd' must not contain a user")
+        );
+        assert!(!error.contains("canary"));
+        assert!(check(json!({"url": "https://me@x.example"})).is_err());
+        assert!(check(json!({"url": "https://x.example/@", "mail": "me@x.example"})).is_ok());
+        assert!(check(json!({"url": "no address"})).is_ok());
     }
 
     #[test]

@@ -11,6 +11,10 @@ use wasmtime::Engine;
 /// How long a guest computes before others get their turn.
 const TICK: Duration = Duration::from_millis(10);
 
+/// For how many ticks it goes on when no guest runs any more: where datasources poll often, a call
+/// then need not wake it first.
+const LINGER: u32 = 100;
+
 /// A thread that advances the engine's epoch while guests run, and sleeps while none do.
 pub(crate) struct Ticker {
     shared: Arc<Shared>,
@@ -31,13 +35,15 @@ impl Ticker {
             Arc::new(Shared { running: AtomicUsize::new(0), stop: AtomicBool::new(false) });
         let state = shared.clone();
         let thread = thread::Builder::new().name("plugins-ticker".into()).spawn(move || {
+            let mut idle = 0;
             while !state.stop.load(Ordering::Acquire) {
-                if state.running.load(Ordering::Acquire) == 0 {
+                idle = if state.running.load(Ordering::Acquire) == 0 { idle + 1 } else { 0 };
+                if idle > LINGER {
                     thread::park();
-                } else {
-                    thread::sleep(TICK);
-                    engine.increment_epoch();
+                    idle = 0;
                 }
+                thread::sleep(TICK);
+                engine.increment_epoch();
             }
         })?;
         Ok(Self { shared, thread: Some(thread) })

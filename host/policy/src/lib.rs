@@ -160,7 +160,8 @@ mod topdown;
 pub mod warnings;
 
 pub use engine::{
-    Applied, Engine, Event, Execution, Fired, Options, Outcome, References, Subscription, Waiting,
+    Applied, Engine, Event, ExecuteTable, Execution, Fired, Options, Outcome, References,
+    Subscription, Told, Waiting,
 };
 pub use error::{Error, ErrorKind, Errors, Place};
 pub use explain::{

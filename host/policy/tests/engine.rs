@@ -248,6 +248,57 @@ fn actions_are_requested_for_rows_that_come() {
 }
 
 #[test]
+fn execute_tables_are_told_with_what_they_depend_on() {
+    let mut engine = engine(&["t", "u", "nova"]);
+    engine.keep_told(true);
+    let rules = "execute[nova:pause(x)] :- bad(x), not u:spared(x)  bad(x) :- nova:vm(x)";
+    engine.insert(rules, Some("t")).unwrap();
+    // Of these two heads one is short for the other.
+    engine
+        .insert("execute[note(x)] :- t:bad(x)  execute[nova:note(x)] :- u:q(x)", Some("nova"))
+        .unwrap();
+    let tables = engine.execute_tables();
+    let shown: Vec<_> = tables
+        .iter()
+        .map(|table| {
+            let reads: Vec<_> = table.reads.iter().map(|(p, t)| format!("{p}:{t}")).collect();
+            (format!("{} {}:{}", table.policy, table.service, table.action), reads.join(" "))
+        })
+        .collect();
+    let shown: Vec<_> = shown.iter().map(|(a, b)| (&**a, &**b)).collect();
+    assert_eq!(
+        shown,
+        [("nova nova:note", "nova:vm t:bad u:q"), ("t nova:pause", "nova:vm t:bad u:spared")]
+    );
+    assert_eq!((tables[0].follows, tables[1].follows), (false, true));
+
+    engine.insert("vm(1) vm(2)", Some("nova")).unwrap();
+    engine.insert("spared(2) q(1)", Some("u")).unwrap();
+    let told = engine.take_told();
+    let pauses = told.executions.iter().filter(|execution| &*execution.action == "pause");
+    let counts: Vec<_> = pauses.map(|e| (e.added.len(), e.removed.len())).collect();
+    assert_eq!(counts, [(2, 0), (0, 1)]);
+    assert!(engine.take_told().executions.is_empty());
+    let rows = |engine: &Engine, at: usize| engine.execute_rows(&tables[at]).unwrap().len();
+    assert_eq!((rows(&engine, 0), rows(&engine, 1)), (3, 1));
+
+    let volatile = "execute[nova:late(x)] :- nova:vm(x), builtin:now(n), builtin:lt(n, n)";
+    engine.insert(volatile, Some("t")).unwrap();
+    assert_eq!(engine.execute_tables()[1].action.as_ref(), "late");
+    assert!(!engine.execute_tables()[1].follows);
+    engine.limit_views(1);
+    engine
+        .insert("execute[nova:many(x)] :- bad(x)  bad(x) :- nova:vm(x), nova:vm(x)", Some("t"))
+        .unwrap();
+    let overflowed = engine.execute_tables().into_iter().filter(|table| table.overflowed);
+    let overflowed: Vec<_> = overflowed.map(|table| table.action.to_string()).collect();
+    assert!(overflowed.contains(&"many".to_owned()), "{overflowed:?}");
+    engine.keep_told(false);
+    engine.insert("q(9)", Some("u")).unwrap();
+    assert!(engine.take_told().executions.is_empty());
+}
+
+#[test]
 fn a_watch_tells_the_rows_that_came_and_went() {
     let mut engine = engine(&["t", "u"]);
     engine.insert("p(x) :- u:q(x), not r(x)", Some("t")).unwrap();

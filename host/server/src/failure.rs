@@ -103,6 +103,9 @@ catalogue! {
         "An ID may not be provided when creating a policy";
     /// An action could not be started.
     ExecuteError = 1016, BadRequest, "Error in execution procedure";
+    /// An action to be executed is not named with its datasource.
+    ServiceActionSyntax = 1017, BadRequest,
+        "Incorrect action syntax. Requires: <service>:<action>";
     /// The arguments of an action are no object of the two known keys.
     ExecuteActionArgsSyntax = 1018, BadRequest,
         "Incorrect argument syntax. Requires: {'positional': [<args>], 'named': {<key>:<value>,}}";

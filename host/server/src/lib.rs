@@ -5,12 +5,19 @@
 //! share the database, so that they may live in one process or in many.
 #![forbid(unsafe_code)]
 
+pub mod actions;
 pub mod api;
+mod ask;
 pub mod config;
 pub mod datasources;
 pub mod engine;
 pub mod failure;
 pub mod fixture;
+pub mod health;
+pub mod keys;
+pub mod lease;
 pub mod log;
 pub mod node;
 mod python;
+
+pub use ask::ask;

@@ -1,7 +1,7 @@
 //! The keys that seal secrets in datasource configurations.
 //!
 //! A key folder holds one file, `aes_key`: Fernet keys (44 characters of URL-safe base64), one per
-//! line. The first one seals, all open, so that keys can be rotated. Keys and tokens are
+//! line. The first one seals ([`Sealer`]), all open ([`KeyRing`]), so that keys can be rotated. Keys and tokens are
 //! interchangeable with those of the original (Python's `cryptography.fernet`).
 
 use std::fmt;
@@ -14,8 +14,8 @@ use std::sync::Arc;
 use fernet::Fernet;
 use serde_json::{Map, Value};
 
-use crate::DatasourceConfig;
-use crate::config::{Content, ENCRYPTED_FIELDS};
+use crate::config::Content;
+use crate::{DatasourceConfig, Sealer};
 
 /// The name of the file in a key folder.
 const FILE: &str = "aes_key";
@@ -98,8 +98,10 @@ pub enum KeyError {
 #[derive(Clone)]
 pub struct KeyRing {
     path: Arc<Path>,
-    /// Never empty. The first one seals.
-    keys: Arc<[Fernet]>,
+    /// The first key.
+    sealer: Sealer,
+    /// All others.
+    retired: Arc<[Fernet]>,
 }
 
 impl KeyRing {
@@ -134,43 +136,16 @@ impl KeyRing {
             let key = (line.len() == KEY_LENGTH).then(|| Fernet::new(line)).flatten();
             keys.push(key.ok_or(KeyError::Malformed { path: path.clone(), line: position + 1 })?);
         }
-        if keys.is_empty() {
+        let mut keys = keys.into_iter();
+        let Some(first) = keys.next() else {
             return Err(KeyError::Empty { path });
-        }
-        Ok(Self { path: path.into(), keys: keys.into() })
+        };
+        Ok(Self { path: path.into(), sealer: Sealer::new(first), retired: keys.collect() })
     }
 
-    /// Seals the fields named in `secrets` of a configuration that is about to be stored. Fields
-    /// that are missing or null are skipped.
-    pub fn seal(
-        &self,
-        config: Option<Map<String, Value>>,
-        secrets: &[&str],
-    ) -> Result<DatasourceConfig, KeyError> {
-        let Some(mut fields) = config else {
-            return Ok(DatasourceConfig::absent());
-        };
-        if fields.contains_key(ENCRYPTED_FIELDS) {
-            return Err(KeyError::Reserved);
-        }
-        let mut sealed = Vec::new();
-        for (name, value) in &mut fields {
-            if !secrets.contains(&name.as_str()) {
-                continue;
-            }
-            match value {
-                Value::Null => {}
-                Value::String(secret) => {
-                    // There is always a first key.
-                    if let Some(key) = self.keys.first() {
-                        *secret = key.encrypt(secret.as_bytes());
-                    }
-                    sealed.push(name.clone());
-                }
-                _ => return Err(KeyError::NotText { field: name.clone() }),
-            }
-        }
-        Ok(DatasourceConfig { content: Content::Object { fields, sealed } })
+    /// What seals with the first of these keys, for those who are not to open anything.
+    pub fn sealer(&self) -> &Sealer {
+        &self.sealer
     }
 
     /// Opens the sealed fields: the configuration as its author posted it; empty if there is none.
@@ -194,9 +169,8 @@ impl KeyRing {
     }
 
     fn decrypt(&self, field: &str, token: &str) -> Result<String, KeyError> {
-        let secret = self
-            .keys
-            .iter()
+        let secret = std::iter::once(self.sealer.key())
+            .chain(&*self.retired)
             .find_map(|key| key.decrypt_at_time(token, None, END_OF_TIME).ok())
             .ok_or_else(|| KeyError::WrongKey {
                 field: field.into(),
@@ -245,6 +219,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::config::ENCRYPTED_FIELDS;
 
     /// Key and token of the Fernet specification's test vectors.
     const SPEC_KEY: &str = "cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4=";
@@ -289,7 +264,8 @@ mod tests {
                 (0..8).map(|_| scope.spawn(|| KeyRing::open(&folder, true).unwrap())).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
-        let config = rings[0].seal(object(json!({"password": "p"})), &["password"]).unwrap();
+        let config =
+            rings[0].sealer().seal(object(json!({"password": "p"})), &["password"]).unwrap();
         for ring in rings {
             assert_eq!(ring.reveal(&config).unwrap()["password"], "p");
         }
@@ -300,7 +276,8 @@ mod tests {
         let folder = folder_with(SPEC_KEY);
         let ring = KeyRing::open(folder.path(), false).unwrap();
         let clear = json!({"url": "http://x", "password": "s3cr€t pä$$", "token": null, "n": 1});
-        let config = ring.seal(object(clear.clone()), &["password", "token", "absent"]).unwrap();
+        let config =
+            ring.sealer().seal(object(clear.clone()), &["password", "token", "absent"]).unwrap();
 
         let stored = config.to_stored().unwrap();
         assert!(!stored.contains("s3cr"));
@@ -309,7 +286,7 @@ mod tests {
         assert_eq!(stored[ENCRYPTED_FIELDS], json!(["password"]));
         assert_eq!(Value::from(ring.reveal(&config).unwrap()), clear);
 
-        assert!(ring.reveal(&ring.seal(None, &["password"]).unwrap()).unwrap().is_empty());
+        assert!(ring.reveal(&ring.sealer().seal(None, &["password"]).unwrap()).unwrap().is_empty());
     }
 
     #[test]
@@ -331,12 +308,13 @@ mod tests {
     fn the_first_key_seals_and_all_open() {
         let old = folder_with(SPEC_KEY);
         let old = KeyRing::open(old.path(), false).unwrap();
-        let sealed = old.seal(object(json!({"password": "p"})), &["password"]).unwrap();
+        let sealed = old.sealer().seal(object(json!({"password": "p"})), &["password"]).unwrap();
 
         let rotated = folder_with(&format!("{}\n\n{SPEC_KEY}\n", Fernet::generate_key()));
         let rotated = KeyRing::open(rotated.path(), false).unwrap();
         assert_eq!(rotated.reveal(&sealed).unwrap()["password"], "p");
-        let resealed = rotated.seal(object(json!({"password": "p"})), &["password"]).unwrap();
+        let resealed =
+            rotated.sealer().seal(object(json!({"password": "p"})), &["password"]).unwrap();
         let error = old.reveal(&resealed).unwrap_err();
         assert!(matches!(&error, KeyError::WrongKey { field, .. } if field == "password"));
         assert!(!error.to_string().contains("gAAAA"));
@@ -346,9 +324,9 @@ mod tests {
     fn what_cannot_be_sealed_or_read_is_refused() {
         let folder = folder_with(SPEC_KEY);
         let ring = KeyRing::open(folder.path(), false).unwrap();
-        let number = ring.seal(object(json!({"password": 7})), &["password"]);
+        let number = ring.sealer().seal(object(json!({"password": 7})), &["password"]);
         assert!(matches!(number, Err(KeyError::NotText { field }) if field == "password"));
-        let reserved = ring.seal(object(json!({ENCRYPTED_FIELDS: []})), &[]);
+        let reserved = ring.sealer().seal(object(json!({ENCRYPTED_FIELDS: []})), &[]);
         assert!(matches!(reserved, Err(KeyError::Reserved)));
 
         let bad = folder_with(&format!("{SPEC_KEY}\nnot a key\n"));
@@ -359,6 +337,6 @@ mod tests {
         assert!(matches!(KeyRing::open(empty.path(), true), Err(KeyError::Empty { .. })));
         let error = KeyRing::open(&folder.path().join(FILE), true).unwrap_err();
         assert!(matches!(error, KeyError::File { .. }), "{error}");
-        assert!(!format!("{ring:?}").contains(SPEC_KEY));
+        assert!(!format!("{ring:?} {:?}", ring.sealer()).contains(SPEC_KEY));
     }
 }

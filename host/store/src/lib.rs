@@ -12,9 +12,9 @@
 //! A [`Lease`] says which process is the active one; writes that only that one may make carry a
 //! [`Fence`], which is checked in their transaction.
 //!
-//! Secrets in datasource configurations are sealed by a [`KeyRing`] before they get here and
-//! opened by whoever runs the datasource; the store itself, and nodes without keys, never see
-//! them ([`DatasourceConfig`]).
+//! Secrets in datasource configurations are sealed by a [`Sealer`] before they get here and opened
+//! by whoever runs the datasource, with a [`KeyRing`]; the store itself, and nodes without keys,
+//! never see them ([`DatasourceConfig`]).
 #![forbid(unsafe_code)]
 
 mod actions;
@@ -34,6 +34,7 @@ mod policies;
 mod pushed;
 mod rules;
 mod schema;
+mod sealer;
 mod store;
 
 pub use actions::{ActionFilter, ActionKey, ActionRecord, ActionState, Begin, MAX_REASON, Outcome};
@@ -51,4 +52,5 @@ pub use model::{
     At, Committed, Datasource, Driver, LibraryPolicy, LibraryRule, NewDatasource, NewLibraryPolicy,
     NewPolicy, NewRule, Policy, Revision, Rule, Snapshot,
 };
+pub use sealer::Sealer;
 pub use store::{Options, Store};

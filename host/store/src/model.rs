@@ -109,7 +109,7 @@ pub struct NewDatasource {
     pub description: Option<String>,
     /// Whether it is to run.
     pub enabled: bool,
-    /// The configuration with its secrets sealed: see [`crate::KeyRing::seal`].
+    /// The configuration with its secrets sealed: see [`crate::Sealer::seal`].
     pub config: DatasourceConfig,
 }
 

@@ -4,12 +4,14 @@
 //! depend on. It holds data and no behaviour beyond comparing, hashing and taking differences.
 #![forbid(unsafe_code)]
 
+mod cell;
 mod change;
 mod digest;
 mod schema;
 mod table;
 mod value;
 
+pub use cell::Cell;
 pub use change::{Change, TableDelta};
 pub use digest::Digest;
 pub use schema::{Column, ColumnType, TableSchema};

@@ -1,12 +1,14 @@
 //! The rows of one table, as the datasource node holds them.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::hash::BuildHasher;
 use std::sync::{Arc, LazyLock};
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
-use crate::{Digest, TableDelta, Value};
+use crate::digest::encode;
+use crate::{Cell, Digest, TableDelta, Value};
 
 /// One row. Shared, for the same row is held by the datasource, in messages and by mirrors.
 pub type Row = Arc<[Value]>;
@@ -18,8 +20,6 @@ pub type Row = Arc<[Value]>;
 pub struct Table {
     rows: HashTable<Entry>,
     digest: Digest,
-    /// For making digests.
-    buffer: Vec<u8>,
 }
 
 /// A row with its hash: a table grows, and is compared with another, without hashing rows again.
@@ -33,8 +33,27 @@ struct Entry {
 /// to collide; one for all tables, so that hashes can be handed from table to table.
 static HASHER: LazyLock<DefaultHashBuilder> = LazyLock::new(DefaultHashBuilder::default);
 
-fn hash(row: &[Value]) -> u64 {
-    HASHER.hash_one(row)
+thread_local! {
+    static ENCODED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The longest encoding whose memory is kept for the next row.
+const KEPT: usize = 64 << 10;
+
+/// What a row is found by, and what it adds to the digest: of one encoding, for hashing cell by
+/// cell costs several times as much.
+fn identify<'a>(row: impl Iterator<Item = Cell<'a>>) -> (u64, Digest) {
+    ENCODED.with_borrow_mut(|encoded| {
+        encoded.clear();
+        encode(row, encoded);
+        let identity = (HASHER.hash_one(&encoded[..]), Digest::of_encoded(encoded));
+        encoded.shrink_to(KEPT);
+        identity
+    })
+}
+
+fn of_row(row: &[Value]) -> (u64, Digest) {
+    identify(row.iter().map(Cell::from))
 }
 
 impl Table {
@@ -60,7 +79,7 @@ impl Table {
 
     /// Whether a row is there.
     pub fn contains(&self, row: &[Value]) -> bool {
-        self.has(hash(row), row)
+        self.has(of_row(row).0, row)
     }
 
     fn has(&self, hash: u64, row: &[Value]) -> bool {
@@ -74,27 +93,52 @@ impl Table {
 
     /// Puts a row in. False if it was there.
     pub fn insert(&mut self, row: Row) -> bool {
-        let hash = hash(&row);
+        let (hash, digest) = of_row(&row);
         let same = |entry: &Entry| entry.hash == hash && entry.row == row;
         match self.rows.entry(hash, same, |entry| entry.hash) {
             hashbrown::hash_table::Entry::Occupied(_) => false,
             hashbrown::hash_table::Entry::Vacant(place) => {
-                self.digest.add(Digest::with(&row, &mut self.buffer));
+                self.digest.add(digest);
                 place.insert(Entry { hash, row });
                 true
             }
         }
     }
 
+    /// Puts a row in that is made only if it must be: if `known` has its equal, that is shared.
+    /// False if it was there.
+    pub fn insert_cells(&mut self, cells: &[Cell<'_>], known: Option<&Table>) -> bool {
+        let (hash, digest) = identify(cells.iter().copied());
+        let same = |entry: &Entry| entry.hash == hash && are(cells, &entry.row);
+        match self.rows.entry(hash, same, |entry| entry.hash) {
+            hashbrown::hash_table::Entry::Occupied(_) => false,
+            hashbrown::hash_table::Entry::Vacant(place) => {
+                self.digest.add(digest);
+                let known = known.and_then(|table| table.rows.find(hash, same));
+                let row = match known {
+                    Some(entry) => entry.row.clone(),
+                    None => cells.iter().map(|cell| Value::from(*cell)).collect(),
+                };
+                place.insert(Entry { hash, row });
+                true
+            }
+        }
+    }
+
+    /// Makes room for so many rows more.
+    pub fn reserve(&mut self, rows: usize) {
+        self.rows.reserve(rows, |entry| entry.hash);
+    }
+
     /// Takes a row out. False if it was not there.
     pub fn remove(&mut self, row: &[Value]) -> bool {
-        let hash = hash(row);
+        let (hash, digest) = of_row(row);
         let same = |entry: &Entry| entry.hash == hash && *entry.row == *row;
         match self.rows.find_entry(hash, same) {
             Err(_) => false,
             Ok(entry) => {
                 entry.remove();
-                self.digest.remove(Digest::with(row, &mut self.buffer));
+                self.digest.remove(digest);
                 true
             }
         }
@@ -125,6 +169,11 @@ impl Table {
         let missing = |entry: &&Entry| !other.has(entry.hash, &entry.row);
         self.rows.iter().filter(missing).map(|entry| entry.row.clone()).collect()
     }
+}
+
+/// Whether the cells are those of a row.
+fn are(cells: &[Cell<'_>], row: &[Value]) -> bool {
+    cells.len() == row.len() && cells.iter().zip(row).all(|(cell, value)| cell.is(value))
 }
 
 impl fmt::Debug for Table {
@@ -171,6 +220,25 @@ mod tests {
         assert_eq!(moved, new);
         assert_eq!(moved.digest(), new.digest());
         assert!(new.difference_to(&moved).is_empty());
+    }
+
+    #[test]
+    fn rows_of_cells_are_made_only_if_nobody_has_them() {
+        let known: Table = [row(&[1, 2]), row(&[3, 4])].into_iter().collect();
+        let mut table = Table::new();
+        table.reserve(10);
+        let cells = |a, b| [Cell::Int(a), Cell::Float(b)];
+        assert!(table.insert_cells(&cells(1, 2.0), Some(&known)));
+        assert!(table.insert_cells(&cells(5, 0.5), Some(&known)));
+        assert!(!table.insert_cells(&cells(5, 0.5), None));
+        assert!(!table.insert_cells(&cells(1, 2.0), None));
+        let made: Row = [Value::Int(5), Value::Float(0.5)].into();
+        let same: Table = [row(&[1, 2]), made.clone()].into_iter().collect();
+        assert_eq!(table, same);
+        assert_eq!(table.digest(), same.digest());
+        assert!(table.contains(&made));
+        let shared = |row: &Row| known.rows().any(|other| Arc::ptr_eq(row, other));
+        assert_eq!(table.rows().filter(|row| shared(row)).count(), 1);
     }
 
     #[test]

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Cell;
+
 /// One cell of a datasource's row.
 ///
 /// Equality is that of the tables datasources have always published (Python's): the integer 1,
@@ -49,15 +51,7 @@ impl Value {
     /// A canonical integer for numbers that are integral and fit, so that equal numbers hash
     /// alike whatever their type.
     pub(crate) fn integral(&self) -> Option<i64> {
-        match self {
-            Self::Bool(b) => Some(i64::from(*b)),
-            Self::Int(i) => Some(*i),
-            // The bounds are exact in f64; the upper one is excluded, for i64::MAX is not.
-            Self::Float(f) if f.fract() == 0.0 && *f >= -(2f64.powi(63)) && *f < 2f64.powi(63) => {
-                Some(*f as i64)
-            }
-            _ => None,
-        }
+        Cell::from(self).integral()
     }
 }
 

@@ -4,13 +4,21 @@
 //! and ends with its handle, by its process id. Nothing that already ran is touched.
 #![forbid(unsafe_code)]
 
+mod galera;
+mod haproxy;
+mod isolation;
 mod mariadb;
+mod pacemaker;
 mod process;
 mod proxy;
 mod rabbitmq;
 mod wait;
 
+pub use galera::Galera;
+pub use haproxy::Haproxy;
+pub use isolation::{Isolation, isolated};
 pub use mariadb::Mariadb;
+pub use pacemaker::{Cluster, Link, SERVICES};
 pub use process::{Process, free_port};
 pub use proxy::Proxy;
 pub use rabbitmq::{RabbitMq, RabbitQueue, RabbitTlsFiles};

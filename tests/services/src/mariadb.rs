@@ -27,7 +27,9 @@ const GUARD: &str = r#"
 owner=$1 folder=$2; shift 2
 "$@" & server=$!
 ( tail --pid="$owner" -f /dev/null; : >"$folder/orphaned"; kill -KILL $server ) & guard=$!
-wait $server; status=$?
+# A signal to stop is for the server; this waits until that has ended.
+trap : TERM
+while kill -0 $server 2>/dev/null; do wait $server; status=$?; done
 if [ -e "$folder/orphaned" ]; then rm -rf "$folder"; fi
 kill $guard 2>/dev/null
 exit $status
@@ -50,12 +52,13 @@ impl Mariadb {
 
     /// The same with more options for the server, such as `--max-connections=5`.
     pub async fn start_with(options: &[&str]) -> anyhow::Result<Self> {
-        let folder = tempfile::Builder::new().prefix("mariadb-").tempdir()?;
+        let options: Vec<_> = options.iter().map(|&option| option.to_owned()).collect();
+        let mut server = Self::unmade(&options)?;
         let mut install = Command::new("mariadb-install-db");
         install
             .args(["--no-defaults", "--skip-test-db", "--skip-name-resolve"])
             .args(["--auth-root-authentication-method=normal", "--user=root"])
-            .arg(argument("--datadir", &folder.path().join("data")))
+            .arg(argument("--datadir", &server.data()))
             .stdin(Stdio::null());
         let made = install.output().context(
             "cannot run mariadb-install-db; on Debian: \
@@ -66,8 +69,6 @@ impl Mariadb {
             "mariadb-install-db: {}",
             String::from_utf8_lossy(&made.stderr)
         );
-        let options = options.iter().map(|&option| option.to_owned()).collect();
-        let mut server = Self { folder, port: free_port()?, options, process: None };
         server.run().await?;
         server
             .sql(&format!(
@@ -82,6 +83,17 @@ impl Mariadb {
             ))
             .await?;
         Ok(server)
+    }
+
+    /// A server without data, which is not started.
+    pub(crate) fn unmade(options: &[String]) -> anyhow::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("mariadb-").tempdir()?;
+        Ok(Self { folder, port: free_port()?, options: options.to_vec(), process: None })
+    }
+
+    /// The folder of its data.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
     }
 
     /// The one server that all tests of this process share. It ends with the process.
@@ -172,7 +184,7 @@ impl Mariadb {
             .arg(std::process::id().to_string())
             .arg(folder)
             .args(["mariadbd", "--no-defaults", "--user=root"])
-            .arg(argument("--datadir", &folder.join("data")))
+            .arg(argument("--datadir", &self.data()))
             .arg(argument("--socket", &self.socket()))
             .arg(argument("--pid-file", &folder.join("pid")))
             .arg(format!("--port={}", self.port))

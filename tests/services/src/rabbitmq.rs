@@ -264,7 +264,7 @@ impl RabbitMq {
 
     /// Makes it believe that the disk is full: it takes no messages any more.
     pub async fn raise_disk_alarm(&self) -> anyhow::Result<()> {
-        self.ctl(&["set_disk_free_limit", "1000TB"]).await.map(drop)
+        self.ctl(&["set_disk_free_limit", "1000000GB"]).await.map(drop)
     }
 
     /// There is enough room again.

@@ -74,6 +74,17 @@ async fn a_misbehaving_guest_costs_one_datasource_an_error() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_was_refused_shows_in_the_status() {
+    let server = Server::start(testing()).await.unwrap();
+    // It goes on as if nothing had happened: what was well formed is there.
+    hostile(&server, "careless", "ignore-bad-rows").await;
+    let error = error_of(&server, "careless").await;
+    assert!(error.contains("a batch of rows was refused, and is missing: row"), "{error}");
+    let rows = server.get("/v1/data-sources/careless/tables/numbers/rows").await.unwrap();
+    assert_eq!(rows.json().unwrap()["results"].as_array().map(Vec::len), Some(3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_driver_that_cannot_start_leaves_no_datasource() {
     let server = Server::start(testing()).await.unwrap();
     hostile(&server, "good", "ok").await;

@@ -56,8 +56,8 @@ async fn options_that_make_no_sense_are_all_named() {
 async fn what_is_not_built_is_refused_by_name() {
     for (section, name, value, text) in [
         ("DEFAULT", "auth_strategy", "keystone", "keystone"),
-        ("DEFAULT", "transport_url", "rabbit://guest:guest@localhost/", "RabbitMQ"),
-        ("database", "connection", "mysql+pymysql://u:s3cr3t@localhost/congress", "SQLite"),
+        ("DEFAULT", "transport_url", "zmq://u:s3cr3t@localhost/", "'zmq'"),
+        ("database", "connection", "postgresql://u:s3cr3t@localhost/congress", "postgresql"),
         ("DEFAULT", "api", "true", "not all roles"),
     ] {
         let log =

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use congress_tests::{Server, ServerOptions, drivers_folder};
+use congress_tests::{Server, ServerOptions, client_binary, drivers_folder};
 use reqwest::Method;
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
@@ -227,33 +227,97 @@ async fn a_driver_that_compiles_is_listed_and_holds_up_nobody() {
     };
     let list = server.eventually("/v1/system/drivers", Duration::from_secs(2), listed).await;
     list.unwrap();
+    // Whoever is too early is told so, and to come again.
+    let body = json!({"driver": "hostile", "name": "early"});
+    let early = server.post("/v1/data-sources", &body).await.unwrap();
+    let said = String::from_utf8_lossy(&early.body).into_owned();
+    assert_eq!(early.status, 503, "{said}");
+    assert!(
+        said.contains("driver 'hostile' cannot be used yet: its file hostile.wasm is"),
+        "{said}"
+    );
+    assert_eq!(early.headers.get("retry-after").unwrap(), "1");
+    let never = json!({"driver": "nosuch", "name": "early"});
+    let never = server.post("/v1/data-sources", &never).await.unwrap();
+    assert_eq!(never.status, 400);
     // Others are seen meanwhile, and what is no driver needs no compiler to be told from one.
     put(folder.path(), "text.wasm", b"no component");
     let failed = |body: &Value| body["state"] == "failed";
     server.eventually("/v1/system/drivers/text.wasm", SOON, failed).await.unwrap();
     let ready = |body: &Value| body["state"] == "ready";
     server.eventually("/v1/system/drivers/hostile", SOON, ready).await.unwrap();
+    let made = server.post("/v1/data-sources", &body).await.unwrap();
+    assert_eq!(made.status, 201, "{}", String::from_utf8_lossy(&made.body));
     let log = server.log();
     let of = |text: &str| log.find(text).unwrap_or(usize::MAX);
     assert!(of("text.wasm") < usize::MAX && of("driver=hostile") < usize::MAX, "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_two_files_with_one_driver_the_preferred_one_is_used() {
+async fn of_two_files_with_one_driver_the_running_one_stays() {
     let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     put(second.path(), "a.wasm", &component(BUILDS[1]));
     let both = format!("{}:{}", first.path().display(), second.path().display());
-    let options = ServerOptions::default().with("DEFAULT", "driver_path", both);
-    let server = Server::start(options).await.unwrap();
+    let options = || ServerOptions::default().with("DEFAULT", "driver_path", &both);
+    let server = Server::start(options()).await.unwrap();
     let version = |wanted: &'static str| move |body: &Value| text(body, "version") == wanted;
     let path = "/v1/system/drivers/template";
     server.eventually(path, SOON, version("0.2.0")).await.unwrap();
+
+    // Also if the other one is in a folder that is preferred.
     put(first.path(), "b.wasm", &component(BUILDS[0]));
+    let told = |body: &Value| text(body, "error").contains("comes from a.wasm already");
+    server.eventually("/v1/system/drivers/b.wasm", SOON, told).await.unwrap();
+    let running = server.get(path).await.unwrap().json().unwrap();
+    assert_eq!(text(&running, "version"), "0.2.0");
+    let log = server.log();
+    let warning = log.lines().find(|line| line.contains("two files have this driver")).unwrap();
+    assert!(warning.contains("b.wasm") && warning.contains("a.wasm"), "{warning}");
+
+    // It takes over when the one that ran goes, and then stays itself.
+    fs::remove_file(second.path().join("a.wasm")).unwrap();
     server.eventually(path, SOON, version("0.1.0")).await.unwrap();
-    let shadowed = server.get("/v1/system/drivers/a.wasm").await.unwrap().json().unwrap();
-    assert!(text(&shadowed, "error").contains("comes from b.wasm already"), "{shadowed}");
-    fs::remove_file(first.path().join("b.wasm")).unwrap();
-    server.eventually(path, SOON, version("0.2.0")).await.unwrap();
+    put(second.path(), "a.wasm", &component(BUILDS[1]));
+    let told = |body: &Value| text(body, "error").contains("comes from b.wasm already");
+    server.eventually("/v1/system/drivers/a.wasm", SOON, told).await.unwrap();
+    drop(server);
+
+    // Of those that are there at start, the order of the folders decides.
+    let server = Server::start(options()).await.unwrap();
+    server.eventually("/v1/system/drivers/a.wasm", SOON, told).await.unwrap();
+    let running = server.get(path).await.unwrap().json().unwrap();
+    assert_eq!(text(&running, "version"), "0.1.0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_opened_or_named_is_told() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink("nowhere", folder.path().join("link.wasm")).unwrap();
+    let name = std::ffi::OsStr::from_bytes(b"od\xffd.wasm");
+    fs::write(folder.path().join(name), component(BUILDS[0])).unwrap();
+    let server = Server::start(folder_of(&folder)).await.unwrap();
+    let list = |part: &'static str| {
+        move |body: &Value| {
+            let drivers = body["results"].as_array().cloned().unwrap_or_default();
+            drivers.iter().any(|d| d["state"] == "failed" && text(d, "error").contains(part))
+        }
+    };
+    let path = "/v1/system/drivers";
+    server.eventually(path, SOON, list("is a link that leads nowhere")).await.unwrap();
+    server.eventually(path, SOON, list("is not UTF-8")).await.unwrap();
+    // And the client's list shows it.
+    let mut client = tokio::process::Command::new(client_binary().unwrap());
+    client.args(["--url", server.url(), "driver", "list"]);
+    let output = client.output().await.unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{output:?}");
+    let line = shown.lines().find(|line| line.starts_with("link.wasm")).unwrap();
+    assert!(line.contains("failed") && line.contains("a link that leads nowhere"), "{shown}");
+    // Both can be mended without a restart.
+    fs::rename(folder.path().join(name), folder.path().join("nowhere")).unwrap();
+    let ready = |body: &Value| body["state"] == "ready";
+    server.eventually("/v1/system/drivers/template", SOON, ready).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -88,6 +88,8 @@ impl Driver for Hostile {
                     "Certificates, or a file of them, to trust instead of the system's.",
                 ),
                 field("insecure", "Trusts anybody.").of(FieldType::Boolean),
+                field("persist_data", "Whether pushed rows outlive the node.")
+                    .of(FieldType::Boolean),
                 poll_time(),
                 lazy_tables(),
             ])

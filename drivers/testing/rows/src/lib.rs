@@ -1,7 +1,8 @@
 //! Many rows, for benchmarks: what the way to the host costs is the difference between a poll that
-//! sends them and one that only makes them.
+//! sends them and one that only makes them, or makes and encodes them.
 //!
-//! Field `count` says how many; field `by` how they go: `rows`, `columns`, or `nothing` at all.
+//! Field `count` says how many; field `by` how they go: `rows`, `columns`, or not at all:
+//! `nothing` makes them, `encoded` makes them and puts them into columns as well.
 //! They have four texts of 36, 12, 6 and 32 characters, two integers, a number that is null in
 //! every fifth row, and a boolean.
 
@@ -20,7 +21,7 @@ impl Driver for Rows {
         metadata("rows", env!("CARGO_PKG_VERSION"), "Many rows of eight columns; for benchmarks.")
             .with_config([
                 field("count", "How many rows.").of(FieldType::Integer).or("100000"),
-                field("by", "rows, columns or nothing.").or("rows"),
+                field("by", "rows, columns, encoded or nothing.").or("rows"),
                 poll_time(),
             ])
             .with_tables([table(
@@ -42,6 +43,12 @@ impl Driver for Rows {
             }
             // The SDK's choice for batches of this size.
             "columns" => rows::replace("wide", batches.flatten().map(row)),
+            "encoded" => {
+                for batch in batches {
+                    black_box(rows::columns(batch.map(row).collect()).is_ok());
+                }
+                Ok(())
+            }
             "nothing" => {
                 for batch in batches {
                     black_box(batch.map(row).collect::<Vec<_>>());

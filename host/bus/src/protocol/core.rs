@@ -18,7 +18,7 @@ use super::sessions::Sessions;
 use super::source::{Published, Routed, Source};
 use super::{ANNOUNCE, FollowerId, HEARTBEAT, Lane, Output, Random, SnapshotJob, Target, Time};
 use crate::stream::{Epoch, Position, Snapshot, Update};
-use crate::{CallError, Link, Node, Register, RegisterError, TableName};
+use crate::{BusStatus, CallError, Link, Node, PeerStatus, Register, RegisterError, TableName};
 
 /// The most sources that a node keeps in mind; the idle ones beyond are forgotten.
 const MAX_SOURCES: usize = 20_000;
@@ -53,6 +53,8 @@ pub(super) struct Context<'a> {
     pub(super) now: Time,
     pub(super) me: &'a Instance,
     pub(super) link_up: bool,
+    /// The term of the lease: what was published in a lower one counts no more.
+    pub(super) term: u64,
     pub(super) random: &'a mut Random,
     pub(super) outputs: &'a mut VecDeque<Output>,
 }
@@ -118,6 +120,7 @@ macro_rules! with_context {
             now: $now,
             me: &$core.identity.instance,
             link_up: $core.link == Link::Up,
+            term: $core.registers.term,
             random: &mut $core.random,
             outputs: &mut $core.outputs,
         };
@@ -332,6 +335,25 @@ impl Core {
         nodes
     }
 
+    /// How the protocol fares.
+    pub fn status(&self, now: Time) -> BusStatus {
+        let me = PeerStatus {
+            node_id: self.identity.node_id.clone(),
+            instance: self.identity.instance.to_string(),
+            program: self.identity.program.clone(),
+            silent_for: Duration::ZERO,
+        };
+        let mut status = BusStatus {
+            peers: self.peers.status(now).chain([me]).collect(),
+            ..BusStatus::default()
+        };
+        status.peers.sort_by(|a, b| (&a.node_id, &a.instance).cmp(&(&b.node_id, &b.instance)));
+        for source in self.sources.values() {
+            source.add_status(&mut status);
+        }
+        status
+    }
+
     /// Says goodbye: others forget this node at once.
     pub fn leave(&mut self, now: Time) {
         with_context!(self, now, |cx| cx.send(Lane::Control, Target::All, Message::Goodbye));
@@ -530,9 +552,10 @@ impl Core {
 
     /// Begins a publication. The caller holds its rows.
     pub fn publish(&mut self, now: Time, name: &str, epoch: Epoch) -> Result<(), RegisterError> {
-        if let Some(current) = self.sources.get(name).and_then(Source::epoch)
-            && epoch <= current
-        {
+        let lost = epoch.has_lost(self.registers.term);
+        let floor = lost.then(|| Epoch::in_term(self.registers.term, 0));
+        let highest = self.sources.get(name).and_then(Source::epoch);
+        if let Some(current) = highest.filter(|highest| epoch <= *highest).or(floor) {
             let source_name = name.to_owned();
             return Err(RegisterError::Fenced { source_name, current, offered: epoch });
         }

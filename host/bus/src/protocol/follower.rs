@@ -38,6 +38,8 @@ pub(super) struct Follower {
     present: bool,
     /// A publisher has been seen further on, and since when nothing has come of it.
     behind: Option<(Position, Time)>,
+    /// How many snapshots it has wanted.
+    pub(super) snapshots: u64,
     /// Breaks the rules, so that the simulation can be seen to find it.
     #[cfg(any(test, feature = "simulation"))]
     pub(super) fault: Option<super::core::Fault>,
@@ -93,6 +95,7 @@ impl Follower {
             lagging: false,
             present: false,
             behind: None,
+            snapshots: 0,
             #[cfg(any(test, feature = "simulation"))]
             fault: None,
         };
@@ -105,8 +108,7 @@ impl Follower {
         self.cursor.position()
     }
 
-    /// Whether it has all that was published up to `head`, as far as it knows.
-    #[cfg(any(test, feature = "simulation"))]
+    /// Whether it misses nothing that it knows of.
     pub(super) fn is_live(&self) -> bool {
         self.fetch.is_none() && !self.lagging
     }
@@ -125,6 +127,7 @@ impl Follower {
     fn start_fetch(&mut self, now: Time) {
         self.behind = None;
         self.lagging = false;
+        self.snapshots += 1;
         self.drop_queue();
         self.fetch = Some(Fetch {
             due: now,

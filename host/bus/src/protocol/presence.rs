@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Time;
 use super::message::{Announce, Instance};
-use crate::Node;
+use crate::{Node, PeerStatus};
 
 /// The most nodes that are kept.
 const MAX_PEERS: usize = 1000;
@@ -84,6 +84,19 @@ impl Peers {
                 instance: instance.to_string(),
                 services: announce.services.iter().map(|(name, _)| name.to_string()).collect(),
             })
+        })
+    }
+
+    /// How they fare.
+    pub(super) fn status(&self, now: Time) -> impl Iterator<Item = PeerStatus> {
+        self.peers.iter().map(move |(instance, peer)| {
+            let announce = peer.announce.as_ref();
+            PeerStatus {
+                node_id: announce.map(|announce| announce.node_id.clone()).unwrap_or_default(),
+                instance: instance.to_string(),
+                program: announce.map(|announce| announce.program.clone()).unwrap_or_default(),
+                silent_for: now.saturating_sub(peer.heard),
+            }
         })
     }
 

@@ -10,8 +10,8 @@ use super::core::Context;
 use super::follower::{Follower, Need};
 use super::message::{Delta, Instance, Message, SnapshotChunk, Subscribe};
 use super::{ChangeToSend, FollowerId, INTEREST, Lane, Output, REFRESH, SnapshotJob, Target, Time};
-use crate::TableName;
 use crate::stream::{Epoch, Position, Snapshot};
+use crate::{BusStatus, PublicationStatus, SubscriptionStatus, TableName};
 
 /// The most parts that a change is taken in.
 const MAX_PARTS: u32 = 1024;
@@ -51,6 +51,8 @@ pub(super) struct Source {
     /// What the publisher said may have been lost: the link is new.
     pub(super) suspect: bool,
     pub(super) publication: Option<Published>,
+    /// What other nodes want of this one's publication. Outlives it, for the next one.
+    interest: HashMap<Instance, Interest>,
     pub(super) followers: BTreeMap<FollowerId, Follower>,
     /// A change of which not all parts have come.
     assembling: Option<Assembling>,
@@ -82,7 +84,6 @@ pub(super) struct Published {
     pub(super) epoch: Epoch,
     pub(super) position: Position,
     pub(super) digests: BTreeMap<TableName, Digest>,
-    interest: HashMap<Instance, Interest>,
     /// All that is wanted, here and elsewhere.
     wanted: BTreeSet<TableName>,
     /// What is wanted elsewhere.
@@ -102,7 +103,6 @@ impl Published {
             epoch,
             position: Position { epoch, sequence: 0 },
             digests: BTreeMap::new(),
-            interest: HashMap::new(),
             wanted: BTreeSet::new(),
             wanted_elsewhere: Arc::default(),
         }
@@ -117,6 +117,7 @@ impl Source {
             leader: None,
             suspect: false,
             publication: None,
+            interest: HashMap::new(),
             followers: BTreeMap::new(),
             assembling: None,
             routed: Routed::No,
@@ -127,7 +128,10 @@ impl Source {
 
     /// Whether nothing is lost with it but the memory of an epoch.
     pub(super) fn is_idle(&self) -> bool {
-        self.publication.is_none() && self.followers.is_empty() && self.leader.is_none()
+        self.publication.is_none()
+            && self.followers.is_empty()
+            && self.leader.is_none()
+            && self.interest.is_empty()
     }
 
     /// The highest epoch that anybody was heard to publish it at.
@@ -150,6 +154,7 @@ impl Source {
     /// Notes who publishes at which epoch. False if that is not the one to listen to.
     pub(super) fn learn(&mut self, from: &Instance, epoch: Epoch, cx: &mut Context<'_>) -> bool {
         match &self.highest {
+            _ if epoch.has_lost(cx.term) => return false,
             Some((highest, _)) if epoch < *highest => return false,
             // Two publishers of one epoch cannot be told apart by their numbers: the first counts.
             Some((highest, by)) if epoch == *highest && by != from => return false,
@@ -399,9 +404,9 @@ impl Source {
         subscribe: Subscribe,
         cx: &mut Context<'_>,
     ) -> Option<BTreeSet<TableName>> {
-        let published = self.publication.as_mut()?;
-        let known = published.interest.get(from).map(|interest| interest.version);
-        if known.is_none() && published.interest.len() >= MAX_INTERESTED {
+        self.publication.as_ref()?;
+        let known = self.interest.get(from).map(|interest| interest.version);
+        if known.is_none() && self.interest.len() >= MAX_INTERESTED {
             return None;
         }
         // One that was overtaken says nothing any more.
@@ -411,7 +416,7 @@ impl Source {
                 heard: cx.now,
                 subscribers: subscribe.subscribers,
             };
-            published.interest.insert(from.clone(), interest);
+            self.interest.insert(from.clone(), interest);
             self.update_wanted(cx);
         }
         subscribe.fetch
@@ -419,16 +424,14 @@ impl Source {
 
     /// A node is gone, and with it its subscriptions.
     pub(super) fn forget_interest(&mut self, who: &Instance, cx: &mut Context<'_>) {
-        if let Some(published) = &mut self.publication
-            && published.interest.remove(who).is_some()
-        {
+        if self.interest.remove(who).is_some() {
             self.update_wanted(cx);
         }
     }
 
     pub(super) fn update_wanted(&mut self, cx: &mut Context<'_>) {
         let Some(published) = &mut self.publication else { return };
-        let elsewhere: BTreeSet<_> = published
+        let elsewhere: BTreeSet<_> = self
             .interest
             .values()
             .flat_map(|interest| &interest.subscribers)
@@ -445,12 +448,31 @@ impl Source {
         }
     }
 
+    /// How its subscriptions and its publication fare.
+    pub(super) fn add_status(&self, status: &mut BusStatus) {
+        status.subscriptions.extend(self.followers.values().map(|follower| SubscriptionStatus {
+            subscriber: follower.name.clone(),
+            source: self.name.to_string(),
+            tables: follower.tables.len(),
+            publisher: self.leader.as_ref().map(|leader| leader.to_string()),
+            position: follower.position(),
+            current: self.leader.is_some() && follower.is_live(),
+            snapshots: follower.snapshots,
+        }));
+        status.publications.extend(self.publication.iter().map(|published| PublicationStatus {
+            source: self.name.to_string(),
+            position: published.position,
+            fenced: self.epoch() != Some(published.epoch),
+            nodes: self.interest.len(),
+        }));
+    }
+
     /// The names of those who subscribe to tables, here and, as far as this node publishes the
     /// source, elsewhere.
     pub(super) fn subscribers(&self) -> Vec<String> {
         let here = self.followers.values().map(|f| (&f.name, &f.tables));
-        let interest = self.publication.iter().flat_map(|p| p.interest.values());
-        let elsewhere = interest.flat_map(|i| i.subscribers.iter().map(|(n, t)| (n, t)));
+        let elsewhere =
+            self.interest.values().flat_map(|i| i.subscribers.iter().map(|(n, t)| (n, t)));
         let names: BTreeSet<_> = here
             .chain(elsewhere)
             .filter(|(_, tables)| !tables.is_empty())
@@ -468,7 +490,7 @@ impl Source {
         digests: Vec<Digest>,
         cx: &mut Context<'_>,
     ) {
-        let leads = self.epoch() == Some(epoch);
+        let leads = self.epoch() == Some(epoch) && !epoch.has_lost(cx.term);
         let Some(published) = self.publication.as_mut().filter(|p| p.epoch == epoch) else {
             return;
         };
@@ -479,7 +501,7 @@ impl Source {
         if !leads {
             return;
         }
-        if cx.link_up && !published.interest.is_empty() {
+        if cx.link_up && !self.interest.is_empty() {
             cx.outputs.push_back(Output::SendChange(ChangeToSend {
                 source: self.name.clone(),
                 position,
@@ -499,7 +521,7 @@ impl Source {
         digests: BTreeMap<TableName, Digest>,
         cx: &mut Context<'_>,
     ) {
-        let leads = self.epoch() == Some(epoch);
+        let leads = self.epoch() == Some(epoch) && !epoch.has_lost(cx.term);
         let Some(published) = self.publication.as_mut().filter(|p| p.epoch == epoch) else {
             return;
         };
@@ -508,7 +530,7 @@ impl Source {
         if !leads {
             return;
         }
-        if !published.interest.is_empty() {
+        if !self.interest.is_empty() {
             let delta = Delta {
                 source: self.name.clone(),
                 position,
@@ -552,12 +574,10 @@ impl Source {
         {
             self.say_what_is_wanted(&leader, None, cx);
         }
-        if let Some(published) = &mut self.publication {
-            let before = published.interest.len();
-            published.interest.retain(|_, interest| cx.now < interest.heard + INTEREST);
-            if published.interest.len() != before {
-                self.update_wanted(cx);
-            }
+        let before = self.interest.len();
+        self.interest.retain(|_, interest| cx.now < interest.heard + INTEREST);
+        if self.interest.len() != before {
+            self.update_wanted(cx);
         }
         self.drive(cx);
     }

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -32,6 +33,8 @@ const AHEAD: usize = 4;
 const LONGEST: usize = 15 << 20;
 /// How long declaring everything may take.
 const SET_UP: Duration = Duration::from_secs(5);
+/// How long closing may take.
+const CLOSE: Duration = Duration::from_secs(1);
 /// How long this node's own heartbeats may fail to come back before the link is given up.
 const ECHO: Duration = Duration::from_secs(5);
 
@@ -49,7 +52,14 @@ pub(super) async fn run(shared: Arc<Shared>, options: RabbitOptions) {
             Ok(Ok(session)) => {
                 tracing::info!(host = ?options.hosts.get(index), "connected to the message bus");
                 wait = options.retry / 10;
-                session.run(&shared).await
+                match session.run(&shared).await {
+                    Ended::Failed(reason) => reason,
+                    Ended::Left => {
+                        shared.link_down("this node has left");
+                        shared.left.notify_waiters();
+                        return;
+                    }
+                }
             }
             Ok(Err(reason)) => reason,
             Err(_) => "the broker does not answer".to_owned(),
@@ -59,6 +69,13 @@ pub(super) async fn run(shared: Arc<Shared>, options: RabbitOptions) {
         tokio::time::sleep(random.around(wait).min(options.retry)).await;
         wait = (wait * 2).min(options.retry);
     }
+}
+
+/// How a link ended.
+enum Ended {
+    Failed(String),
+    /// As was asked for.
+    Left,
 }
 
 /// A link that is up.
@@ -130,8 +147,8 @@ impl Session {
         Ok(Self { sockets, exchanges, control, data, calls, routes, consumers, data_queue, bound })
     }
 
-    /// Carries messages until something fails; says what.
-    async fn run(self, shared: &Arc<Shared>) -> String {
+    /// Carries messages until something fails, or the node leaves.
+    async fn run(self, shared: &Arc<Shared>) -> Ended {
         let Self { sockets, exchanges, control, data, calls, routes, consumers, .. } = self;
         let (echo, echoed) = watch::channel(());
         shared.link_up(&self.bound);
@@ -144,7 +161,7 @@ impl Session {
             Err(error) => format!("{what}: {error}"),
         };
         let [publish, consume, call] = &sockets;
-        tokio::select! {
+        let reason = tokio::select! {
             result = send(shared, &shared.control, &control, &exchanges, Lane::Control) => {
                 failed("publishing", result)
             }
@@ -159,7 +176,15 @@ impl Session {
                 failed("reading", result.0)
             }
             reason = watch_over(shared, [publish, consume, call], echoed) => reason,
-        }
+            () = shared.leaving.notified() => {
+                // The broker logs connections that end otherwise.
+                let close = sockets.iter().map(|s| s.connection.close(200, "the node stops".into()));
+                let closed = futures_util::future::join_all(close);
+                let _ = tokio::time::timeout(CLOSE, closed).await;
+                return Ended::Left;
+            }
+        };
+        Ended::Failed(reason)
     }
 }
 
@@ -322,7 +347,13 @@ async fn read(
                 }
             }
             Ok(None) => tracing::debug!("a message of a newer version was skipped"),
-            Err(error) => tracing::warn!(%error, "a message was dropped"),
+            Err(error) => {
+                // Whoever sends such does so often.
+                let count = shared.malformed.fetch_add(1, Ordering::Relaxed) + 1;
+                if count.is_power_of_two() {
+                    tracing::warn!(%error, count, "a message was dropped");
+                }
+            }
         }
         delivery.ack(BasicAckOptions::default()).await?;
     }

@@ -23,10 +23,10 @@ use crate::call::{CallError, Request, Requests};
 use crate::protocol::{CallRoute, FollowerId};
 use crate::publication::{Outlet, Publication, Publisher};
 use crate::stream::{Epoch, Feed, Subscription, Update};
-use crate::{Bus, Link, Node, Register, RegisterError, TableName};
+use crate::{Bus, BusStatus, Link, Node, Register, RegisterError, TableName};
 
 /// How long a goodbye may take.
-const GOODBYE: Duration = Duration::from_secs(1);
+const GOODBYE: Duration = Duration::from_secs(2);
 
 /// Connects nodes through RabbitMQ. Clones are the same bus; the last one that is dropped ends it.
 ///
@@ -186,8 +186,23 @@ impl Bus for RabbitBus {
     async fn leave(&self) {
         self.shared().with(|state, now| state.core.leave(now));
         // What was put in the lane before has been confirmed once this has.
-        let sent = self.shared().control.drained();
-        let _ = tokio::time::timeout(GOODBYE, sent).await;
+        let shared = self.shared();
+        if *shared.link.borrow() != Link::Up {
+            return;
+        }
+        let closed = async {
+            shared.control.drained().await;
+            let left = shared.left.notified();
+            shared.leaving.notify_one();
+            left.await;
+        };
+        if tokio::time::timeout(GOODBYE, closed).await.is_err() {
+            tracing::warn!("the message bus did not take a goodbye within {GOODBYE:?}");
+        }
+    }
+
+    fn status(&self) -> BusStatus {
+        self.shared().status()
     }
 }
 

@@ -1,6 +1,7 @@
 //! The protocol's state machine of this process, and what its outputs become.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
@@ -17,7 +18,7 @@ use crate::protocol::{
 };
 use crate::publication::Publication;
 use crate::stream::Epoch;
-use crate::{Link, Node, Register, TableName};
+use crate::{BusStatus, Link, Node, Register, TableName};
 
 /// How much waits for a connection, by lane: messages, bytes.
 const CONTROL: (usize, usize) = (10_000, 16 << 20);
@@ -75,6 +76,11 @@ pub(super) struct Shared {
     jobs: mpsc::Sender<Job>,
     /// What is to be routed here has changed.
     pub(super) routes: Notify,
+    /// The connections are to be closed for good; and that they are.
+    pub(super) leaving: Notify,
+    pub(super) left: Notify,
+    unsent: AtomicU64,
+    pub(super) malformed: AtomicU64,
     pub(super) nodes: watch::Sender<Arc<[Node]>>,
     pub(super) revision: watch::Sender<u64>,
     pub(super) term: watch::Sender<u64>,
@@ -102,6 +108,10 @@ impl Shared {
             calls: Outbox::new(CALLS.0, CALLS.1),
             jobs,
             routes: Notify::new(),
+            leaving: Notify::new(),
+            left: Notify::new(),
+            unsent: AtomicU64::new(0),
+            malformed: AtomicU64::new(0),
             nodes: watch::Sender::new(nodes),
             revision: watch::Sender::new(0),
             term: watch::Sender::new(0),
@@ -140,15 +150,20 @@ impl Shared {
                     Lane::Data => self.data.push(Data::Parcel(parcel), size),
                     Lane::Calls => self.calls.push(parcel, size),
                 };
-                if !fits && let Some(id) = call {
-                    let now = self.now();
-                    state.core.call_failed(now, id, true);
+                if !fits {
+                    self.unsent.fetch_add(1, Ordering::Relaxed);
+                    if let Some(id) = call {
+                        let now = self.now();
+                        state.core.call_failed(now, id, true);
+                    }
                 }
             }
             Output::SendChange(change) => {
                 let wanted = change.change.tables.iter().filter(|(n, _)| change.wanted.contains(n));
                 let rows: usize = wanted.map(|(_, d)| d.added.len() + d.removed.len()).sum();
-                self.data.push(Data::Change(change), rows * ROW_BYTES);
+                if !self.data.push(Data::Change(change), rows * ROW_BYTES) {
+                    self.unsent.fetch_add(1, Ordering::Relaxed);
+                }
             }
             Output::Snapshot(job) => {
                 let session = job.session;
@@ -194,6 +209,14 @@ impl Shared {
                     let _ = caller.send(result);
                 }
             }
+        }
+    }
+
+    pub(super) fn status(self: &Arc<Self>) -> BusStatus {
+        BusStatus {
+            unsent: self.unsent.load(Ordering::Relaxed),
+            malformed: self.malformed.load(Ordering::Relaxed),
+            ..self.with(|state, now| state.core.status(now))
         }
     }
 

@@ -24,8 +24,8 @@ const TABLES: [&str; 4] = ["left", "right", "a", "b"];
 /// What the tests know.
 #[derive(Default)]
 struct Record {
-    /// The highest epoch given out, by source: a lease that nobody checks in time.
-    epochs: BTreeMap<&'static str, u64>,
+    /// The highest term given out: a lease that nobody checks in time.
+    term: u64,
     /// Nobody changes anything any more.
     quiet: bool,
     /// The first rule that was seen broken.
@@ -154,10 +154,7 @@ impl Replication {
             // A burst, now and then.
             0 => (0..100).for_each(|_| self.commit(node)),
             1..40 => self.commit(node),
-            40..43 => {
-                let source = SOURCES[node.random.below(2) as usize];
-                self.take_over(node, record, source);
-            }
+            40..43 => self.take_over(node, record),
             43 => {
                 // One that was replaced ends at last, or one that was not.
                 if let Some(publisher) = self.publishers.pop() {
@@ -198,11 +195,14 @@ impl Replication {
         }
     }
 
-    fn take_over(&mut self, node: &mut Node, record: &mut Record, source: &'static str) {
-        let epoch = record.epochs.entry(source).or_default();
-        *epoch += 1;
-        let publisher = node.publish(source, Epoch(*epoch)).expect("the epoch is new");
-        self.publishers.push(publisher);
+    /// Becomes the one that publishes. Whoever was it goes on until it is told.
+    fn take_over(&mut self, node: &mut Node, record: &mut Record) {
+        record.term += 1;
+        node.raise(Register::Term, record.term);
+        for source in SOURCES {
+            let epoch = Epoch::in_term(record.term, 1);
+            self.publishers.push(node.publish(source, epoch).expect("the epoch is new"));
+        }
     }
 
     fn commit(&self, node: &mut Node) {
@@ -297,9 +297,7 @@ fn live(seed: u64, fault: Option<Fault>) -> (Result<(), String>, Record, u64) {
         delay: world.random.below(30),
         overtaking: [0, 0, 20, 100][world.random.below(4) as usize],
     };
-    for source in SOURCES {
-        world.with(0, |program, node, record| program.take_over(node, record, source));
-    }
+    world.with(0, |program, node, record| program.take_over(node, record));
     let ms = Duration::from_millis;
     for _ in 0..12 {
         let pass = ms(200 + world.random.below(1800));
@@ -325,16 +323,15 @@ fn live(seed: u64, fault: Option<Fault>) -> (Result<(), String>, Record, u64) {
     world.trouble = Trouble::default();
     world.run(ms(10_000));
     world.shared.quiet = true;
-    for source in SOURCES {
-        let highest = Epoch(world.shared.epochs[source]);
-        let published =
-            (0..world.len()).any(|slot| world.node(slot).0.publication(source, highest).is_some());
-        if !published {
-            world.with(1, |program, node, record| {
-                program.take_over(node, record, source);
-                program.commit(node);
-            });
-        }
+    let highest = Epoch::in_term(world.shared.term, 1);
+    let published = |source: &str| {
+        (0..world.len()).any(|slot| world.node(slot).0.publication(source, highest).is_some())
+    };
+    if !SOURCES.iter().all(|source| published(source)) {
+        world.with(1, |program, node, record| {
+            program.take_over(node, record);
+            program.commit(node);
+        });
     }
     world.run(ms(8000));
     let result = judge(&mut world);
@@ -347,7 +344,7 @@ fn judge(world: &mut World<Replication>) -> Result<(), String> {
         return Err(broken);
     }
     for source in SOURCES {
-        let highest = Epoch(world.shared.epochs[source]);
+        let highest = Epoch::in_term(world.shared.term, 1);
         let publication = (0..world.len())
             .find_map(|slot| world.node(slot).0.publication(source, highest))
             .ok_or_else(|| format!("nobody publishes {source}"))?;

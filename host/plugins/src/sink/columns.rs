@@ -1,33 +1,32 @@
 //! Rows that come by columns.
 
 use std::iter::Peekable;
-use std::sync::Arc;
-use std::vec::IntoIter;
+use std::slice::Iter;
 
-use congress_table::{Row, TableSchema, Value};
+use congress_table::{Cell, TableSchema};
 
 use crate::bindings::sink::{Cells, ColumnData, TextCells};
 use crate::bindings::types;
 
-/// A checked batch; iterating makes its rows, each text copied once.
+/// A checked batch.
 pub(super) struct Batch {
-    columns: Vec<Column>,
+    columns: Vec<ColumnData>,
     rows: usize,
-    made: usize,
     text_bytes: usize,
 }
 
-struct Column {
-    cells: Cursor,
-    nulls: Peekable<IntoIter<u32>>,
+/// A column, and how far it was read.
+struct Cursor<'a> {
+    cells: Rest<'a>,
+    nulls: Peekable<Iter<'a, u32>>,
 }
 
-enum Cursor {
-    Booleans(IntoIter<bool>),
-    Integers(IntoIter<i64>),
-    Floats(IntoIter<f64>),
-    Texts { heap: String, start: usize, ends: IntoIter<u32> },
-    Values(IntoIter<types::Value>),
+enum Rest<'a> {
+    Booleans(Iter<'a, bool>),
+    Integers(Iter<'a, i64>),
+    Floats(Iter<'a, f64>),
+    Texts { heap: &'a str, start: usize, ends: Iter<'a, u32> },
+    Values(Iter<'a, types::Value>),
 }
 
 impl Batch {
@@ -51,14 +50,7 @@ impl Batch {
                 )
             })?;
         }
-        let columns = data
-            .into_iter()
-            .map(|ColumnData { cells, nulls }| Column {
-                cells: Cursor::new(cells),
-                nulls: nulls.into_iter().peekable(),
-            })
-            .collect();
-        Ok(Self { columns, rows, made: 0, text_bytes })
+        Ok(Self { columns: data, rows, text_bytes })
     }
 
     pub(super) fn rows(&self) -> usize {
@@ -68,58 +60,57 @@ impl Batch {
     pub(super) fn text_bytes(&self) -> usize {
         self.text_bytes
     }
-}
 
-impl Iterator for Batch {
-    type Item = Row;
-
-    fn next(&mut self) -> Option<Row> {
-        if self.made == self.rows {
-            return None;
+    /// Hands out its rows, one after the other; their texts stay where they are.
+    pub(super) fn for_each(&self, mut take: impl FnMut(&[Cell<'_>])) {
+        let mut columns: Vec<_> = self.columns.iter().map(Cursor::new).collect();
+        let mut row = Vec::with_capacity(columns.len());
+        for index in 0..self.rows {
+            row.clear();
+            row.extend(columns.iter_mut().map(|column| column.next(index)));
+            take(&row);
         }
-        let index = self.made;
-        self.made += 1;
-        Some(self.columns.iter_mut().map(|column| column.next(index)).collect::<Arc<[Value]>>())
     }
 }
 
-impl Column {
-    fn next(&mut self, index: usize) -> Value {
+impl<'a> Cursor<'a> {
+    fn new(column: &'a ColumnData) -> Self {
+        let cells = match &column.cells {
+            Cells::Booleans(list) => Rest::Booleans(list.iter()),
+            Cells::Integers(list) => Rest::Integers(list.iter()),
+            Cells::Floats(list) => Rest::Floats(list.iter()),
+            Cells::Texts(TextCells { heap, ends }) => {
+                Rest::Texts { heap, start: 0, ends: ends.iter() }
+            }
+            Cells::Values(list) => Rest::Values(list.iter()),
+        };
+        Self { cells, nulls: column.nulls.iter().peekable() }
+    }
+
+    fn next(&mut self, index: usize) -> Cell<'a> {
         let cell = self.cells.next();
-        match self.nulls.next_if(|null| *null as usize == index) {
-            Some(_) => Value::Null,
+        match self.nulls.next_if(|null| **null as usize == index) {
+            Some(_) => Cell::Null,
             None => cell,
         }
     }
 }
 
-impl Cursor {
-    fn new(cells: Cells) -> Self {
-        match cells {
-            Cells::Booleans(list) => Self::Booleans(list.into_iter()),
-            Cells::Integers(list) => Self::Integers(list.into_iter()),
-            Cells::Floats(list) => Self::Floats(list.into_iter()),
-            Cells::Texts(TextCells { heap, ends }) => {
-                Self::Texts { heap, start: 0, ends: ends.into_iter() }
-            }
-            Cells::Values(list) => Self::Values(list.into_iter()),
-        }
-    }
-
+impl<'a> Rest<'a> {
     /// The next cell; the batch was checked to have as many as it has rows.
-    fn next(&mut self) -> Value {
+    fn next(&mut self) -> Cell<'a> {
         let cell = match self {
-            Self::Booleans(list) => list.next().map(Value::Bool),
-            Self::Integers(list) => list.next().map(Value::Int),
-            Self::Floats(list) => list.next().map(Value::Float),
+            Self::Booleans(list) => list.next().map(|b| Cell::Bool(*b)),
+            Self::Integers(list) => list.next().map(|i| Cell::Int(*i)),
+            Self::Floats(list) => list.next().map(|x| Cell::Float(*x)),
             Self::Texts { heap, start, ends } => ends.next().and_then(|end| {
-                let text = heap.get(*start..end as usize)?;
-                *start = end as usize;
-                Some(Value::text(text))
+                let text = heap.get(*start..*end as usize)?;
+                *start = *end as usize;
+                Some(Cell::Text(text))
             }),
-            Self::Values(list) => list.next().map(super::value),
+            Self::Values(list) => list.next().map(super::cell),
         };
-        cell.unwrap_or(Value::Null)
+        cell.unwrap_or(Cell::Null)
     }
 }
 

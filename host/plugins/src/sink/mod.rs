@@ -10,12 +10,12 @@ use std::collections::HashMap;
 use std::mem::size_of;
 use std::sync::Arc;
 
-use congress_table::{Row, Table, TableDelta, TableSchema, Value};
+use congress_table::{Cell, Row, Table, TableDelta, TableSchema, Value};
 
 use crate::bindings::sink::{ColumnData, SinkError};
 use crate::bindings::types;
 use crate::text::clean;
-use crate::{DriverError, Limits, TableOperation};
+use crate::{DriverError, HeldRows, Limits, TableOperation};
 
 /// A datasource's tables by name.
 pub(crate) struct Tables {
@@ -41,13 +41,16 @@ impl Tables {
 /// All that one call puts in.
 pub(crate) struct Sink {
     tables: Arc<Tables>,
+    held: Option<Arc<dyn HeldRows>>,
     staged: Vec<(Arc<TableSchema>, Staged)>,
     failed: Vec<(String, DriverError)>,
     /// Rows so far, and roughly their bytes.
     rows: usize,
     bytes: usize,
     limits: Limits,
+    /// How many batches were refused, and why the first was.
     refused: usize,
+    first_refusal: Option<String>,
     spoilt: Option<String>,
 }
 
@@ -64,20 +67,29 @@ enum Staged {
 pub(crate) struct Content {
     pub(crate) tables: Vec<(Arc<str>, TableOperation)>,
     pub(crate) failed: Vec<(Arc<str>, DriverError)>,
+    /// What was refused, if anything was.
+    pub(crate) refused: Option<String>,
 }
 
 type Result<T> = std::result::Result<T, SinkError>;
 
 impl Sink {
-    pub(crate) fn new(tables: Arc<Tables>, limits: &Limits) -> Self {
+    /// `held`: where rows may be shared with.
+    pub(crate) fn new(
+        tables: Arc<Tables>,
+        limits: &Limits,
+        held: Option<Arc<dyn HeldRows>>,
+    ) -> Self {
         Self {
             tables,
+            held,
             staged: Vec::new(),
             failed: Vec::new(),
             rows: 0,
             bytes: 0,
             limits: limits.clone(),
             refused: 0,
+            first_refusal: None,
             spoilt: None,
         }
     }
@@ -93,7 +105,7 @@ impl Sink {
     pub(crate) fn replace(&mut self, table: &str, rows: Vec<types::Row>) -> Result<()> {
         let schema = self.schema(table)?;
         self.admit_rows(&schema, &rows)?;
-        insert(self.staged_table(&schema), rows);
+        self.put(&schema, |table, held| insert(table, &rows, held));
         Ok(())
     }
 
@@ -101,11 +113,32 @@ impl Sink {
         let schema = self.schema(table)?;
         let batch = columns::Batch::new(&schema, data).map_err(SinkError::BadRow)?;
         self.admit(batch.rows(), batch.text_bytes(), schema.width())?;
-        let staged = self.staged_table(&schema);
-        for row in batch {
-            staged.insert(row);
-        }
+        self.put(&schema, |table, held| {
+            batch.for_each(|row| {
+                table.insert_cells(row, held);
+            });
+        });
         Ok(())
+    }
+
+    /// Adds to the new content of a table, beside what the caller holds of it.
+    fn put(&mut self, schema: &Arc<TableSchema>, add: impl Fn(&mut Table, Option<&Table>)) {
+        let held = self.held.clone();
+        let staged = self.staged_table(schema);
+        let mut is_done = false;
+        if let Some(held) = held {
+            held.read(&schema.name, &mut |held| {
+                if staged.is_empty() {
+                    // Most tables change little from poll to poll.
+                    staged.reserve(held.len());
+                }
+                add(staged, Some(held));
+                is_done = true;
+            });
+        }
+        if !is_done {
+            add(staged, None);
+        }
     }
 
     pub(crate) fn patch(
@@ -121,19 +154,19 @@ impl Sink {
         {
             Staged::Replace(rows) => {
                 for row in removed {
-                    rows.remove(&convert(row));
+                    rows.remove(&convert(&row));
                 }
-                insert(rows, added);
+                insert(rows, &added, None);
             }
             // Removing comes before adding when the whole is applied, so what this patch removes
             // must not be among what earlier ones added.
             Staged::Patch { removed: all_removed, added: all_added } => {
                 for row in removed {
-                    let row = convert(row);
+                    let row = convert(&row);
                     all_added.remove(&row);
                     all_removed.insert(row);
                 }
-                insert(all_added, added);
+                insert(all_added, &added, None);
             }
         }
         Ok(())
@@ -145,6 +178,7 @@ impl Sink {
         let limit = self.limits.refused_batches;
         let (SinkError::UnknownTable(text) | SinkError::BadRow(text) | SinkError::Limit(text)) =
             error;
+        self.first_refusal.get_or_insert_with(|| text.clone());
         (self.refused > limit).then(|| {
             format!(
                 "the driver went on although more than {limit} of its batches were refused, the \
@@ -168,6 +202,10 @@ impl Sink {
     }
 
     pub(crate) fn finish(self) -> Content {
+        let refused = self.first_refusal.map(|first| match self.refused {
+            1 => format!("a batch of rows was refused, and is missing: {first}"),
+            n => format!("{n} batches of rows were refused, and are missing; the first: {first}"),
+        });
         let failed = self.failed;
         let is_kept = |schema: &TableSchema| failed.iter().all(|(t, _)| t != schema.root_name());
         let tables = self
@@ -186,7 +224,7 @@ impl Sink {
             })
             .collect();
         let failed = failed.into_iter().map(|(table, error)| (table.into(), error)).collect();
-        Content { tables, failed }
+        Content { tables, failed, refused }
     }
 
     fn schema(&self, table: &str) -> Result<Arc<TableSchema>> {
@@ -267,23 +305,26 @@ fn text_bytes(value: &types::Value) -> usize {
     }
 }
 
-fn insert(table: &mut Table, rows: Vec<types::Row>) {
+fn insert(table: &mut Table, rows: &[types::Row], held: Option<&Table>) {
+    let mut cells = Vec::new();
     for row in rows {
-        table.insert(convert(row));
+        cells.clear();
+        cells.extend(row.iter().map(cell));
+        table.insert_cells(&cells, held);
     }
 }
 
-fn convert(row: types::Row) -> Row {
-    row.into_iter().map(value).collect()
+fn convert(row: &types::Row) -> Row {
+    row.iter().map(|value| Value::from(cell(value))).collect()
 }
 
-fn value(value: types::Value) -> Value {
+fn cell(value: &types::Value) -> Cell<'_> {
     match value {
-        types::Value::Null => Value::Null,
-        types::Value::Boolean(b) => Value::Bool(b),
-        types::Value::Integer(i) => Value::Int(i),
-        types::Value::Float(x) => Value::Float(x),
-        types::Value::Text(text) => Value::Text(text.into()),
+        types::Value::Null => Cell::Null,
+        types::Value::Boolean(b) => Cell::Bool(*b),
+        types::Value::Integer(i) => Cell::Int(*i),
+        types::Value::Float(x) => Cell::Float(*x),
+        types::Value::Text(text) => Cell::Text(text),
     }
 }
 

@@ -25,7 +25,7 @@ fn tables() -> Arc<Tables> {
 }
 
 fn sink() -> Sink {
-    Sink::new(tables(), &Limits::default())
+    Sink::new(tables(), &Limits::default(), None)
 }
 
 fn text(s: &str) -> types::Value {
@@ -142,13 +142,13 @@ fn bad_rows_and_tables_are_refused_whole() {
 #[test]
 fn a_reached_limit_spoils_the_call() {
     let limits = Limits { rows_per_call: 2, ..Limits::default() };
-    let mut sink = Sink::new(tables(), &limits);
+    let mut sink = Sink::new(tables(), &limits, None);
     sink.replace("u", vec![vec![int(1)], vec![int(2)]]).unwrap();
     assert!(matches!(sink.replace("u", vec![vec![int(3)]]), Err(SinkError::Limit(_))));
     assert!(sink.spoilt().unwrap().contains("`rows_per_call`"));
 
     let limits = Limits { row_bytes_per_call: 1000, ..Limits::default() };
-    let mut sink = Sink::new(tables(), &limits);
+    let mut sink = Sink::new(tables(), &limits, None);
     let long = "x".repeat(1000);
     assert!(matches!(sink.replace("u", vec![vec![text(&long)]]), Err(SinkError::Limit(_))));
     assert!(sink.spoilt().unwrap().contains("`row_bytes_per_call`"));

@@ -51,7 +51,11 @@ const OTHERS: [&str; 7] = [
 /// What came of asking for a URL that the datasource's configuration grants: the refusal.
 async fn refusal(mode: &str, url: &str) -> Option<String> {
     let config = HostConfig { allowed_hosts: vec![], ..local_config() };
-    match poll(config, json!({"mode": mode, "target": url})).await {
+    let source = match source(config, json!({"mode": mode, "target": url})).await {
+        Ok(source) => source,
+        Err(error) => return Some(error.to_string()),
+    };
+    match source.poll(&["numbers", "report"]).await {
         Err(error) => Some(error.to_string()),
         Ok(outcome) => {
             let mut rows = replaced(&outcome, "report").rows();
@@ -78,6 +82,14 @@ async fn this_machine_is_recognised_in_every_dress() {
         }
     }
     assert!(service.seen().is_empty(), "{:?}", service.seen());
+}
+
+#[tokio::test]
+async fn a_password_in_an_address_is_refused_when_the_datasource_is_made() {
+    let settings = json!({"mode": "fetch", "target": "http://me:c4n4ry@service.example/"});
+    let error = source(local_config(), settings).await.unwrap_err().to_string();
+    assert!(error.contains("field 'target'") && error.contains("user name or password"), "{error}");
+    assert!(!error.contains("c4n4ry"), "{error}");
 }
 
 #[tokio::test]

@@ -1,14 +1,14 @@
 //! Calls into a guest, well behaved and otherwise.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::common::*;
 use congress_plugins::{
-    CallErrorKind, ConfigError, DriverError, Host, HostConfig, Limits, Push, State, TableOperation,
-    Trap,
+    CallErrorKind, ConfigError, DriverError, HeldRows, Host, HostConfig, Limits, Push, State,
+    TableOperation, Trap,
 };
-use congress_table::Value;
+use congress_table::{Row, Table, Value};
 use serde_json::json;
 
 async fn error_of(mode: &str) -> CallErrorKind {
@@ -131,10 +131,18 @@ async fn bad_batches_are_refused_and_the_guest_hears_why() {
     // A guest that does not care gets what was well formed, and nothing of the bad batch.
     let outcome = poll_mode("ignore-bad-rows").await.unwrap();
     assert_eq!(replaced(&outcome, "numbers").len(), 3);
+    let told = outcome.refused.unwrap();
+    assert!(
+        told.starts_with("a batch of rows was refused, and is missing: row ")
+            && told.contains("table 'numbers' has 3 cells"),
+        "{told}"
+    );
 
     let outcome = poll_mode("bad-columns").await.unwrap();
     let report = replaced(&outcome, "report");
     assert_eq!(report.len(), 6);
+    let told = outcome.refused.as_deref().unwrap();
+    assert!(told.starts_with("6 batches of rows were refused, and are missing; the first: column"));
     for row in report.rows() {
         let Value::Text(said) = &row[1] else { panic!("{row:?}") };
         assert!(said.contains("'numbers'"), "{row:?}");
@@ -350,4 +358,41 @@ async fn granted_files_can_be_read_and_no_others() {
     assert!(error.contains("`allowed_files`"), "{error}");
     let passwd = json!({"mode": "read-file", "target": "/etc/passwd"});
     assert!(poll(granting, passwd).await.is_err());
+}
+
+/// The pool sets aside more than a terabyte of addresses, which some operators do not allow.
+#[tokio::test]
+async fn without_room_for_a_pool_instances_are_made_on_demand() {
+    if !alone("calls::without_room_for_a_pool_instances_are_made_on_demand").await {
+        return;
+    }
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    let limit = Some(200 << 30);
+    setrlimit(Resource::As, Rlimit { current: limit, maximum: limit }).unwrap();
+    let source = source(local_config(), json!({"mode": "ok"})).await.unwrap();
+    for _ in 0..3 {
+        let outcome = source.poll(&["numbers"]).await.unwrap();
+        assert!(!replaced(&outcome, "numbers").is_empty());
+    }
+}
+
+#[tokio::test]
+async fn rows_that_the_caller_holds_are_shared() {
+    #[derive(Default)]
+    struct Holding(Mutex<Table>);
+    impl HeldRows for Holding {
+        fn read(&self, table: &str, with: &mut dyn FnMut(&Table)) {
+            if table == "numbers" {
+                with(&self.0.lock().unwrap());
+            }
+        }
+    }
+    let source = source(local_config(), json!({"mode": "ok", "count": 100})).await.unwrap();
+    let first = source.poll(&["numbers"]).await.unwrap();
+    let holding = Arc::new(Holding(replaced(&first, "numbers").clone().into()));
+    let second = source.poll_beside(&["numbers"], Some(holding.clone())).await.unwrap();
+    let (first, second) = (replaced(&first, "numbers"), replaced(&second, "numbers"));
+    assert_eq!(first, second);
+    let is_shared = |row: &Row| first.rows().any(|other| Arc::ptr_eq(row, other));
+    assert!(second.rows().all(is_shared));
 }

@@ -69,13 +69,16 @@ async fn this_machine_needs_the_operator() {
 async fn only_what_the_configuration_names_is_granted() {
     let (granted, other) = (echo().await, echo().await);
     // The guest asks for `target`, and is granted it if it is a plain URL.
+    for url in ["file:///etc/passwd", "nonsense"] {
+        assert!(fetch(local_config(), url).await.is_err(), "{url}");
+    }
+    // With user information there is not even a datasource.
     for url in [
         format!("http://user@127.0.0.1:{}/", other.port),
         format!("http://127.0.0.1:{}@127.0.0.1:{}/", granted.port, other.port),
-        "file:///etc/passwd".to_owned(),
-        "nonsense".to_owned(),
     ] {
-        assert!(fetch(local_config(), &url).await.is_err(), "{url}");
+        let settings = json!({"mode": "fetch", "target": url});
+        assert!(source(local_config(), settings).await.is_err(), "{url}");
     }
     assert!(other.seen().is_empty());
 }

@@ -5,7 +5,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use congress_plugins::{Host, HostConfig, Limits, State};
+use axum::http::{Request, Response};
+use bytes::Bytes;
+use congress_plugins::{Host, HostConfig, Limits, State, Wire};
 use serde_json::{Value as Json, json};
 
 use crate::common::*;
@@ -131,6 +133,53 @@ async fn sing() {
     assert!(log.contains("congress_plugins::guest") && log.contains("TRACE"), "the log is empty");
     silent("the log", &log);
     files_are_silent(&cache.path().join("compiled"));
+}
+
+/// A bug of ours at the worst moment: credentials are in the request, and it is printed.
+#[derive(Debug)]
+struct Panicking;
+
+impl Wire for Panicking {
+    fn answer(&self, request: &Request<Bytes>) -> Option<Result<Response<Bytes>, String>> {
+        panic!("a bug with {} {} {:?}", request.method(), request.uri(), request.headers());
+    }
+
+    fn saw(&self, _: &Request<Bytes>, _: &Response<Bytes>) {}
+}
+
+#[tokio::test]
+async fn secrets_show_in_no_panic() {
+    if !alone("secrets::secrets_show_in_no_panic").await {
+        return;
+    }
+    let said = Log::default();
+    let hook = said.clone();
+    std::panic::set_hook(Box::new(move |panic| {
+        let trace = std::backtrace::Backtrace::force_capture();
+        let text = format!("{panic}\n{panic:?}\n{trace}\n");
+        hook.0.lock().unwrap().extend_from_slice(text.as_bytes());
+    }));
+    let host = Host::new(HostConfig { wire: Some(Arc::new(Panicking)), ..local_config() }).unwrap();
+    let driver = hostile(&host).await;
+    let cloud = cloud().await;
+    // Keystone's password goes in a body, which nobody prints.
+    for account in accounts(&cloud).into_iter().take(3) {
+        let mut settings = account;
+        settings["mode"] = "fetch".into();
+        settings["target"] = cloud.url("/").into();
+        let source = driver.datasource("d", &values(settings), State::default()).await.unwrap();
+        let error = source.poll(&["numbers", "report"]).await.unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("a bug in the plugin host"), "{text}");
+        silent("the error", &format!("{error} {error:#?}"));
+    }
+    let said = String::from_utf8_lossy(&said.0.lock().unwrap()).into_owned();
+    assert!(said.matches("a bug with GET http://127.0.0.1").count() >= 3, "{said}");
+    assert!(said.contains("Sensitive"), "no credentials were there to be seen: {said}");
+    silent("a panic", &said);
+    // The host goes on.
+    let fine = driver.datasource("d", &values(json!({"mode": "ok"})), State::default()).await;
+    fine.unwrap().poll(&["numbers"]).await.unwrap();
 }
 
 fn files_are_silent(folder: &Path) {

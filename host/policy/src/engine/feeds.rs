@@ -1,5 +1,6 @@
 //! Rows from datasources: whole tables and changes.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use congress_table::{Change, Row, Value};
@@ -76,7 +77,12 @@ impl Engine {
         self.take_out(&rules);
     }
 
-    pub(super) fn apply_rows(&mut self, policy: &str, change: &Change) -> Result<Outcome, Errors> {
+    pub(super) fn apply_rows(
+        &mut self,
+        policy: &str,
+        change: &Change,
+        whole: &BTreeSet<Arc<str>>,
+    ) -> Result<Outcome, Errors> {
         let owner = self.fed(policy)?;
         let errors: Vec<Error> = change
             .tables
@@ -92,7 +98,10 @@ impl Engine {
         let name = owner.info.name.clone();
         let before = self.begin();
         for (table, delta) in &change.tables {
-            self.change_rows(&name, table, &delta.removed, &delta.added);
+            match whole.contains(table) {
+                true => self.replace_rows(&name, table, &delta.added),
+                false => self.change_rows(&name, table, &delta.removed, &delta.added),
+            }
         }
         Ok(self.finish(before))
     }
@@ -255,9 +264,35 @@ pub(super) fn wrong_rows<'r>(
 mod tests {
     use congress_table::TableDelta;
 
-    use crate::{Engine, NewPolicy, Options, PolicyKind};
+    use crate::{Engine, Fired, NewPolicy, Options, PolicyKind};
 
     use super::*;
+
+    /// A table whose publisher began anew has just what the change adds, and watches hear of the
+    /// difference alone.
+    #[test]
+    fn a_change_can_have_whole_tables() {
+        let clock = Arc::new(|| time::macros::datetime!(2024-02-03 04:05:06));
+        let mut engine = Engine::new(Options { ascii_only_rows: false, clock });
+        engine.create_policy(NewPolicy::new("s", PolicyKind::Datasource)).unwrap();
+        engine.watch("w", None, "s:t", None).unwrap();
+        let row = |n: i64| -> Row { [Value::Int(n)].into() };
+        let change = |table: &str, added: &[i64], removed: &[i64]| {
+            let rows = |numbers: &[i64]| numbers.iter().map(|n| row(*n)).collect();
+            (table.into(), TableDelta { added: rows(added), removed: rows(removed) })
+        };
+        let first = Change { tables: vec![change("t", &[1, 2], &[]), change("u", &[1], &[])] };
+        engine.apply_change("s", &first).unwrap();
+        let second = Change { tables: vec![change("t", &[2, 3], &[]), change("u", &[2], &[])] };
+        let outcome =
+            engine.apply_change_replacing("s", &second, &BTreeSet::from(["t".into()])).unwrap();
+        let fired = &outcome.fired[..];
+        let [Fired { added, removed, .. }] = fired else { panic!("{fired:?}") };
+        assert_eq!((added.len(), removed.len()), (1, 1));
+        let snapshot = engine.snapshot();
+        assert_eq!(snapshot.rows("s", "t").unwrap().len(), 2);
+        assert_eq!(snapshot.rows("s", "u").unwrap().len(), 2);
+    }
 
     /// Rows that are replaced for a long time leave nothing behind, fresh texts and all.
     #[test]

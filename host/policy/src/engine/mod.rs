@@ -3,6 +3,7 @@
 pub(crate) mod apply;
 pub(crate) mod batch;
 mod datasources;
+mod executes;
 mod facts;
 mod feeds;
 mod policies;
@@ -11,7 +12,7 @@ mod views;
 mod waiting;
 mod watch;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -26,6 +27,7 @@ use crate::state::State;
 use crate::store::dictionary::Dictionary;
 use crate::store::interner::Counts;
 
+pub use executes::{ExecuteTable, Told};
 pub use types::{
     Applied, Event, Execution, Fired, Options, Outcome, References, Subscription, Waiting,
 };
@@ -50,6 +52,8 @@ pub struct Engine {
     /// What a change has done to stored rows so far, if anybody wants to know.
     journal: Option<views::deltas::Journal>,
     subscriptions_version: u64,
+    /// What changes did to watched and `execute[…]` tables, if somebody wants it kept.
+    told: Option<Told>,
     /// Where readers find the latest state; none until somebody asks for it.
     latest: Option<Latest>,
 }
@@ -78,6 +82,7 @@ impl Engine {
             views: views::Views::default(),
             journal: None,
             subscriptions_version: 0,
+            told: None,
             latest: None,
         }
     }
@@ -311,7 +316,22 @@ impl Engine {
     /// There is no such policy, its kind takes no tables, or a row has not its table's width;
     /// nothing is changed then.
     pub fn apply_change(&mut self, policy: &str, change: &Change) -> Result<Outcome, Errors> {
-        let result = self.apply_rows(policy, change);
+        self.apply_change_replacing(policy, change, &BTreeSet::new())
+    }
+
+    /// As [`Engine::apply_change`], but of some tables the change has all rows: what it adds takes
+    /// the place of whatever they had. For tables whose publisher has begun anew.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Engine::apply_change`].
+    pub fn apply_change_replacing(
+        &mut self,
+        policy: &str,
+        change: &Change,
+        whole: &BTreeSet<Arc<str>>,
+    ) -> Result<Outcome, Errors> {
+        let result = self.apply_rows(policy, change, whole);
         self.publish(result)
     }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use hashbrown::{HashMap, HashSet};
 use num_bigint::BigInt;
 
+use super::executes::service_and_action;
 use super::views::deltas::{Deltas, Journal};
 use super::{Engine, Execution, Fired, Outcome, views};
 use crate::ast::{Constant, Modal};
@@ -130,10 +131,7 @@ impl Engine {
                 || self.executed.contains_key(node)
                 || changed.contains(node);
             if node.modal.is_some() && was {
-                let (service, action) = match node.table.split_once(':') {
-                    Some((service, action)) => (service.into(), action.into()),
-                    None => (node.policy.clone(), node.table.clone()),
-                };
+                let (service, action) = service_and_action(node);
                 let policy = node.policy.clone();
                 executions.push(Execution { policy, service, action, added, removed });
             }
@@ -144,6 +142,10 @@ impl Engine {
         });
         drop(changed);
         self.release_deferred();
+        if let Some(told) = &mut self.told {
+            told.fired.extend(fired.iter().cloned());
+            told.executions.extend(executions.iter().cloned());
+        }
         let overflowed = self.views.take_reported().into_iter();
         let overflowed = overflowed.map(|node| (node.policy, node.table)).collect();
         Outcome { fired, executions, overflowed, ..Outcome::default() }

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, LOCATION};
+use http::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use serde_json::json;
@@ -16,6 +16,9 @@ use crate::failure::{Failure, Status};
 /// Long lists of rows are sent in pieces of about this many bytes, so that an answer's memory does
 /// not grow with it.
 const PIECE: usize = 64 << 10;
+
+/// After how many seconds a client may ask again for what is not available now.
+const RETRY_SECONDS: &str = "1";
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -99,8 +102,17 @@ impl IntoResponse for Failure {
                 "error_data": self.data,
             }
         });
-        json(status, &body, Layout::OneLine)
+        let mut response = json(status, &body, Layout::OneLine);
+        if self.status == Status::Unavailable {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
+        }
+        response
     }
+}
+
+/// An answer of one JSON value on one line.
+pub(crate) fn one_line(status: StatusCode, value: &impl Serialize) -> Response {
+    json(status, value, Layout::OneLine)
 }
 
 /// An answer of one JSON value and a newline.

@@ -162,7 +162,7 @@ fn request(body: Value) -> Answer<DatasourceRequest> {
 }
 
 /// An action's name and its arguments.
-fn execution(body: Value) -> Answer<(String, Value)> {
+pub(super) fn execution(body: Value) -> Answer<(String, Value)> {
     let mut body = match body {
         Value::Object(body) => body,
         _ => Map::new(),

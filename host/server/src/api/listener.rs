@@ -18,7 +18,8 @@ use tokio::sync::Semaphore;
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 
-use super::{ApiOptions, App, router};
+use super::ApiOptions;
+use crate::health::Turns;
 
 /// Bounds a request's head, and what is read ahead of its handling.
 const READ_BUFFER: usize = 64 << 10;
@@ -27,25 +28,36 @@ const READ_BUFFER: usize = 64 << 10;
 /// descriptors: the connection stays in the queue.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
 
-/// Serves the API until `shutdown` is cancelled. New connections are then no longer accepted,
+/// Serves `router` until `shutdown` is cancelled. New connections are then no longer accepted,
 /// requests under way may finish within [`ApiOptions::drain_timeout`], and idle connections close.
-pub async fn serve(listener: TcpListener, app: App, shutdown: CancellationToken) {
-    let options = app.options;
-    let service = TowerToHyperService::new(router(app));
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    options: ApiOptions,
+    mut turns: Turns,
+    shutdown: CancellationToken,
+) {
+    let service = TowerToHyperService::new(router);
     let graceful = GracefulShutdown::new();
     let cut = CancellationToken::new();
     let slots = options.max_connections.clamp(1, Semaphore::MAX_PERMITS);
     let slots = Arc::new(Semaphore::new(slots));
-    loop {
+    'accepting: loop {
         let accepted = async {
             // Fails only if the semaphore is closed, which nobody does.
             let slot = Arc::clone(&slots).acquire_owned().await.ok();
             (slot, listener.accept().await)
         };
-        let (slot, accepted) = tokio::select! {
-            accepted = accepted => accepted,
-            () = shutdown.cancelled() => break,
+        tokio::pin!(accepted);
+        let (slot, accepted) = loop {
+            tokio::select! {
+                accepted = &mut accepted => break accepted,
+                () = shutdown.cancelled() => break 'accepting,
+                // Not a turn of the loop around, for that would give a free slot away.
+                () = turns.idle() => {}
+            }
         };
+        turns.turned();
         match accepted {
             Ok((stream, _)) => {
                 let connection = connection(stream, service.clone(), graceful.watcher(), options);

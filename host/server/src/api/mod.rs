@@ -7,22 +7,23 @@
 //! file for each resource, and the loop that accepts connections (`listener`).
 //!
 //! Texts and shapes are those of the original, for clients compare them. What the API cannot do
-//! yet (simulation, actions through a policy, traces, the policy library) answers as unknown paths
+//! yet (simulation, traces, the policy library) answers as unknown paths
 //! and methods do, so that a client can tell.
 
 mod action;
+mod actions;
 mod answer;
 mod body;
 mod datasources;
 mod drivers;
 mod envelope;
-mod health;
+mod front;
 mod json_fault;
 mod json_text;
 mod listener;
 mod path;
 mod policies;
-mod readiness;
+mod revision;
 mod routes;
 mod rules;
 mod schema;
@@ -31,9 +32,9 @@ mod versions;
 
 use std::time::Duration;
 
+pub(crate) use answer::one_line as json;
+pub use front::{Slot, front};
 pub use listener::serve;
-pub use readiness::{Phase, Readiness};
-pub use routes::router;
 
 use crate::datasources::Client;
 use crate::engine::EngineHandle;
@@ -45,10 +46,8 @@ pub struct App {
     pub engine: EngineHandle,
     /// Datasources and drivers.
     pub datasources: Client,
-    /// Bounds.
-    pub options: ApiOptions,
-    /// What `/readyz` says.
-    pub readiness: Readiness,
+    /// How long a request waits for the revision that it asks for.
+    pub revision_timeout: Duration,
 }
 
 /// The bounds within which clients are served.

@@ -3,12 +3,12 @@
 use axum::extract::{RawQuery, State};
 use congress_store::{NewRule, Policy, Rule};
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::App;
-use super::action::parameter;
+use super::action::{self, parameter};
 use super::answer::{Collection, Created, Element, method_not_supported};
-use super::body::Json;
+use super::body::{ActionBody, Json};
 use super::path::{Address, Path};
 use super::schema;
 use crate::engine::{EngineHandle, PolicyRequest, PolicyStatus};
@@ -74,6 +74,40 @@ pub(super) async fn delete(
     Path(policy): Path<String>,
 ) -> Answer<Element<PolicyObject>> {
     Ok(Element(app.engine.delete_policy(&policy).await?.into()))
+}
+
+/// `?action=execute`: has a datasource do something. The policy in the path is not looked at, as it
+/// never was.
+pub(super) async fn act(
+    State(app): State<App>,
+    RawQuery(query): RawQuery,
+    body: ActionBody,
+) -> Answer<Element<Value>> {
+    match action::name(query.as_deref())?.as_str() {
+        "execute" => {
+            let (service, name, arguments) = execution(body.required()?)?;
+            app.datasources.execute(&service, name, arguments).await?;
+            Ok(Element(json!({})))
+        }
+        _ => Err(method_not_supported()),
+    }
+}
+
+/// The datasource, the action and its arguments.
+fn execution(body: Value) -> Answer<(String, String, Value)> {
+    let syntax = || Failure::title(Named::ServiceActionSyntax);
+    let named = body.get("name").and_then(Value::as_str).ok_or_else(syntax)?;
+    let (service, name) = named.split_once(':').ok_or_else(syntax)?;
+    if name.contains(':') {
+        return Err(syntax());
+    }
+    let (service, name) = (service.to_owned(), name.to_owned());
+    let mut arguments = json!({ "name": name });
+    if let (Some(args), Some(arguments)) = (body.get("args"), arguments.as_object_mut()) {
+        arguments.insert("args".to_owned(), args.clone());
+    }
+    let (name, arguments) = super::datasources::execution(arguments)?;
+    Ok((service, name, arguments))
 }
 
 pub(super) async fn status(
@@ -162,9 +196,21 @@ fn refused(text: impl std::fmt::Display) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
+
+    #[test]
+    fn executions_name_a_service_and_an_action() {
+        let code = |body| execution(body).unwrap_err().code;
+        for bad in [json!({}), json!({"name": "noservice"}), json!({"name": "a:b:c"}), json!(7)] {
+            assert_eq!(code(bad), 1017);
+        }
+        assert_eq!(code(json!({"name": "a:", "args": {}})), 1016);
+        assert_eq!(code(json!({"name": "a:b", "args": ["x"]})), 1018);
+        let (service, name, arguments) =
+            execution(json!({"name": "a:b.c", "args": {"positional": [1]}})).unwrap();
+        assert_eq!((service.as_str(), name.as_str()), ("a", "b.c"));
+        assert_eq!(arguments, json!({"positional": [1]}));
+    }
 
     fn object(value: Value) -> Map<String, Value> {
         value.as_object().cloned().unwrap()

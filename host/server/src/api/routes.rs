@@ -1,32 +1,20 @@
 //! All routes.
 
 use axum::Router;
-use axum::middleware;
 use axum::routing::{MethodRouter, any, get, post, put};
 
 use super::answer::method_not_supported;
-use super::envelope::{self, Gate};
-use super::{App, action, datasources, drivers, health, policies, rules, tables, versions};
+use super::{App, action, actions, datasources, drivers, policies, rules, tables, versions};
 
-/// The API as a service. [`serve`](super::serve) runs it with bounds on connections.
-pub fn router(app: App) -> Router {
-    let gate = Gate::new(app.options);
-    // The envelope is around a router of its own, for it may change the path before routing.
-    Router::new()
-        .fallback_service(routes().with_state(app))
-        .layer(middleware::from_fn_with_state(gate, envelope::wrap))
-}
-
-fn routes() -> Router<App> {
+/// All that the API answers, besides the questions of supervisors and balancers.
+pub(super) fn routes() -> Router<App> {
     Router::new()
         .route("/", any(versions::list))
         .route("/v1", any(versions::show))
         .route("/v1/", any(versions::show))
-        .route("/healthcheck", get(health::healthcheck))
-        .route("/readyz", get(health::readyz))
         // Policies
         .route("/v1/policies", get(policies::list).post(policies::create))
-        .route("/v1/policies/{p}", element(get(policies::show).delete(policies::delete)))
+        .route("/v1/policies/{p}", get(policies::show).delete(policies::delete).post(policies::act))
         .route("/v1/policies/{p}/status", element(get(policies::status)))
         .route("/v1/policies/{p}/rules", get(rules::list).post(rules::create))
         .route(
@@ -56,6 +44,9 @@ fn routes() -> Router<App> {
             get(datasources::rows).merge(put(datasources::replace_rows)),
         )
         .route("/v1/data-sources/{d}/tables/{t}/rows/{row}", element(MethodRouter::new()))
+        // Actions that rules asked for
+        .route("/v1/actions", get(actions::list))
+        .route("/v1/actions/{a}", get(actions::show).post(actions::act))
         // Drivers
         .route("/v1/system/drivers", get(drivers::list))
         .route("/v1/system/drivers/{d}", element(get(drivers::show)))

@@ -1,15 +1,19 @@
 //! The server's process: command line, log, signals.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
-use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::net::ToSocketAddrs as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
+use congress_plugins::{CompilerProgram, HostConfig};
 use congress_server::api::ApiOptions;
 use congress_server::config::{Cli, Config, Environment, Loaded, load};
-use congress_server::datasources::DriverFolders;
+use congress_server::datasources::{ClientOptions, DriverFolders};
 use congress_server::engine::EngineOptions;
-use congress_server::{log, node};
+use congress_server::node::{self, Ended, Listen, Patience};
+use congress_server::{ask, log};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -18,7 +22,14 @@ use tokio_util::sync::CancellationToken;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// As the only argument but for numbers: this process is to compile a driver, and nothing else.
+const COMPILE: &str = "compile-component";
+
 fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    if arguments.next().as_deref() == Some(COMPILE) {
+        return congress_plugins::compile_component(arguments);
+    }
     let cli = match Cli::read(std::env::args_os()) {
         Ok(cli) => cli,
         // Prints usage, help or version, and ends with its own code.
@@ -26,30 +37,31 @@ fn main() -> ExitCode {
     };
     match start(&cli) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
+        Err(ended) => {
             // Whatever the log does, who starts the server must see why it did not start.
-            let _ = writeln!(std::io::stderr(), "ERROR: {error:#}");
-            ExitCode::FAILURE
+            let _ = writeln!(std::io::stderr(), "ERROR: {ended}");
+            ended.exit.into()
         }
     }
 }
 
-fn start(cli: &Cli) -> anyhow::Result<()> {
-    let loaded = load(cli, &Environment::of_process())?;
+fn start(cli: &Cli) -> Result<(), Ended> {
+    if let Some(url) = &cli.health {
+        let answer = ask(url, Duration::from_secs(cli.health_timeout))?;
+        let _ = writeln!(std::io::stdout(), "{}", answer.trim_end());
+        return Ok(());
+    }
+    let loaded = load(cli, &Environment::of_process()).map_err(Ended::configuration)?;
     if cli.print_config {
         let _ = std::io::stdout().write_all(loaded.print().as_bytes());
         return Ok(());
     }
     if cli.check_config {
-        for warning in &loaded.warnings {
-            let _ = writeln!(std::io::stdout(), "warning: {warning}");
-        }
-        let _ = writeln!(std::io::stdout(), "the configuration is good");
-        return Ok(());
+        return check(&loaded);
     }
     let Loaded { config, warnings, .. } = loaded;
     if config.embedded {
-        config.create_state_folder()?;
+        config.create_state_folder().map_err(anyhow::Error::from)?;
     }
     log::start(&config.log)?;
     for warning in warnings {
@@ -63,6 +75,25 @@ fn start(cli: &Cli) -> anyhow::Result<()> {
         .build()
         .context("cannot start the runtime")?
         .block_on(run(config))
+}
+
+/// Says what of the configuration deserves a word. What is wrong with the keys is an error too.
+fn check(loaded: &Loaded) -> Result<(), Ended> {
+    let config = &loaded.config;
+    let mut out = std::io::stdout();
+    for warning in &loaded.warnings {
+        let _ = writeln!(out, "warning: {warning}");
+    }
+    if config.roles.datasources {
+        // So it is before the first start of the first node.
+        let missing =
+            node::check_keys(&config.encryption_key_path).map_err(Ended::configuration)?;
+        if let Some(missing) = missing {
+            let _ = writeln!(out, "note: {missing}");
+        }
+    }
+    let _ = writeln!(out, "the configuration is good");
+    Ok(())
 }
 
 /// Says what an operator must know before anything else.
@@ -80,11 +111,13 @@ fn announce(config: &Config) {
             tracing::info!("configuration read from {}", file.display());
         }
     }
-    tracing::warn!(
-        "auth_strategy is noauth: whoever can reach {}:{} may change everything",
-        config.bind_host,
-        config.bind_port
-    );
+    if config.roles.api {
+        tracing::warn!(
+            "auth_strategy is noauth: whoever can reach {}:{} may change everything",
+            config.bind_host,
+            config.bind_port
+        );
+    }
 }
 
 /// Every connection is an open file, and the usual soft limit is below what is to be served.
@@ -97,7 +130,7 @@ fn raise_file_limit() {
     }
 }
 
-async fn run(config: Config) -> anyhow::Result<()> {
+async fn run(config: Config) -> Result<(), Ended> {
     let stop = CancellationToken::new();
     tokio::spawn(stop_on_signal(stop.clone())?);
     node::run(options(config)?, stop).await
@@ -125,14 +158,34 @@ fn stop_on_signal(
     })
 }
 
+/// This program, whatever has become of its file since it was started.
+fn compiler() -> CompilerProgram {
+    CompilerProgram { program: "/proc/self/exe".into(), arguments: vec![COMPILE.to_owned()] }
+}
+
 /// What the node needs of the configuration.
 fn options(config: Config) -> anyhow::Result<node::NodeOptions> {
+    let listen = match config.roles.api {
+        true => address(&config.bind_host, config.bind_port, ["bind_host", "bind_port"]),
+        false => address(
+            &config.admin_bind_host,
+            config.admin_bind_port,
+            ["admin_bind_host", "admin_bind_port"],
+        ),
+    };
+    let (retries, interval) = config.database_retries;
     let datasources = config.datasources;
+    let disabled: BTreeSet<_> = datasources.disabled_drivers.into_iter().collect();
     Ok(node::NodeOptions {
-        listen: address(&config.bind_host, config.bind_port)?,
+        listen: listen?,
         node_id: config.node_id,
+        roles: config.roles,
+        lock_file: config.lock_file,
+        drain_delay: config.drain_delay,
+        patience: Patience { retries, interval },
+        bus: config.bus,
         database: config.database,
-        store: congress_store::Options::default(),
+        store: config.store,
         keys: config.encryption_key_path,
         drivers: DriverFolders {
             folders: datasources.driver_path,
@@ -141,9 +194,9 @@ fn options(config: Config) -> anyhow::Result<node::NodeOptions> {
                 .into_iter()
                 .map(|driver| (driver.name, driver.path))
                 .collect(),
-            disabled: datasources.disabled_drivers.into_iter().collect(),
+            disabled: disabled.clone(),
         },
-        plugins: config.plugins,
+        plugins: HostConfig { compiler: Some(compiler()), ..config.plugins },
         engine: EngineOptions {
             ascii_only_rows: config.ascii_only_rows,
             sync_period: datasources.sync_period,
@@ -155,19 +208,23 @@ fn options(config: Config) -> anyhow::Result<node::NodeOptions> {
             max_simultaneous_requests: config.max_simultaneous_requests,
             ..ApiOptions::default()
         },
-        execute_actions: datasources.execute_actions,
+        actions: datasources.actions,
         longest_pause: datasources.longest_pause,
-        timeout: config.timeouts.call,
-        long_timeout: config.timeouts.long_call,
+        revision_timeout: config.timeouts.revision,
+        client: ClientOptions {
+            timeout: config.timeouts.call,
+            long_timeout: config.timeouts.long_call,
+            takeover: config.timeouts.takeover,
+            disabled,
+        },
     })
 }
 
-fn address(host: &str, port: u16) -> anyhow::Result<SocketAddr> {
-    (host.trim_matches(['[', ']']), port)
-        .to_socket_addrs()
-        .ok()
-        .and_then(|mut addresses| addresses.next())
-        .with_context(|| {
-            format!("[DEFAULT] bind_host is '{host}', which is neither an address nor a known name")
-        })
+fn address(host: &str, port: u16, options: [&'static str; 2]) -> anyhow::Result<Listen> {
+    let mut addresses = (host.trim_matches(['[', ']']), port).to_socket_addrs().ok();
+    let address = addresses.as_mut().and_then(Iterator::next).with_context(|| {
+        let name = options[0];
+        format!("[DEFAULT] {name} is '{host}', which is neither an address nor a known name")
+    })?;
+    Ok(Listen { address, options })
 }

@@ -14,7 +14,9 @@ use clap::{CommandFactory, FromArgMatches, Parser};
     after_help = "Without --api, --policy-engine and --datasources, all three run.\n\
                   Without a configuration file (searched for in ~/.congress, ~, /etc/congress and \
                   /etc), everything is kept in a state folder and the API listens on loopback, \
-                  without authentication.",
+                  without authentication.\n\
+                  Exit codes: 0 stopped as asked, 1 failed, 2 wrong command line, 75 another \
+                  datasource node has taken over, 78 wrong configuration or key.",
     infer_long_args = true
 )]
 pub struct Cli {
@@ -58,6 +60,9 @@ pub struct Cli {
     use_json: bool,
     #[arg(long = "nouse-json", hide = true, overrides_with = "use_json")]
     nouse_json: bool,
+    /// Keep this file locked while the server lives, with its process id in it
+    #[arg(long, value_name = "PATH")]
+    lock_file: Option<String>,
     /// Keep state here when there is no configuration file
     #[arg(long, value_name = "DIR")]
     pub(super) state_dir: Option<PathBuf>,
@@ -67,6 +72,12 @@ pub struct Cli {
     /// Print the configuration in force, with the origin of each value and secrets masked, and stop
     #[arg(long)]
     pub print_config: bool,
+    /// Ask a running server at this URL (http://…/healthcheck) whether it is well, and stop: 0 if so
+    #[arg(long, value_name = "URL")]
+    pub health: Option<String>,
+    /// How many seconds that may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub health_timeout: u64,
     #[command(flatten)]
     original: Original,
     /// Files and folders in the order of the command line.
@@ -134,6 +145,7 @@ impl Cli {
             ("log_file", self.log_file.clone()),
             ("log_dir", self.log_dir.clone()),
             ("use_json", switch(self.use_json, self.nouse_json)),
+            ("lock_file", self.lock_file.clone()),
         ]
         .into_iter()
         .filter_map(|(name, value)| Some(("DEFAULT", name, value?)))

@@ -44,6 +44,8 @@ pub(super) fn values(state_folder: &Path) -> Vec<(&'static str, &'static str, St
     vec![
         ("DEFAULT", "bind_host", "127.0.0.1".into()),
         ("DEFAULT", "auth_strategy", "noauth".into()),
+        // No balancer asks a server on loopback.
+        ("DEFAULT", "graceful_drain_delay", "0".into()),
         ("DEFAULT", "transport_url", "memory://".into()),
         ("DEFAULT", "encryption_key_path", inside("keys")),
         (

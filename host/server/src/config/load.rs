@@ -1,6 +1,7 @@
 //! From the texts of options to a checked [`Config`].
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use congress_plugins::{HostConfig, Limits};
 use congress_store::Location;
@@ -10,8 +11,9 @@ use super::options::{self, Opt, Spec};
 use super::problem::{ConfigError, Origin, Problem};
 use super::{
     AuthStrategy, Cli, Config, CustomDriver, DatasourcesConfig, Environment, LogConfig, Roles,
-    Timeouts, Transport, TransportUrl, database_url, embedded, files, known,
+    Timeouts, embedded, files, known,
 };
+use crate::actions;
 
 /// The name of the log file if only its folder is given.
 const LOG_FILE: &str = "congress-server.log";
@@ -61,22 +63,44 @@ pub fn load(cli: &Cli, environment: &Environment) -> Result<Loaded, ConfigError>
     Ok(Loaded { config, warnings, texts })
 }
 
+/// Reads where the database is and nothing else, for tools that need no more: whatever is wrong
+/// with other options does not keep them from it.
+pub fn load_database(cli: &Cli, environment: &Environment) -> Result<Location, ConfigError> {
+    let files = files::read(cli, environment, &mut Vec::new())?;
+    let state_folder = match files.is_empty() {
+        true => Some(embedded::state_folder(cli, environment).ok_or(ConfigError::NoStateFolder)?),
+        false => None,
+    };
+    let layers = Layers {
+        environment: &environment.variables,
+        command_line: cli.values(),
+        files,
+        embedded: state_folder.as_deref().map(embedded::values).unwrap_or_default(),
+    };
+    let mut reader = Reader { layers, problems: Vec::new(), warnings: Vec::new() };
+    let location = reader.database();
+    match reader.problems.is_empty() {
+        true => Ok(location),
+        false => Err(ConfigError::Invalid(reader.problems)),
+    }
+}
+
 /// Reads options and collects what is wrong with them. A wrong one reads as its default.
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     layers: Layers<'a>,
-    problems: Vec<Problem>,
-    warnings: Vec<Problem>,
+    pub(super) problems: Vec<Problem>,
+    pub(super) warnings: Vec<Problem>,
 }
 
 impl Reader<'_> {
     /// The value of an option that has a default.
-    fn value<T: Default>(&mut self, option: &Opt<T>) -> T {
+    pub(super) fn value<T: Default>(&mut self, option: &Opt<T>) -> T {
         let default = || option.spec.default.and_then(option.r#type.read).unwrap_or_default();
         self.optional(option).unwrap_or_else(default)
     }
 
     /// The value of an option that may be left unset.
-    fn optional<T>(&mut self, option: &Opt<T>) -> Option<T> {
+    pub(super) fn optional<T>(&mut self, option: &Opt<T>) -> Option<T> {
         match self.layers.read(option) {
             Ok(Some((value, found))) => {
                 if let Some((section, name)) = found.deprecated {
@@ -95,7 +119,7 @@ impl Reader<'_> {
     }
 
     /// A line about an option, whose text ends a sentence that names it.
-    fn about(&self, spec: &Spec, text: &str) -> Problem {
+    pub(super) fn about(&self, spec: &Spec, text: &str) -> Problem {
         let origin = self.layers.find(spec).map_or(Origin::Default, |found| found.origin);
         Problem::new(origin, format!("{} {text}", title(spec)))
     }
@@ -103,6 +127,7 @@ impl Reader<'_> {
     fn config(&mut self, state_folder: Option<PathBuf>, environment: &Environment) -> Config {
         let roles = self.roles();
         let auth_strategy = self.auth_strategy();
+        let long_call = self.value(&options::LONG_TIMEOUT);
         Config {
             embedded: state_folder.is_some(),
             state_folder,
@@ -111,6 +136,10 @@ impl Reader<'_> {
             node_id: self.optional(&options::NODE_ID).unwrap_or(environment.host_name.clone()),
             bind_host: self.value(&options::BIND_HOST),
             bind_port: self.value(&options::BIND_PORT),
+            admin_bind_host: self.value(&options::ADMIN_BIND_HOST),
+            admin_bind_port: self.value(&options::ADMIN_BIND_PORT),
+            lock_file: self.optional(&options::LOCK_FILE),
+            drain_delay: self.value(&options::DRAIN_DELAY),
             auth_strategy,
             max_request_body_size: self.value(&options::MAX_REQUEST_BODY_SIZE),
             max_simultaneous_requests: self.value(&options::MAX_REQUESTS),
@@ -118,21 +147,42 @@ impl Reader<'_> {
             query_rows: self.value(&options::QUERY_ROWS),
             log: self.log(),
             database: self.database(),
+            store: self.store(),
+            database_retries: (
+                u32::try_from(self.value(&options::MAX_RETRIES)).ok(),
+                self.value(&options::RETRY_INTERVAL),
+            ),
             encryption_key_path: self.value(&options::ENCRYPTION_KEY_PATH),
-            transport: self.transport(roles),
+            bus: self.bus(roles),
             timeouts: Timeouts {
                 call: self.value(&options::RPC_RESPONSE_TIMEOUT),
-                long_call: self.value(&options::LONG_TIMEOUT),
+                long_call,
+                takeover: self.value(&options::TAKEOVER_TIMEOUT),
+                revision: self.value(&options::REVISION_TIMEOUT),
             },
             datasources: DatasourcesConfig {
                 sync_period: self.value(&options::SYNC_PERIOD),
                 longest_pause: self.value(&options::LONGEST_PAUSE),
-                execute_actions: self.value(&options::EXECUTE_ACTIONS),
+                actions: self.actions(long_call),
                 driver_path: self.value(&options::DRIVER_PATH),
                 disabled_drivers: self.value(&options::DISABLED_DRIVERS),
                 custom_drivers: self.custom_drivers(),
             },
             plugins: self.plugins(),
+        }
+    }
+
+    /// How actions are run. Those of a datasource that does not run wait as long as a call that
+    /// waits for a driver.
+    fn actions(&mut self, start_wait: Duration) -> actions::Options {
+        let retry: bool = self.value(&options::EXECUTE_ACTION_RETRY);
+        let seconds: i64 = self.value(&options::EXECUTE_ACTION_RETRY_TIMEOUT);
+        let limit = u64::try_from(seconds).ok().filter(|seconds| *seconds > 0);
+        actions::Options {
+            enabled: self.value(&options::EXECUTE_ACTIONS),
+            retry: retry.then(|| limit.map(Duration::from_secs)),
+            start_wait,
+            ..actions::Options::default()
         }
     }
 
@@ -182,11 +232,20 @@ impl Reader<'_> {
     }
 
     fn database(&mut self) -> Location {
-        match database_url::location(&self.value(&options::CONNECTION)) {
-            Ok(location) => {
+        match Location::parse(&self.database_url()) {
+            Ok((location, ignored)) => {
+                for text in ignored {
+                    self.warnings.push(self.about(&options::CONNECTION.spec, &text));
+                }
                 if location == Location::SqliteMemory {
                     let text = "is a database in memory: nothing survives a restart";
                     self.warnings.push(self.about(&options::CONNECTION.spec, text));
+                }
+                let shared = !matches!(location, Location::SqliteMemory | Location::SqliteFile(_));
+                if self.value(&options::REPLICATED) && !shared {
+                    let text = "is asked for, but [database] connection names SQLite, which only \
+                                processes of one host can share";
+                    self.warnings.push(self.about(&options::REPLICATED.spec, text));
                 }
                 location
             }
@@ -197,29 +256,22 @@ impl Reader<'_> {
         }
     }
 
-    fn transport(&mut self, roles: Roles) -> TransportUrl {
-        let parsed = TransportUrl::parse(&self.value(&options::TRANSPORT_URL));
-        let wrong = match &parsed {
-            Ok(url) if !url.is_in_process() => Some(
-                "names RabbitMQ, which this version does not have yet; set transport_url = \
-                 memory:// and run all roles in one process",
-            ),
-            Ok(_) if !roles.all() => Some(
-                "names the in-process bus, but this process has not all roles: they could not \
-                 reach each other; give none of --api, --policy-engine, --datasources, or all",
-            ),
-            Ok(_) => None,
-            Err(text) => Some(text.as_str()),
-        };
-        if let Some(wrong) = wrong {
-            self.problems.push(self.about(&options::TRANSPORT_URL.spec, wrong));
+    fn database_url(&mut self) -> String {
+        let url = self.value(&options::CONNECTION);
+        match self.optional(&options::CONNECTION_PARAMETERS) {
+            Some(more) if url.contains('?') => format!("{url}&{more}"),
+            Some(more) => format!("{url}?{more}"),
+            None => url,
         }
-        parsed.unwrap_or(TransportUrl {
-            transport: Transport::InProcess,
-            hosts: Vec::new(),
-            virtual_host: "/".into(),
-            query: Vec::new(),
-        })
+    }
+
+    fn store(&mut self) -> congress_store::Options {
+        let pool = self.value(&options::POOL_SIZE).saturating_add(self.value(&options::OVERFLOW));
+        congress_store::Options {
+            max_connections: u32::try_from(pool).unwrap_or(u32::MAX),
+            wait: self.value(&options::POOL_TIMEOUT),
+            connect_timeout: self.value(&options::DATABASE_CONNECT_TIMEOUT),
+        }
     }
 
     /// The original names Python classes here, which we cannot load: they are left out.
@@ -245,6 +297,9 @@ impl Reader<'_> {
     fn plugins(&mut self) -> HostConfig {
         HostConfig {
             cache_folder: self.optional(&options::PLUGIN_CACHE),
+            cache_bytes: self.value(&options::PLUGIN_CACHE_BYTES) as u64,
+            // The program knows itself.
+            compiler: None,
             guest_threads: self
                 .optional(&options::PLUGIN_THREADS)
                 .unwrap_or(HostConfig::default().guest_threads),
@@ -264,10 +319,13 @@ impl Reader<'_> {
             call_timeout: self.value(&options::PLUGIN_CALL_TIMEOUT),
             describe_timeout: self.value(&options::PLUGIN_DESCRIBE_TIMEOUT),
             component_bytes: self.value(&options::PLUGIN_COMPONENT) as u64,
+            compile_timeout: self.value(&options::PLUGIN_COMPILE_TIMEOUT),
+            compile_memory_bytes: self.value(&options::PLUGIN_COMPILE_MEMORY),
             hostcall_bytes: self.value(&options::PLUGIN_HOSTCALL),
             rows_per_call: self.value(&options::PLUGIN_ROWS),
             row_bytes_per_call: self.value(&options::PLUGIN_ROW_MEMORY),
             refused_batches: self.value(&options::PLUGIN_REFUSED),
+            metadata_bytes: self.value(&options::PLUGIN_METADATA),
             tables_per_datasource: self.value(&options::PLUGIN_TABLES),
             columns_per_table: self.value(&options::PLUGIN_COLUMNS),
             state_bytes: self.value(&options::PLUGIN_STATE),

@@ -8,8 +8,8 @@
 //!
 //! Without any file the server runs on its embedded default: see [`Config::embedded`].
 
+mod bus;
 mod cli;
-mod database_url;
 mod embedded;
 mod environment;
 mod files;
@@ -32,10 +32,11 @@ use std::time::Duration;
 use congress_plugins::HostConfig;
 use congress_store::Location;
 
+pub use bus::{BusConfig, TlsFiles};
 pub use cli::Cli;
 pub use embedded::StateFolderError;
 pub use environment::Environment;
-pub use load::{Loaded, load};
+pub use load::{Loaded, load, load_database};
 pub use problem::{ConfigError, Origin, Problem};
 pub use transport_url::{BrokerHost, Transport, TransportUrl};
 
@@ -58,6 +59,14 @@ pub struct Config {
     pub bind_host: String,
     /// Port on which the API listens; 0 for any.
     pub bind_port: u16,
+    /// Address or name on which a node without the API answers supervisors.
+    pub admin_bind_host: String,
+    /// Port of the same; 0 for any.
+    pub admin_bind_port: u16,
+    /// Kept locked while the server lives.
+    pub lock_file: Option<PathBuf>,
+    /// How long a node that stops says so before its connections close.
+    pub drain_delay: Duration,
     /// Who may use the API.
     pub auth_strategy: AuthStrategy,
     /// Largest body of a request, in bytes.
@@ -72,10 +81,15 @@ pub struct Config {
     pub log: LogConfig,
     /// Where the database is.
     pub database: Location,
+    /// How the database is used.
+    pub store: congress_store::Options,
+    /// How often it is tried again at start if it does not answer (none: for ever), and after which
+    /// pause.
+    pub database_retries: (Option<u32>, Duration),
     /// The folder of the key that seals secrets.
     pub encryption_key_path: PathBuf,
-    /// How nodes reach each other. Only the in-process bus passes the checks of this version.
-    pub transport: TransportUrl,
+    /// How nodes reach each other.
+    pub bus: BusConfig,
     /// Time limits of calls between nodes.
     pub timeouts: Timeouts,
     /// The datasources role.
@@ -99,6 +113,18 @@ impl Roles {
     /// Whether this process does all there is to do.
     pub fn all(self) -> bool {
         self.api && self.policy_engine && self.datasources
+    }
+}
+
+impl std::fmt::Display for Roles {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let roles = [
+            (self.api, "api"),
+            (self.policy_engine, "policy-engine"),
+            (self.datasources, "datasources"),
+        ];
+        let names: Vec<_> = roles.iter().filter_map(|(runs, name)| runs.then_some(*name)).collect();
+        f.write_str(&names.join(","))
     }
 }
 
@@ -128,6 +154,10 @@ pub struct Timeouts {
     pub call: Duration,
     /// Of long calls: queries, rule insertion, datasource creation, actions.
     pub long_call: Duration,
+    /// How long a call waits for a datasource node to take over when there is none.
+    pub takeover: Duration,
+    /// How long a request waits for the revision of the database that it asks for.
+    pub revision: Duration,
 }
 
 /// The datasources role.
@@ -137,8 +167,8 @@ pub struct DatasourcesConfig {
     pub sync_period: Duration,
     /// How long a datasource that fails again and again waits at most between two attempts.
     pub longest_pause: Duration,
-    /// Whether actions are executed; otherwise they are logged only.
-    pub execute_actions: bool,
+    /// How actions are run.
+    pub actions: crate::actions::Options,
     /// Folders with drivers (`*.wasm`), in order of preference. They need not exist.
     pub driver_path: Vec<PathBuf>,
     /// Ids of drivers that must not be loaded.

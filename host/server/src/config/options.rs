@@ -71,6 +71,16 @@ options! {
         "Address or name on which the API listens.";
     ["DEFAULT"] "bind_port" BIND_PORT: u16 = PORT, Some("1789"),
         "Port on which the API listens.";
+    ["DEFAULT"] "admin_bind_host" ADMIN_BIND_HOST: String = TEXT, Some("127.0.0.1"),
+        "Address or name on which a node without the API answers /healthcheck and /readyz.";
+    ["DEFAULT"] "admin_bind_port" ADMIN_BIND_PORT: u16 = PORT, Some("1790"),
+        "Port of the same; 0 for any, which is logged and written to lock_file.";
+    ["DEFAULT"] "lock_file" LOCK_FILE: PathBuf = PATH, None,
+        "File that is kept locked while the server lives, with its process id and the address of \
+         its /healthcheck in it. A second server with the same file refuses to start.";
+    ["DEFAULT"] "graceful_drain_delay" DRAIN_DELAY: Duration = SECONDS_OR_NONE, Some("2"),
+        "Seconds between a node's telling on /readyz that it stops and its closing of connections: \
+         as long as balancers take to notice.";
     ["DEFAULT"] "auth_strategy" AUTH_STRATEGY: String = TEXT, Some("keystone"),
         "Who may use the API: keystone, or noauth for whoever can reach it.";
     ["DEFAULT"] "api" API: bool = BOOLEAN, Some("false"),
@@ -114,17 +124,84 @@ options! {
         Some("/etc/congress/keys"),
         "Folder of the key that seals secrets in the database. All datasource nodes need the same.";
     ["DEFAULT"] "transport_url" TRANSPORT_URL: String = TEXT, Some("rabbit://"),
-        "How nodes reach each other: rabbit://user:password@host:port/vhost, or memory:// for one \
-         process with all roles.", url = true;
+        "How nodes reach each other: rabbit://user:password@host:port/vhost, several hosts of one \
+         cluster separated by commas, or memory:// for one process with all roles.", url = true;
+    ["DEFAULT"] "replicated_policy_engine" REPLICATED: bool = BOOLEAN, Some("false"),
+        "Several policy engines run on one database. They may always; with this a database that \
+         cannot be shared is told of.";
     ["DEFAULT"] "rpc_response_timeout" RPC_RESPONSE_TIMEOUT: Duration = SECONDS, Some("60"),
         "Seconds after which a call to another node fails.";
 
     ["database"] "connection" CONNECTION: String = TEXT, Some("sqlite://"),
-        "The database: sqlite:////path/file, or sqlite:// for one in memory.",
+        "The database: mysql+pymysql://user:password@host/name for MySQL and MariaDB, \
+         sqlite:////path/file, or sqlite:// for one in memory.",
         was "DEFAULT" "sql_connection" "DATABASE" "sql_connection" "sql" "connection", url = true;
+    ["database"] "connection_parameters" CONNECTION_PARAMETERS: String = TEXT, None,
+        "More options of the connection's URL, as name=value&name=value.";
+    ["database"] "max_pool_size" POOL_SIZE: usize = COUNT, Some("10"),
+        "Connections to the database, together with max_overflow.",
+        was "DEFAULT" "sql_max_pool_size" "DATABASE" "sql_max_pool_size";
+    ["database"] "max_overflow" OVERFLOW: usize = NUMBER, Some("20"),
+        "Connections to the database beyond max_pool_size.",
+        was "DEFAULT" "sql_max_overflow" "DATABASE" "sqlalchemy_max_overflow";
+    ["database"] "pool_timeout" POOL_TIMEOUT: Duration = SECONDS, Some("10"),
+        "Seconds after which an operation on the database fails, whatever it waits for.",
+        was "DATABASE" "sqlalchemy_pool_timeout";
+    ["database"] "connect_timeout" DATABASE_CONNECT_TIMEOUT: Duration = SECONDS, Some("2.5"),
+        "Seconds after which a database server that does not answer is taken for dead.";
+    ["database"] "max_retries" MAX_RETRIES: i64 = WHOLE, Some("10"),
+        "How often a database that does not answer at start is tried again; -1: for ever.",
+        was "DEFAULT" "sql_max_retries" "DATABASE" "sql_max_retries";
+    ["database"] "retry_interval" RETRY_INTERVAL: Duration = SECONDS, Some("10"),
+        "Seconds before each of these.",
+        was "DEFAULT" "sql_retry_interval" "DATABASE" "reconnect_interval";
 
+    ["dse"] "bus_id" BUS_ID: String = TEXT, Some("bus"),
+        "Names the bus: nodes on one broker see each other only if theirs are equal.";
     ["dse"] "long_timeout" LONG_TIMEOUT: Duration = SECONDS, Some("120"),
         "Seconds after which long calls fail: queries, rule insertion, datasource creation, actions.";
+    ["dse"] "execute_action_retry" EXECUTE_ACTION_RETRY: bool = BOOLEAN, Some("false"),
+        "Execute actions of rules again that failed, or that their service did not answer: these \
+         may be executed twice.";
+    ["dse"] "execute_action_retry_timeout" EXECUTE_ACTION_RETRY_TIMEOUT: i64 = WHOLE, Some("600"),
+        "Seconds for which such actions are executed again and again; 0 or less: for ever.";
+
+    ["ha"] "peer_timeout" PEER_TIMEOUT: Duration = SECONDS, Some("5"),
+        "Seconds after which a silent node counts as gone.";
+    ["ha"] "takeover_timeout" TAKEOVER_TIMEOUT: Duration = SECONDS, Some("5"),
+        "Seconds that calls to datasources wait when no datasource node is active, until another \
+         one has taken over; then they are answered 503. A status takes no longer at all.";
+    ["ha"] "revision_timeout" REVISION_TIMEOUT: Duration = SECONDS, Some("5"),
+        "Seconds that a request with the header X-Congress-Revision waits until its node has loaded \
+         that revision of the database; then it is answered 503.";
+
+    ["oslo_messaging_rabbit"] "ssl" RABBIT_SSL: bool = BOOLEAN, Some("false"),
+        "Use TLS to the broker. An amqps:// URL does so too.",
+        was "oslo_messaging_rabbit" "rabbit_use_ssl" "DEFAULT" "rabbit_use_ssl";
+    ["oslo_messaging_rabbit"] "ssl_ca_file" RABBIT_CA: PathBuf = PATH, None,
+        "PEM file of the authorities that the broker's certificate may come from; the system's, \
+         unless given.", was "oslo_messaging_rabbit" "kombu_ssl_ca_certs" "DEFAULT" "kombu_ssl_ca_certs";
+    ["oslo_messaging_rabbit"] "ssl_cert_file" RABBIT_CERT: PathBuf = PATH, None,
+        "PEM file of this node's certificate, if the broker asks for one.",
+        was "oslo_messaging_rabbit" "kombu_ssl_certfile" "DEFAULT" "kombu_ssl_certfile";
+    ["oslo_messaging_rabbit"] "ssl_key_file" RABBIT_KEY: PathBuf = PATH, None,
+        "PEM file of its key; it may be in ssl_cert_file too.",
+        was "oslo_messaging_rabbit" "kombu_ssl_keyfile" "DEFAULT" "kombu_ssl_keyfile";
+    ["oslo_messaging_rabbit"] "heartbeat_timeout_threshold" RABBIT_HEARTBEAT: Duration =
+        SECONDS_OR_NONE, Some("4"),
+        "Seconds after which a connection to the broker that is silent counts as dead; 0: an hour.";
+    ["oslo_messaging_rabbit"] "rabbit_interval_max" RABBIT_RETRY: Duration = SECONDS, Some("1"),
+        "Most seconds between two attempts to reach the broker.";
+    ["oslo_messaging_rabbit"] "kombu_failover_strategy" RABBIT_STRATEGY: String = TEXT,
+        Some("round-robin"),
+        "In which order several brokers are tried: round-robin, as they stand, or shuffle.";
+    ["oslo_messaging_rabbit"] "rabbit_transient_queues_ttl" RABBIT_QUEUE_TTL: Duration = SECONDS,
+        Some("1800"), "Seconds that the broker keeps a node's queues after it has gone.";
+    ["oslo_messaging_rabbit"] "rabbit_qos_prefetch_count" RABBIT_PREFETCH: usize = NUMBER, Some("0"),
+        "Messages that the broker sends ahead of their acknowledgement; 0 for what suits.";
+    ["oslo_messaging_rabbit"] "amqp_durable_queues" RABBIT_DURABLE: bool = BOOLEAN, Some("false"),
+        "Declare exchanges that survive the broker's restart. Nothing here depends on it.",
+        was "DEFAULT" "amqp_durable_queues" "DEFAULT" "rabbit_durable_queues";
 
     ["oslo_middleware"] "max_request_body_size" MAX_REQUEST_BODY_SIZE: usize = COUNT,
         Some("16777216"),
@@ -132,6 +209,8 @@ options! {
 
     ["plugins"] "cache_path" PLUGIN_CACHE: PathBuf = PATH, Some("/var/cache/congress"),
         "Folder in which compiled drivers are kept between starts.";
+    ["plugins"] "cache_bytes" PLUGIN_CACHE_BYTES: usize = SIZE, Some("2G"),
+        "What that folder may take; what was not used for longest is taken away, never what runs.";
     ["plugins"] "threads" PLUGIN_THREADS: usize = COUNT, None,
         "Threads on which drivers run; half as many more take those that compute much. As many as \
          there are processors (2 to 8), unless given.";
@@ -147,6 +226,10 @@ options! {
         "Seconds after which a driver must have described itself, or a datasource's tables.";
     ["plugins"] "component_bytes" PLUGIN_COMPONENT: usize = SIZE, Some("64M"),
         "Largest driver file that is loaded.";
+    ["plugins"] "compile_timeout" PLUGIN_COMPILE_TIMEOUT: Duration = SECONDS, Some("300"),
+        "Seconds after which compiling one driver is given up.";
+    ["plugins"] "compile_memory_bytes" PLUGIN_COMPILE_MEMORY: usize = SIZE, Some("4G"),
+        "Memory (address space) of the process that compiles one driver.";
     ["plugins"] "hostcall_bytes" PLUGIN_HOSTCALL: usize = SIZE, Some("32M"),
         "What a driver may hand over at once, for instance as one batch of rows.";
     ["plugins"] "rows_per_call" PLUGIN_ROWS: usize = COUNT, Some("1000000"),
@@ -155,6 +238,8 @@ options! {
         "Memory that the rows of one driver call may take.";
     ["plugins"] "refused_batches" PLUGIN_REFUSED: usize = COUNT, Some("100"),
         "Malformed batches of rows after which a driver call fails, also if it goes on.";
+    ["plugins"] "metadata_bytes" PLUGIN_METADATA: usize = SIZE, Some("4M"),
+        "Names, descriptions and defaults in a driver's description of itself, together.";
     ["plugins"] "tables_per_datasource" PLUGIN_TABLES: usize = COUNT, Some("1000"),
         "Most tables of one datasource.";
     ["plugins"] "columns_per_table" PLUGIN_COLUMNS: usize = COUNT, Some("256"),

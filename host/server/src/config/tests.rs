@@ -89,7 +89,7 @@ fn without_files_everything_is_in_the_state_folder() {
     assert_eq!(config.encryption_key_path, state.join("keys"));
     assert_eq!(config.datasources.driver_path[0], state.join("drivers"));
     assert_eq!(config.plugins.cache_folder, Some(state.join("cache")));
-    assert!(config.transport.is_in_process() && config.roles.all());
+    assert!(config.bus.url.is_in_process() && config.roles.all());
     assert_eq!(config.node_id, "host");
     assert_eq!(loaded.warnings, []);
 
@@ -195,17 +195,17 @@ fn files_that_are_not_there_are_named() {
 fn everything_wrong_is_reported_at_once() {
     let setting = Setting::minimal(
         "bind_port = abc\ndebug = t\nlog_file = $nowhere\nno assignment\n[dse]\nlong_timeout = -1\n\
-         [plugins]\nallowed_hosts = http://x/\n[database]\nconnection = mysql://u:secret@h/d\n",
+         [plugins]\nallowed_hosts = http://x/\n[database]\nconnection = mysql://u:secret@h\n",
     );
     let file = setting.path("first/congress.conf");
     let problems = setting.problems(&[]);
     let expected = [
         "7: neither a section, a comment nor 'key = value'",
+        "9: [dse] long_timeout = \"-1\" is not a number of seconds above 0",
         "4: [DEFAULT] bind_port = \"abc\" is not a port: a number from 0 to 65535",
         "6: [DEFAULT] log_file: no such option nowhere to refer to; write $$ for a dollar sign",
         "5: [DEFAULT] debug = \"t\" is not a boolean: true, false, yes, no, on, off, 1 or 0",
-        "13: [database] connection names a mysql database, but this version has SQLite only",
-        "9: [dse] long_timeout = \"-1\" is not a number of seconds above 0",
+        "13: [database] connection names no database; an example is",
         "11: [plugins] allowed_hosts = \"http://x/\" is not hosts, separated by commas",
     ];
     assert_eq!(problems.len(), expected.len(), "{problems:#?}");
@@ -220,14 +220,12 @@ fn everything_wrong_is_reported_at_once() {
 #[test]
 fn what_this_version_does_not_have_is_refused_and_explained() {
     let problems = Setting::with("").problems(&[]);
-    assert_eq!(problems.len(), 2);
+    assert_eq!(problems.len(), 1);
     assert!(
         problems[0].starts_with("default: [DEFAULT] auth_strategy is keystone"),
         "{problems:?}"
     );
     assert!(problems[0].contains("set auth_strategy = noauth"));
-    assert!(problems[1].starts_with("default: [DEFAULT] transport_url names RabbitMQ"));
-    assert!(problems[1].contains("set transport_url = memory://"));
 
     let problems = Setting::minimal("").problems(&["--api"]);
     assert!(problems[0].contains("has not all roles"), "{problems:?}");
@@ -358,4 +356,30 @@ fn the_printed_configuration_reads_back_as_it_was() {
     assert_eq!(again.config.datasources, loaded.config.datasources);
     assert_eq!(again.config.database, loaded.config.database);
     assert!(again.config.log.debug);
+}
+
+#[test]
+fn the_bus_of_several_nodes() {
+    let text = "[DEFAULT]\nauth_strategy = noauth\n\
+                transport_url = rabbit://u:p@h1:5672,u:p@h2:5673/v?ssl=1&heartbeat_rate=5\n\
+                [dse]\nbus_id = other\n\
+                [oslo_messaging_rabbit]\nkombu_ssl_ca_certs = /ca.pem\n\
+                heartbeat_timeout_threshold = 0\nkombu_failover_strategy = shuffle\n";
+    let loaded = Setting::with(text).load(&["--api", "--policy-engine"]).unwrap();
+    let bus = &loaded.config.bus;
+    assert_eq!((bus.url.hosts.len(), bus.url.virtual_host.as_str()), (2, "v"));
+    assert_eq!((bus.bus_id.as_str(), bus.shuffle), ("other", true));
+    assert_eq!(bus.tls.as_ref().unwrap().ca.as_deref(), Some(std::path::Path::new("/ca.pem")));
+    assert_eq!(bus.dead_after.as_secs(), 3600);
+    let warnings: Vec<_> = loaded.warnings.iter().map(ToString::to_string).collect();
+    let warned = |text: &str| warnings.iter().any(|warning| warning.contains(text));
+    assert!(warned("heartbeat_rate after '?'") && warned("kombu_ssl_ca_certs"), "{warnings:?}");
+
+    let wrong = Setting::with(
+        "[DEFAULT]\nauth_strategy = noauth\n[oslo_messaging_rabbit]\nkombu_failover_strategy = x\n",
+    );
+    assert!(wrong.problems(&[])[0].contains("round-robin or shuffle"));
+    let replicated = Setting::minimal("replicated_policy_engine = true\n").load(&[]).unwrap();
+    let warned = |text: &str| replicated.warnings.iter().any(|w| w.to_string().contains(text));
+    assert!(warned("names SQLite"), "{:?}", replicated.warnings);
 }

@@ -94,6 +94,16 @@ impl TransportUrl {
         Ok(Self { transport, hosts, virtual_host, query })
     }
 
+    /// That of one process alone.
+    pub(super) fn in_process() -> Self {
+        Self {
+            transport: Transport::InProcess,
+            hosts: Vec::new(),
+            virtual_host: "/".into(),
+            query: Vec::new(),
+        }
+    }
+
     /// Whether messages stay in this process.
     pub fn is_in_process(&self) -> bool {
         self.transport == Transport::InProcess

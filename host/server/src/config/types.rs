@@ -69,6 +69,18 @@ pub(super) const SECONDS: Type<Duration> = Type {
     },
 };
 
+pub(super) const SECONDS_OR_NONE: Type<Duration> = Type {
+    expected: "a number of seconds, 0 included",
+    read: |text| {
+        let seconds = number::<f64>(text).filter(|s| *s <= LONGEST)?;
+        Duration::try_from_secs_f64(seconds).ok()
+    },
+};
+
+/// Whole numbers, negative ones too.
+pub(super) const WHOLE: Type<i64> =
+    Type { expected: "a whole number", read: |text| unquote(text.trim()).parse().ok() };
+
 pub(super) const PATH: Type<PathBuf> =
     Type { expected: "a path", read: |text| (!text.is_empty()).then(|| text.into()) };
 

@@ -34,7 +34,7 @@ impl Backoff {
 }
 
 /// A number from 0 to 1, another one each time.
-pub(super) fn random() -> f64 {
+pub(crate) fn random() -> f64 {
     let (bits, _) = uuid::Uuid::new_v4().as_u64_pair();
     f64::from((bits >> 32) as u32) / f64::from(u32::MAX)
 }

@@ -17,8 +17,13 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Client, DatasourceRequest, DriverFolders, Manager, ManagerOptions};
+use super::{
+    Client, ClientOptions, DatasourceRequest, DriverFolders, Manager, ManagerOptions, Surroundings,
+};
 use crate::engine::{EngineHandle, EngineOptions};
+use crate::health::{Pulse, Readiness};
+use crate::lease::Lease;
+use crate::lease::machine::Times;
 
 const CANARY: &str = "c4n4ry-password";
 
@@ -102,22 +107,38 @@ async fn no_message_holds_a_secret() {
         folders: DriverFolders { folders: vec![drivers], ..DriverFolders::default() },
         component_bytes: 1 << 30,
         sync_period: Duration::from_secs(60),
-        execute_actions: true,
+        actions: Default::default(),
         longest_pause: Duration::from_secs(60),
     };
-    let manager =
-        Manager::new(host, store.clone(), keys.clone(), bus.clone(), options, stop.clone());
-    let manager = tokio::spawn(manager.unwrap().run());
+    let pulse = Pulse::default();
+    let lease = Lease::new(store.clone(), bus.clone(), "n", "i", Times::default());
+    tokio::spawn(lease.clone().keep(stop.clone()));
+    let with = Surroundings {
+        store: store.clone(),
+        keys: keys.clone(),
+        bus: bus.clone(),
+        lease,
+        readiness: Readiness::default(),
+        stop: stop.clone(),
+    };
+    let manager = Manager::new(host, with, options, pulse.watch("datasources"));
+    let manager = tokio::spawn(manager.run());
     let engine = EngineOptions {
         ascii_only_rows: false,
         sync_period: Duration::from_secs(60),
         query_rows: 1000,
         query_timeout: Duration::from_secs(10),
     };
-    let engine = EngineHandle::start(store.clone(), bus.clone(), engine, stop.clone()).await;
+    let engine =
+        EngineHandle::start(store.clone(), bus.clone(), engine, &pulse, stop.clone()).await;
     let long = Duration::from_secs(60);
-    let client =
-        Client::new(store.clone(), keys, bus, engine.unwrap(), long, long, Default::default());
+    let options = ClientOptions {
+        timeout: long,
+        long_timeout: long,
+        takeover: long,
+        disabled: Default::default(),
+    };
+    let client = Client::new(store.clone(), &keys, bus, engine.unwrap(), options);
 
     let deadline = Instant::now() + long;
     while client.driver("hostile").await.is_err() {

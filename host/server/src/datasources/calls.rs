@@ -6,29 +6,38 @@ use congress_plugins::Push;
 use tokio::sync::watch;
 
 use super::running::Running;
-use super::shared::Shared;
+use super::shared::{Shared, Unfinished};
 use super::task::Phase;
 use super::views;
 use super::wire::{DatasourceCall, Execution, reply};
 use crate::failure::{Answer, Failure, Status};
 
-/// Answers a call, as the bytes of its reply. While code is starting, calls for it wait.
+/// Answers a call, as the bytes of its reply; none if this process has been replaced. While code
+/// is starting, calls for it wait.
 pub(super) async fn answer(
     shared: &Arc<Shared>,
     mut phase: watch::Receiver<Phase>,
     call: DatasourceCall,
-) -> bytes::Bytes {
+) -> Option<bytes::Bytes> {
+    // One that stood still may have been replaced meanwhile: then it does not answer.
+    shared.lease.fresh().await?;
+    let unfit = || shared.lease.fence().err().map(|failure| reply(&Answer::<()>::Err(failure)));
+    if call.changes_something()
+        && let Some(refusal) = unfit()
+    {
+        return Some(refusal);
+    }
     if let DatasourceCall::Status = call {
-        return reply(&Answer::Ok(shared.status()));
+        return Some(reply(&Answer::Ok(shared.status())));
     }
     let Some(running) = settled(&mut phase).await else {
         let reason = shared.last_error();
-        return reply(&Answer::<()>::Err(Failure::plain(
+        return Some(reply(&Answer::<()>::Err(Failure::plain(
             Status::Unavailable,
             format!("datasource '{}' is not running: {reason}", shared.row.name),
-        )));
+        ))));
     };
-    match call {
+    Some(match call {
         DatasourceCall::Status | DatasourceCall::Refresh => reply(&Answer::Ok(())),
         DatasourceCall::Schema => {
             // That of the rows that are published, which code that has just started has not read.
@@ -44,7 +53,7 @@ pub(super) async fn answer(
             reply(&push(shared, &running, Some(table), body).await)
         }
         DatasourceCall::Webhook { payload } => reply(&push(shared, &running, None, payload).await),
-    }
+    })
 }
 
 /// The code that runs, once none is starting; none if there is none.
@@ -102,28 +111,19 @@ async fn push(
         None => Push::Webhook(body),
     };
     let result = running.source.receive(push).await;
-    let touched = shared
-        .finish(result, running, &[], true)
-        .await
-        .map_err(|error| bad(format!("datasource {name} did not take it: {error}")))?;
-    if running.persist {
-        for table in touched {
-            let rows: Vec<_> = shared.publisher.read(|p| {
-                p.table(&table).map(|table| table.rows().cloned().collect()).unwrap_or_default()
-            });
-            shared.store.put_pushed_rows(&shared.row.id, &table, &rows, None).await.map_err(|error| {
-                tracing::error!(datasource = %name, %table, %error, "cannot persist pushed rows");
-                Failure::plain(
-                    Status::Unavailable,
-                    format!(
-                        "the rows of {name} are published, but could not be stored: they will be \
-                         lost at the next restart; push them again"
-                    ),
-                )
-            })?;
+    // The lease may have been lost while the driver worked.
+    let fence = shared.lease.fence()?;
+    let store = running.persist.then_some(&fence);
+    shared.finish(result, running, &[], true, store).await.map_err(|unfinished| match unfinished {
+        Unfinished::Call(error) => bad(format!("datasource {name} did not take it: {error}")),
+        Unfinished::Store(error) => {
+            tracing::error!(datasource = %name, %error, "cannot store what was pushed");
+            Failure::plain(
+                Status::Unavailable,
+                format!("the rows of {name} cannot be stored now; push them again later"),
+            )
         }
-    }
-    Ok(())
+    })
 }
 
 /// Runs an action in the background; how it went is in the log.
@@ -141,7 +141,9 @@ fn execute(shared: Arc<Shared>, running: Running, execution: Execution) {
     tokio::spawn(async move {
         match running.source.execute(&action, &positional, &named).await {
             Ok(outcome) => {
-                shared.publish(outcome, &running.schema, &[]).await;
+                if let Err(error) = shared.publish(outcome, &running.schema, &[], None).await {
+                    tracing::error!(datasource = %name, %action, %error, "its rows are lost");
+                }
             }
             Err(error) => tracing::error!(datasource = %name, %action, "{error}"),
         }

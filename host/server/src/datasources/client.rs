@@ -6,18 +6,27 @@ use std::time::Duration;
 
 use congress_bus::{Bus, CallError};
 use congress_plugins::ConfigValues;
-use congress_store::{At, KeyRing, NewDatasource, Store};
+use congress_store::{At, DatasourceConfig, KeyError, NewDatasource, Store};
 use congress_table::TableSchema;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+mod reach;
+
+use self::reach::{Call, Reach};
 use super::check;
-use super::drivers::{CatalogueEntry, DriverState};
+use super::drivers::{CatalogueEntry, DriverState, LoadState};
 use super::views::{self, BuildSummary, DriverSummary};
 use super::wire::{DatasourceCall, Execution, MANAGER, ManagerCall, ask};
+use crate::actions::wire::ActionsCall;
+use crate::actions::{self, Desk};
 use crate::engine::EngineHandle;
 use crate::failure::{Answer, Failure, Named, Status};
+use crate::keys::Keys;
 use crate::python;
+
+/// How often a creation is tried again when others write at the same time.
+const ATTEMPTS: usize = 10;
 
 /// A datasource to be created, as posted.
 #[derive(Clone, Debug)]
@@ -44,29 +53,40 @@ pub struct Client {
 
 struct Inner {
     store: Store,
-    keys: KeyRing,
-    bus: Arc<dyn Bus>,
+    keys: Keys,
+    reach: Reach,
     engine: EngineHandle,
-    /// For answers that take the driver's time.
-    long_timeout: Duration,
-    timeout: Duration,
-    /// Drivers that are not to be used, by id.
-    disabled: BTreeSet<String>,
+    options: ClientOptions,
 }
 
+/// How a client behaves.
+#[derive(Clone, Debug)]
+pub struct ClientOptions {
+    /// How long an ordinary call may take.
+    pub timeout: Duration,
+    /// How long a call may take that waits for a driver.
+    pub long_timeout: Duration,
+    /// How long a call waits for a datasource node to take over when there is none, and how long a
+    /// question for the status of a datasource may take at all.
+    pub takeover: Duration,
+    /// Drivers that are not to be used, by id.
+    pub disabled: BTreeSet<String>,
+}
+
+/// How long the node that runs drivers may take to tell how their loading stands. Lists do without.
+const DRIVER_STATES: Duration = Duration::from_secs(2);
+
 impl Client {
-    /// A client. `timeout` bounds ordinary calls, `long_timeout` those that wait for a driver;
-    /// no datasource can be made of a driver that is `disabled`.
+    /// A client.
     pub fn new(
         store: Store,
-        keys: KeyRing,
+        keys: impl Into<Keys>,
         bus: Arc<dyn Bus>,
         engine: EngineHandle,
-        timeout: Duration,
-        long_timeout: Duration,
-        disabled: BTreeSet<String>,
+        options: ClientOptions,
     ) -> Self {
-        let inner = Inner { store, keys, bus, engine, long_timeout, timeout, disabled };
+        let reach = Reach { bus, patience: options.takeover };
+        let inner = Inner { store, keys: keys.into(), reach, engine, options };
         Self { inner: Arc::new(inner) }
     }
 
@@ -123,17 +143,42 @@ impl Client {
         let inner = &self.inner;
         let nobody = |error: &CallError| Failure::plain(Status::Unavailable, error);
         let call = ManagerCall::Drivers;
-        let states = ask(inner.bus.as_ref(), MANAGER, &call, inner.timeout, nobody);
+        let states = ask(inner.reach.bus.as_ref(), MANAGER, &call, DRIVER_STATES, nobody);
         // The states first: what they know as loaded is in the catalogue, or will be.
         let states: Answer<Vec<DriverState>> = states.await;
         let mut stored = inner.store.drivers().await.map_err(failure)?;
-        stored.retain(|driver| !inner.disabled.contains(&driver.id));
+        stored.retain(|driver| !inner.options.disabled.contains(&driver.id));
         let states = states.unwrap_or_default().into_iter().map(|state| {
             let driver = stored.iter().find(|driver| driver.id == state.id);
             state.in_catalogue(driver.map(|driver| driver.hash.as_str()))
         });
         let states = states.collect();
         Ok((stored, states))
+    }
+
+    /// Says that a driver of this id is not there yet, if there is a file for one that is still
+    /// being looked at: the client is to try again. A driver's file is taken for one by its name.
+    async fn is_coming(&self, id: &str) -> Option<Failure> {
+        let (_, states) = self.stored_and_states().await.ok()?;
+        let is_its_file = |file: &str| {
+            let stem = file.strip_suffix(".wasm").unwrap_or(file);
+            stem == id || stem.replace('-', "_") == id
+        };
+        let state = states.into_iter().find(|state| {
+            matches!(state.state, LoadState::Copying | LoadState::Compiling)
+                && (state.id == id || state.file.as_deref().is_some_and(is_its_file))
+        })?;
+        let file = state
+            .file
+            .map_or_else(|| "its component".to_owned(), |file| format!("its file {file}"));
+        let doing = match state.state {
+            LoadState::Copying => "is still being written",
+            _ => "is being compiled, which takes up to half a minute",
+        };
+        Some(Failure::plain(
+            Status::Unavailable,
+            format!("driver '{id}' cannot be used yet: {file} {doing}; try again in a moment"),
+        ))
     }
 
     /// All datasources, secrets hidden.
@@ -174,63 +219,102 @@ impl Client {
                     config.keys().map(|key| (key.clone(), "<hidden>".into())).collect::<ConfigValues>()
                 }),
             });
+            if let Some(driver) = &request.driver
+                && let Some(failure) = self.is_coming(driver).await
+            {
+                return Err(failure);
+            }
             let text = format!("Invalid driver: {}", python::repr(&posted));
             return Err(Failure::verbatim(Status::BadRequest, text));
         };
         check::config(&metadata, request.config.as_ref().unwrap_or(&ConfigValues::new()))?;
         let name = request.name.unwrap_or_default();
         check::name(&name)?;
-        if inner.engine.is_policy(&name).await? {
-            return Err(name_in_use(&name));
-        }
         // Both are looked up alike: an id may be neither empty nor somebody's name, nor a name
         // somebody's id.
         if id.is_empty() {
             return Err(Failure::verbatim(Status::BadRequest, "The id of a datasource is empty"));
         }
-        for taken in [&id, &name] {
-            if self.row(taken).await?.is_some() {
-                return Err(name_in_use(taken));
-            }
-        }
+        self.is_free(&id, &name).await?;
         if request.enabled {
             self.manager(&ManagerCall::Ping).await?;
         }
         let secrets: Vec<_> = views::secrets(&metadata).collect();
-        let config = inner
-            .keys
-            .seal(request.config, &secrets)
-            .map_err(|error| Failure::verbatim(Status::BadRequest, error.to_string()))?;
         let new = NewDatasource {
             id: Some(id),
             name: name.clone(),
             driver: metadata.id.clone(),
             description: request.description,
             enabled: request.enabled,
-            config,
+            config: self.seal(request.config, &secrets)?,
         };
-        let row = match inner.store.create_datasource(new, At::Any).await {
-            Ok(committed) => committed.value,
-            Err(congress_store::Error::Conflict { .. }) => return Err(name_in_use(&name)),
-            Err(error) => return Err(failure(error)),
-        };
+        let row = self.commit(new).await?;
+        // Nodes begin at once, while the driver looks at the configuration.
+        inner.engine.announce_changes().await;
         if row.enabled {
             let call = ManagerCall::Start { id: row.id.clone() };
-            if let Err(reason) = self.manager(&call).await {
-                self.withdraw(&row.id).await;
-                return Err(if reason.status == Status::Unavailable {
-                    reason
-                } else {
+            match self.manager(&call).await {
+                Ok(()) => {}
+                // It is in the database: whoever is the active datasource node next starts it.
+                Err(reason) if reason.status == Status::Unavailable => tracing::warn!(
+                    datasource = %name, reason = %reason.message,
+                    "the datasource is created; it starts when there is a datasource node"
+                ),
+                Err(reason) => {
+                    self.withdraw(&row.id).await;
                     let reason = reason.message.trim_start_matches("Bad Request::").to_owned();
-                    Failure::verbatim(
+                    return Err(Failure::verbatim(
                         Status::BadRequest,
                         format!("Datasource service: {name} creation fails. {reason}"),
-                    )
-                });
+                    ));
+                }
             }
         }
         inner.engine.catch_up().await;
         Ok(views::datasource(&row, Some(&metadata)))
+    }
+
+    /// Enters a datasource into the database, on the condition that nobody takes its name
+    /// meanwhile, be it for a policy.
+    async fn commit(&self, new: NewDatasource) -> Answer<congress_store::Datasource> {
+        let store = &self.inner.store;
+        for _ in 0..ATTEMPTS {
+            let revision = store.revision().await.map_err(failure)?;
+            self.is_free(new.id.as_deref().unwrap_or_default(), &new.name).await?;
+            match store.create_datasource(new.clone(), At::Revision(revision)).await {
+                Ok(committed) => return Ok(committed.value),
+                Err(congress_store::Error::Stale { .. }) => {}
+                Err(congress_store::Error::Conflict { .. }) => return Err(name_in_use(&new.name)),
+                Err(error) => return Err(failure(error)),
+            }
+        }
+        let text = "datasources and policies are being changed by others; try again";
+        Err(Failure::plain(Status::Unavailable, text))
+    }
+
+    /// Whether neither a policy nor another datasource has this name, or this id.
+    async fn is_free(&self, id: &str, name: &str) -> Answer<()> {
+        if self.inner.engine.is_policy(name).await? {
+            return Err(name_in_use(name));
+        }
+        for taken in [id, name] {
+            if self.row(taken).await?.is_some() {
+                return Err(name_in_use(taken));
+            }
+        }
+        Ok(())
+    }
+
+    /// A configuration fit to be stored.
+    fn seal(&self, config: Option<ConfigValues>, secrets: &[&str]) -> Answer<DatasourceConfig> {
+        let sealer = self.inner.keys.sealer().map_err(|error| {
+            tracing::error!(%error, "a datasource cannot be created: its secrets cannot be sealed");
+            let text = "this node has no key to seal secrets with; ask its operator to copy the key \
+                        folder of the datasource node";
+            Failure::plain(Status::Unavailable, text)
+        })?;
+        let bad = |error: KeyError| Failure::verbatim(Status::BadRequest, error.to_string());
+        sealer.seal(config, secrets).map_err(bad)
     }
 
     /// Takes back a datasource that could not start.
@@ -279,7 +363,15 @@ impl Client {
 
     /// How a datasource fares.
     pub async fn status(&self, d: &str) -> Answer<Value> {
-        self.ask(d, &DatasourceCall::Status, self.inner.timeout, bare_absence).await
+        let row = self.row(d).await?.ok_or_else(|| bare_absence(d))?;
+        let deadline = self.inner.options.takeover.min(self.inner.options.timeout);
+        let call = DatasourceCall::Status;
+        let mut status: Value = self.ask_row(&row, d, &call, deadline, bare_absence).await?;
+        if let Value::Object(status) = &mut status {
+            let stale = if self.inner.engine.is_stale(&row.name) { "True" } else { "False" };
+            status.insert("stale".to_owned(), stale.into());
+        }
+        Ok(status)
     }
 
     /// What a datasource can be told to do.
@@ -293,23 +385,24 @@ impl Client {
     /// The rows of a table.
     pub async fn rows(&self, d: &str, table: &str) -> Answer<Vec<Vec<Value>>> {
         let call = DatasourceCall::Rows { table: table.to_owned() };
-        self.ask(d, &call, self.inner.timeout, absence).await
+        self.ask(d, &call, self.inner.options.timeout, absence).await
     }
 
     /// Replaces the rows of a table by what was pushed.
     pub async fn replace_rows(&self, d: &str, table: &str, body: Value) -> Answer<()> {
         let call = DatasourceCall::ReplaceRows { table: table.to_owned(), body };
-        self.ask(d, &call, self.inner.long_timeout, absence).await
+        self.ask(d, &call, self.inner.options.long_timeout, absence).await
     }
 
     /// Hands a webhook's payload to the datasource.
     pub async fn webhook(&self, d: &str, payload: Value) -> Answer<()> {
-        self.ask(d, &DatasourceCall::Webhook { payload }, self.inner.long_timeout, absence).await
+        self.ask(d, &DatasourceCall::Webhook { payload }, self.inner.options.long_timeout, absence)
+            .await
     }
 
     /// Asks for a poll, without waiting for it.
     pub async fn request_refresh(&self, d: &str) -> Answer<()> {
-        self.ask(d, &DatasourceCall::Refresh, self.inner.timeout, absence).await
+        self.ask(d, &DatasourceCall::Refresh, self.inner.options.timeout, absence).await
     }
 
     /// Runs an action in the background. `args` is an object with `positional` and `named`.
@@ -334,14 +427,26 @@ impl Client {
             return Err(Failure::named(Named::ExecuteError, "Action not found"));
         }
         let call = DatasourceCall::Execute(Execution { action: name, positional, named });
-        self.ask(d, &call, self.inner.timeout, |d| {
+        self.ask(d, &call, self.inner.options.timeout, |d| {
             Failure::named(Named::ExecuteError, format!("Service {d} not found"))
         })
         .await
     }
 
+    /// The actions that rules asked for.
+    pub fn ledger(&self) -> Desk {
+        Desk::new(self.inner.store.clone())
+    }
+
+    /// Has an action that failed, or whose outcome is not known, run again.
+    pub async fn repeat_action(&self, id: &str) -> Answer<()> {
+        let call = &ActionsCall::Repeat { id: id.to_owned() };
+        let (service, deadline) = (actions::wire::SERVICE, self.inner.options.timeout);
+        self.inner.reach.ask(Call { service, call, deadline, repeatable: false }).await
+    }
+
     async fn tables_of(&self, d: &str, absent: fn(&str) -> Failure) -> Answer<Vec<TableSchema>> {
-        self.ask(d, &DatasourceCall::Schema, self.inner.timeout, absent).await
+        self.ask(d, &DatasourceCall::Schema, self.inner.options.timeout, absent).await
     }
 
     /// Calls a datasource, found by id or name.
@@ -353,13 +458,29 @@ impl Client {
         absent: impl Fn(&str) -> Failure,
     ) -> Answer<T> {
         let row = self.row(d).await?.ok_or_else(|| absent(d))?;
-        let nowhere = |_: &CallError| absent(d);
-        ask(self.inner.bus.as_ref(), &row.name, call, deadline, nowhere).await
+        self.ask_row(&row, d, call, deadline, absent).await
+    }
+
+    async fn ask_row<T: DeserializeOwned>(
+        &self,
+        row: &congress_store::Datasource,
+        d: &str,
+        call: &DatasourceCall,
+        deadline: Duration,
+        absent: impl Fn(&str) -> Failure,
+    ) -> Answer<T> {
+        // Nobody runs it, and nobody is to.
+        if !row.enabled {
+            return Err(absent(d));
+        }
+        let repeatable = call.is_repeatable();
+        self.inner.reach.ask(Call { service: &row.name, call, deadline, repeatable }).await
     }
 
     async fn manager(&self, call: &ManagerCall) -> Answer<()> {
-        let nobody = |error: &CallError| Failure::plain(Status::Unavailable, error);
-        ask(self.inner.bus.as_ref(), MANAGER, call, self.inner.long_timeout, nobody).await
+        let deadline = self.inner.options.long_timeout;
+        // Whoever is asked again to start or stop what runs or does not has done so.
+        self.inner.reach.ask(Call { service: MANAGER, call, deadline, repeatable: true }).await
     }
 
     async fn row(&self, id_or_name: &str) -> Answer<Option<congress_store::Datasource>> {
@@ -375,7 +496,7 @@ impl Client {
         &self,
         id: &str,
     ) -> Answer<Option<(congress_store::Driver, CatalogueEntry)>> {
-        if self.inner.disabled.contains(id) {
+        if self.inner.options.disabled.contains(id) {
             return Ok(None);
         }
         self.catalogue(id).await
@@ -429,7 +550,7 @@ fn bare_absence(d: &str) -> Failure {
 pub(crate) fn failure(error: congress_store::Error) -> Failure {
     use congress_store::Error;
     match error {
-        Error::TooLong { .. } => Failure::plain(Status::BadRequest, error),
+        Error::TooLong { .. } | Error::Unfit { .. } => Failure::plain(Status::BadRequest, error),
         Error::Unavailable { .. } => {
             tracing::error!(%error, "the database is not available");
             Failure::plain(Status::Unavailable, "the database is not available; try again later")

@@ -1,24 +1,36 @@
-//! The datasources' role: keeps a task for every enabled datasource in the database.
+//! The datasources' role: keeps a task for every enabled datasource in the database, as long as it
+//! holds the lease.
+//!
+//! Without the lease it is a hot standby: its drivers are loaded, it runs, publishes and answers
+//! nothing. When it gets the lease it starts all datasources at once; when it learns that somebody
+//! else has it, it ends.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use congress_bus::{Bus, Epoch, RegisterError, Request, Requests};
+use congress_bus::{Bus, Epoch, Register, Request, Requests};
 use congress_plugins::Host;
-use congress_store::{KeyRing, Store};
-use tokio::sync::{oneshot, watch};
+use congress_store::{Datasource, KeyRing, Store};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::drivers::{DriverEvent, DriverFolders, Drivers};
+use super::local::Local;
 use super::shared::Shared;
-use super::task::{Code, Task};
+use super::task::{Code, Step, Task, step};
 use super::wire::{MANAGER, ManagerCall, reply};
+use crate::actions::{self, Executor};
 use crate::failure::{Answer, Failure, Status};
+use crate::health::{Readiness, Turns};
+use crate::lease::{self, Lease};
 
 /// How many calls to the manager, or to one datasource, may wait.
 const BACKLOG: usize = 256;
+
+/// The role's name in `/readyz`.
+const ROLE: &str = "datasources";
 
 /// How the role behaves.
 pub struct ManagerOptions {
@@ -26,41 +38,88 @@ pub struct ManagerOptions {
     pub folders: DriverFolders,
     /// The largest component that is loaded, in bytes.
     pub component_bytes: u64,
-    /// How often the database is compared with what runs, besides at every change made here.
+    /// How often the database is compared with what runs, besides at every change of it.
     pub sync_period: Duration,
-    /// False: actions are logged, never executed.
-    pub execute_actions: bool,
+    /// How actions are run.
+    pub actions: actions::Options,
     /// How long a datasource that fails again and again waits at most between two attempts.
     pub longest_pause: Duration,
 }
 
-/// The role. It ends when its token is cancelled.
+/// What the role shares with the rest of its node.
+pub struct Surroundings {
+    /// The database.
+    pub store: Store,
+    /// The keys of its secrets.
+    pub keys: KeyRing,
+    /// The bus.
+    pub bus: Arc<dyn Bus>,
+    /// Whether this process is the active one.
+    pub lease: Lease,
+    /// Where the role says what it does.
+    pub readiness: Readiness,
+    /// Ends the role.
+    pub stop: CancellationToken,
+}
+
+/// Why the role has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It was told to.
+    Stopped,
+    /// Another process is the active one.
+    Replaced {
+        /// The term that this one had.
+        term: u64,
+        /// The higher one.
+        by: u64,
+    },
+}
+
+/// The role.
 pub struct Manager {
     host: Host,
-    store: Store,
-    keys: KeyRing,
-    bus: Arc<dyn Bus>,
+    with: Surroundings,
     options: ManagerOptions,
-    requests: Requests,
+    turns: Turns,
     /// The code of every driver that there is.
     code: HashMap<String, Code>,
     /// The drivers that were there at start have been looked at.
     settled: bool,
     /// See [`Manager::drivers_promised`].
     promised: watch::Sender<bool>,
-    tasks: HashMap<String, Handle>,
-    epoch: u64,
-    stop: CancellationToken,
+    /// While this process is the active one.
+    active: Option<Active>,
 }
 
-/// How a driver takes a datasource's configuration, the first time.
-type Outcome = oneshot::Receiver<Result<(), String>>;
+/// What only the active one has.
+struct Active {
+    term: u64,
+    /// How many publishers it has had in this term.
+    publishers: u32,
+    requests: Requests,
+    tasks: HashMap<String, Handle>,
+    /// The same, for who has them act.
+    local: Local,
+    /// Carries out what rules ask for.
+    executor: (CancellationToken, JoinHandle<()>),
+    /// The database is being read.
+    reading: Option<Step<congress_store::Result<Vec<Datasource>>>>,
+    /// It has changed since.
+    again: bool,
+    /// Calls that wait until it is read, with the id of the datasource that is to start.
+    waiting: Vec<(String, Request)>,
+}
+
+/// How a driver took a datasource's configuration the first time; none before it has.
+pub(super) type FirstStart = Option<Result<(), String>>;
 
 /// A running task.
 struct Handle {
     name: String,
     driver: String,
     code: watch::Sender<Code>,
+    first: watch::Receiver<FirstStart>,
     stop: CancellationToken,
     join: JoinHandle<()>,
 }
@@ -75,30 +134,18 @@ impl Handle {
 }
 
 impl Manager {
-    /// Registers the role on the bus. [`Manager::run`] does the rest.
-    pub fn new(
-        host: Host,
-        store: Store,
-        keys: KeyRing,
-        bus: Arc<dyn Bus>,
-        options: ManagerOptions,
-        stop: CancellationToken,
-    ) -> Result<Self, RegisterError> {
-        let requests = bus.serve(MANAGER, BACKLOG)?;
-        Ok(Self {
+    /// The role, before it begins: see [`Manager::run`].
+    pub fn new(host: Host, with: Surroundings, options: ManagerOptions, turns: Turns) -> Self {
+        Self {
             host,
-            store,
-            keys,
-            bus,
+            with,
             options,
-            requests,
+            turns,
             code: HashMap::new(),
             settled: false,
             promised: watch::Sender::new(false),
-            tasks: HashMap::new(),
-            epoch: 0,
-            stop,
-        })
+            active: None,
+        }
     }
 
     /// Becomes true once all drivers that the catalogue in the database has at start, which others
@@ -107,148 +154,288 @@ impl Manager {
         self.promised.subscribe()
     }
 
-    /// Runs until stopped.
-    pub async fn run(mut self) {
+    /// Runs until stopped or replaced.
+    pub async fn run(mut self) -> Ending {
         let mut drivers = Drivers::watch(
             self.host.clone(),
-            self.store.clone(),
+            self.with.store.clone(),
             self.options.folders.clone(),
             self.options.component_bytes,
             self.promised.clone(),
-            &self.stop,
+            self.with.lease.clone(),
+            &self.with.stop,
         );
-        let mut sync = tokio::time::interval(self.options.sync_period);
-        sync.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
+        let mut status = self.with.lease.status();
+        status.mark_changed();
+        let mut revisions = self.with.bus.register(Register::Revision);
+        let mut period = tokio::time::interval(self.options.sync_period);
+        period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let ending = loop {
+            self.turns.turned();
+            let (reading, requests) = match &mut self.active {
+                Some(active) => (&mut active.reading, Some(&mut active.requests)),
+                None => (&mut None, None),
+            };
             tokio::select! {
-                () = self.stop.cancelled() => break,
-                Some(event) = drivers.events.recv() => self.on_driver(event),
-                _ = sync.tick() => self.sync().await,
-                request = self.requests.next() => {
-                    let Some(request) = request else { break };
-                    match serde_json::from_slice(&request.body) {
-                        Ok(ManagerCall::Drivers) => {
-                            request.reply(reply(&Answer::Ok(drivers.shown.borrow().to_vec())));
-                        }
-                        Ok(call) => self.on_call(call, request).await,
-                        Err(error) => request.reply(reply(&Answer::<()>::Err(
-                            Failure::internal(error),
-                        ))),
+                biased;
+                () = self.with.stop.cancelled() => break Ending::Stopped,
+                changed = status.changed() => {
+                    if changed.is_err() {
+                        break Ending::Stopped;
+                    }
+                    let status = status.borrow_and_update().clone();
+                    if let Some(ending) = self.on_status(status) {
+                        break ending;
                     }
                 }
-            }
-        }
-        for (_, task) in self.tasks.drain() {
-            task.stop().await;
-        }
-        drivers.ended().await;
-    }
-
-    async fn on_call(&mut self, call: ManagerCall, request: Request) {
-        let answer = match call {
-            ManagerCall::Ping | ManagerCall::Drivers => Ok(()),
-            ManagerCall::Start { id } => match self.start_by_id(&id).await {
-                Ok(Some(outcome)) => {
-                    // A driver may take its time to refuse: nobody else waits for it.
-                    tokio::spawn(async move {
-                        let ended = Err("the datasource's task has ended".to_owned());
-                        let answer = outcome.await.unwrap_or(ended);
-                        let bad = |reason| Failure::plain(Status::BadRequest, reason);
-                        request.reply(reply(&answer.map_err(bad)));
-                    });
-                    return;
-                }
-                Ok(None) => Ok(()),
-                Err(failure) => Err(failure),
-            },
-            ManagerCall::Stop { id } => {
-                if let Some(task) = self.tasks.remove(&id) {
-                    task.stop().await;
-                }
-                Ok(())
+                Some(event) = drivers.events.recv() => self.on_driver(event),
+                rows = step(reading) => self.on_rows(rows).await,
+                request = next(requests) => match request {
+                    Some(request) => self.on_request(request, &drivers).await,
+                    None => break Ending::Stopped,
+                },
+                Ok(()) = revisions.changed() => self.sync(),
+                _ = period.tick() => self.sync(),
+                () = self.turns.idle() => {}
             }
         };
-        request.reply(reply(&answer));
+        if let Some(Active { tasks, requests, executor: (stop, executor), .. }) = self.active.take()
+        {
+            drop(requests);
+            stop.cancel();
+            match ending {
+                // Actions that run may come to their end, and that is entered.
+                Ending::Stopped => drop(executor.await),
+                Ending::Replaced { .. } => executor.abort(),
+            }
+            for (_, task) in tasks {
+                task.stop().await;
+            }
+            self.with.lease.release().await;
+        }
+        self.with.stop.cancel();
+        drivers.ended().await;
+        ending
     }
 
-    async fn start_by_id(&mut self, id: &str) -> Answer<Option<Outcome>> {
-        let row = self.store.datasource(id).await.map_err(|error| match error {
-            congress_store::Error::NotFound { .. } => {
-                Failure::plain(Status::NotFound, format!("Datasource not found {id}"))
+    fn on_status(&mut self, status: lease::Status) -> Option<Ending> {
+        match status {
+            lease::Status::Standby { holder: None } => {
+                self.with.readiness.role(ROLE, "standby: it tries to take the lease");
             }
-            other => Failure::internal(other),
-        })?;
-        if self.tasks.contains_key(&row.id) {
-            return Ok(None);
+            lease::Status::Standby { holder: Some(holder) } => {
+                let text = format!(
+                    "standby: node '{}' (instance {}) holds the lease in term {}",
+                    holder.node_id, holder.instance, holder.term
+                );
+                tracing::info!("{text}");
+                self.with.readiness.role(ROLE, text);
+            }
+            lease::Status::Active { term } => {
+                tracing::info!(term, "this is the active datasource node");
+                self.with.readiness.role(ROLE, format!("active in term {term}"));
+                if let Err(error) = self.begin(term) {
+                    tracing::error!(%error, "the datasources cannot be reached");
+                }
+            }
+            lease::Status::Replaced { term, by } => {
+                tracing::error!(
+                    term,
+                    by,
+                    "another datasource node is the active one; this one stops its datasources"
+                );
+                self.with.readiness.role(ROLE, format!("replaced in term {by}"));
+                return Some(Ending::Replaced { term, by });
+            }
         }
-        self.start(row).await.map_err(|reason| Failure::plain(Status::BadRequest, reason))
+        None
+    }
+
+    /// Becomes the active one.
+    fn begin(&mut self, term: u64) -> Result<(), congress_bus::RegisterError> {
+        let requests = self.with.bus.serve(MANAGER, BACKLOG)?;
+        let local = Local::default();
+        let executor = self.execute_actions(&local);
+        self.active = Some(Active {
+            term,
+            publishers: 0,
+            requests,
+            tasks: HashMap::new(),
+            local,
+            executor,
+            reading: None,
+            again: false,
+            waiting: Vec::new(),
+        });
+        self.sync();
+        Ok(())
+    }
+
+    /// Begins to carry out what rules ask for.
+    fn execute_actions(&self, local: &Local) -> (CancellationToken, JoinHandle<()>) {
+        // Not a child of the node's: datasources run until actions have come to their end.
+        let stop = CancellationToken::new();
+        let executor = Executor {
+            store: self.with.store.clone(),
+            bus: self.with.bus.clone(),
+            lease: Arc::new(self.with.lease.clone()),
+            hands: Arc::new(local.clone()),
+            options: self.options.actions.clone(),
+        };
+        (stop.clone(), tokio::spawn(executor.run(stop)))
+    }
+
+    /// Has the database read, and what runs compared with it.
+    fn sync(&mut self) {
+        let Some(active) = &mut self.active else { return };
+        if active.reading.is_some() {
+            active.again = true;
+            return;
+        }
+        let store = self.with.store.clone();
+        active.reading = Some(Box::pin(async move { store.datasources().await }));
     }
 
     /// Starts what is in the database and does not run, stops what runs and is not. What goes
     /// wrong with one datasource does not concern the others.
-    async fn sync(&mut self) {
-        let rows = match self.store.datasources().await {
+    async fn on_rows(&mut self, rows: congress_store::Result<Vec<Datasource>>) {
+        let Some(active) = &mut self.active else { return };
+        active.reading = None;
+        let waiting = std::mem::take(&mut active.waiting);
+        let again = std::mem::take(&mut active.again);
+        let rows = match rows {
             Ok(rows) => rows,
             Err(error) => {
                 tracing::error!(%error, "cannot read the datasources; what runs goes on");
+                for (_, request) in waiting {
+                    let text = "the database is not available; try again later";
+                    let failure = Failure::plain(Status::Unavailable, text);
+                    request.reply(reply(&Answer::<()>::Err(failure)));
+                }
                 return;
             }
         };
-        let gone: Vec<_> = self
-            .tasks
-            .keys()
-            .filter(|id| !rows.iter().any(|row| row.enabled && row.id == **id))
-            .cloned()
-            .collect();
+        let is_there = |id: &str| rows.iter().any(|row| row.enabled && row.id == id);
+        let gone: Vec<_> = active.tasks.keys().filter(|id| !is_there(id)).cloned().collect();
         for id in gone {
-            if let Some(task) = self.tasks.remove(&id) {
+            if let Some(task) = active.tasks.remove(&id) {
                 tracing::info!(datasource = %task.name, "datasource is gone or disabled; stopping it");
                 task.stop().await;
             }
         }
+        let mut refused = HashMap::new();
         for row in rows.into_iter().filter(|row| row.enabled) {
-            if !self.tasks.contains_key(&row.id) {
+            let is_new = self.active.as_ref().is_some_and(|a| !a.tasks.contains_key(&row.id));
+            if is_new {
                 // What the driver says of it is in the log and in the status.
-                let name = row.name.clone();
-                if let Err(reason) = self.start(row).await {
+                let (id, name) = (row.id.clone(), row.name.clone());
+                if let Err(reason) = self.start(row) {
                     tracing::error!(datasource = %name, "cannot start it: {reason}");
+                    refused.insert(id, reason);
                 }
+            }
+        }
+        for (id, request) in waiting {
+            match refused.remove(&id) {
+                Some(reason) => {
+                    let failure = Failure::plain(Status::BadRequest, reason);
+                    request.reply(reply(&Answer::<()>::Err(failure)));
+                }
+                None => self.answer_start(&id, request),
+            }
+        }
+        if again {
+            self.sync();
+        }
+    }
+
+    async fn on_request(&mut self, request: Request, drivers: &Drivers) {
+        // One that stood still may have been replaced meanwhile.
+        if self.with.lease.fresh().await.is_none() {
+            return;
+        }
+        let Some(active) = &mut self.active else { return };
+        match serde_json::from_slice(&request.body) {
+            Ok(ManagerCall::Drivers) => {
+                request.reply(reply(&Answer::Ok(drivers.shown.borrow().to_vec())));
+            }
+            // Asked before a datasource is created or deleted.
+            Ok(ManagerCall::Ping) => request.reply(reply(&self.with.lease.fence().map(drop))),
+            Ok(ManagerCall::Start { id }) => {
+                if let Err(failure) = self.with.lease.fence() {
+                    request.reply(reply(&Answer::<()>::Err(failure)));
+                } else if active.tasks.contains_key(&id) {
+                    self.answer_start(&id, request);
+                } else {
+                    active.waiting.push((id, request));
+                    self.sync();
+                }
+            }
+            Ok(ManagerCall::Stop { id }) => {
+                if let Some(task) = active.tasks.remove(&id) {
+                    task.stop().await;
+                }
+                request.reply(reply(&Answer::Ok(())));
+            }
+            Err(error) => {
+                request.reply(reply(&Answer::<()>::Err(Failure::internal(error))));
             }
         }
     }
 
-    /// Starts a task, and gives what tells how its driver takes the configuration: none while
-    /// that driver may still be being loaded. If it is refused the task waits for a better one.
-    async fn start(&mut self, row: congress_store::Datasource) -> Result<Option<Outcome>, String> {
-        let requests = self.bus.serve(&row.name, BACKLOG).map_err(|error| error.to_string())?;
-        self.epoch += 1;
+    /// Answers how the first start of a datasource went, once that is known; at once while its
+    /// driver may still be being loaded. If it is refused the task waits for a better one.
+    fn answer_start(&self, id: &str, request: Request) {
+        let task = self.active.as_ref().and_then(|active| active.tasks.get(id));
+        let Some(task) = task else {
+            let failure = Failure::plain(Status::NotFound, format!("Datasource not found {id}"));
+            request.reply(reply(&Answer::<()>::Err(failure)));
+            return;
+        };
+        if task.code.borrow().is_awaited() {
+            request.reply(reply(&Answer::Ok(())));
+            return;
+        }
+        let mut first = task.first.clone();
+        // A driver may take its time to refuse: nobody else waits for it.
+        tokio::spawn(async move {
+            let outcome = match first.wait_for(Option::is_some).await {
+                Ok(outcome) => outcome.clone().unwrap_or(Ok(())),
+                Err(_) => Err("the datasource's task has ended".to_owned()),
+            };
+            let bad = |reason| Failure::plain(Status::BadRequest, reason);
+            request.reply(reply(&outcome.map_err(bad)));
+        });
+    }
+
+    /// Starts a task.
+    fn start(&mut self, row: Datasource) -> Result<(), String> {
+        let code = self.code_of(&row.driver);
+        let Some(active) = &mut self.active else { return Ok(()) };
+        let requests =
+            self.with.bus.serve(&row.name, BACKLOG).map_err(|error| error.to_string())?;
+        active.publishers += 1;
+        let epoch = Epoch::in_term(active.term, active.publishers);
         let publisher =
-            self.bus.publish(&row.name, Epoch(self.epoch)).map_err(|error| error.to_string())?;
-        let stop = self.stop.child_token();
+            self.with.bus.publish(&row.name, epoch).map_err(|error| error.to_string())?;
+        let stop = self.with.stop.child_token();
         let (id, name, driver) = (row.id.clone(), row.name.clone(), row.driver.clone());
-        let shared = Shared::new(
-            row,
-            self.bus.clone(),
-            self.store.clone(),
-            self.keys.clone(),
-            publisher,
-            self.options.execute_actions,
-        );
-        let (code, receiver) = watch::channel(self.code_of(&driver));
-        let (outcome, started) = oneshot::channel();
-        let is_known = !code.borrow().is_awaited();
+        let shared = Shared::new(row, &self.with, publisher, self.options.actions.enabled);
+        let (code, receiver) = watch::channel(code);
+        let (outcome, first) = watch::channel(None);
         let task = Task {
             shared: Arc::new(shared),
+            local: active.local.clone(),
             requests,
             code: receiver,
-            outcome: Some(outcome),
+            outcome,
             longest_pause: self.options.longest_pause,
             stop: stop.clone(),
         };
         let join = tokio::spawn(task.run());
         tracing::info!(datasource = %name, %driver, "datasource started");
-        self.tasks.insert(id, Handle { name, driver, code, stop, join });
-        Ok(is_known.then_some(started))
+        active.tasks.insert(id, Handle { name, driver, code, first, stop, join });
+        Ok(())
     }
 
     /// What the datasources of a driver are to run.
@@ -283,9 +470,8 @@ impl Manager {
             }
             DriverEvent::Settled => {
                 self.settled = true;
-                let missing: BTreeSet<_> = self
-                    .tasks
-                    .values()
+                let tasks = self.active.iter().flat_map(|active| active.tasks.values());
+                let missing: BTreeSet<_> = tasks
                     .filter(|task| !self.code.contains_key(&task.driver))
                     .map(|task| task.driver.clone())
                     .collect();
@@ -299,8 +485,17 @@ impl Manager {
     /// Gives the datasources of a driver its code, or takes it away. They see to it themselves.
     fn hand_over(&self, driver: &str) {
         let code = self.code_of(driver);
-        for task in self.tasks.values().filter(|task| task.driver == driver) {
+        let tasks = self.active.iter().flat_map(|active| active.tasks.values());
+        for task in tasks.filter(|task| task.driver == driver) {
             task.code.send_replace(code.clone());
         }
+    }
+}
+
+/// The next call, if calls are taken.
+async fn next(requests: Option<&mut Requests>) -> Option<Request> {
+    match requests {
+        Some(requests) => requests.next().await,
+        None => std::future::pending().await,
     }
 }

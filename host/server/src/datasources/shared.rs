@@ -3,12 +3,25 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use congress_bus::{Bus, Publisher, Schema};
-use congress_plugins::{CallError, CallOutcome, TableOperation};
-use congress_store::{KeyRing, Store};
+use congress_plugins::{CallError, CallOutcome, HeldRows, TableOperation};
+use congress_store::{Fence, KeyRing, Store};
 use congress_table::{Change, Table, TableDelta};
 
+use super::manager::Surroundings;
 use super::running::Running;
 use super::status::{Progress, Status as View};
+use crate::lease::Lease;
+
+/// Why a poll or push came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unfinished {
+    /// The driver failed.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// What was pushed could not be stored.
+    #[error(transparent)]
+    Store(#[from] congress_store::Error),
+}
 
 /// What all parts of a task share.
 pub(super) struct Shared {
@@ -17,6 +30,8 @@ pub(super) struct Shared {
     pub(super) store: Store,
     pub(super) keys: KeyRing,
     pub(super) publisher: Publisher,
+    /// Whether this process is the active one.
+    pub(super) lease: Lease,
     pub(super) execute_actions: bool,
     progress: Mutex<Progress>,
     /// Held while an outcome is compared with what is published and committed.
@@ -26,17 +41,16 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(
         row: congress_store::Datasource,
-        bus: Arc<dyn Bus>,
-        store: Store,
-        keys: KeyRing,
+        with: &Surroundings,
         publisher: Publisher,
         execute_actions: bool,
     ) -> Self {
         Self {
             row,
-            bus,
-            store,
-            keys,
+            bus: with.bus.clone(),
+            store: with.store.clone(),
+            keys: with.keys.clone(),
+            lease: with.lease.clone(),
             publisher,
             execute_actions,
             progress: Mutex::default(),
@@ -57,16 +71,17 @@ impl Shared {
 
     /// Publishes what a successful call of code with these tables put in; they replace those
     /// published before, if they differ. Tables of `read` that the call did not mention exist from
-    /// now on, if only as empty ones. Returns the names of the tables that it put in.
+    /// now on, if only as empty ones. With a fence its tables are stored first, and nothing is
+    /// published if that fails. Nothing is published either once this process has been replaced.
     pub(super) async fn publish(
         &self,
         outcome: CallOutcome,
         schema: &Schema,
         read: &[Arc<str>],
-    ) -> Vec<Arc<str>> {
+        store: Option<&Fence>,
+    ) -> Result<(), congress_store::Error> {
         let _one_at_a_time = self.commit.lock().await;
         let mut change = Change::default();
-        let mut touched = Vec::with_capacity(outcome.tables.len());
         for (name, operation) in outcome.tables {
             let delta = match operation {
                 TableOperation::Replace(rows) => self.publisher.read(|p| match p.table(&name) {
@@ -75,34 +90,54 @@ impl Shared {
                 }),
                 TableOperation::Patch(delta) => delta,
             };
-            touched.push(name.clone());
             change.tables.push((name, delta));
         }
-        for name in read.iter().filter(|name| !touched.contains(name)) {
-            change.tables.push((name.clone(), TableDelta::default()));
+        if let Some(fence) = store {
+            self.store(&change, fence).await?;
+        }
+        let touched = change.tables.len();
+        for name in read {
+            if !change.tables[..touched].iter().any(|(known, _)| known == name) {
+                change.tables.push((name.clone(), TableDelta::default()));
+            }
+        }
+        if self.lease.fresh().await.is_none() {
+            return Ok(());
         }
         if self.publisher.read(|p| p.schema() == schema) {
             self.publisher.commit(change);
         } else {
             self.publisher.declare(schema.clone(), change);
         }
-        touched
+        Ok(())
     }
 
-    /// Notes how a poll of these root tables, or a push, ended, and publishes it if it went well.
+    /// Stores the tables that a change touches as they will be after it.
+    async fn store(&self, change: &Change, fence: &Fence) -> Result<(), congress_store::Error> {
+        for (name, delta) in &change.tables {
+            let mut table = self.publisher.read(|p| p.table(name).cloned().unwrap_or_default());
+            table.apply(delta);
+            self.store.put_pushed_rows(&self.row.id, name, table.rows(), Some(fence)).await?;
+        }
+        Ok(())
+    }
+
+    /// Notes how a poll of these root tables, or a push, ended, and publishes it if it went well;
+    /// with a fence once it is stored.
     pub(super) async fn finish(
         &self,
         result: Result<CallOutcome, CallError>,
         running: &Running,
         roots: &[Arc<str>],
         is_push: bool,
-    ) -> Result<Vec<Arc<str>>, CallError> {
+        store: Option<&Fence>,
+    ) -> Result<(), Unfinished> {
         match result {
             Ok(outcome) => {
-                let failed: Vec<_> = outcome
-                    .failed
-                    .iter()
+                let failed = outcome.failed.iter();
+                let failed: Vec<_> = failed
                     .map(|(table, error)| format!("table '{table}': {error}"))
+                    .chain(outcome.refused.clone())
                     .collect();
                 let is_read = |name: &&Arc<str>| !outcome.failed.iter().any(|(t, _)| t == *name);
                 let roots: Vec<_> = roots.iter().filter(is_read).cloned().collect();
@@ -112,15 +147,15 @@ impl Shared {
                     requests = outcome.figures.requests, ms = outcome.figures.duration.as_millis(),
                     "tables read"
                 );
-                let touched = self.publish(outcome, &running.schema, &read).await;
+                self.publish(outcome, &running.schema, &read, store).await?;
                 let error = (!failed.is_empty()).then(|| failed.join("; "));
                 self.note(|progress| progress.updated(error));
-                Ok(touched)
+                Ok(())
             }
             Err(error) => {
                 tracing::warn!(datasource = %self.row.name, push = is_push, "{error}");
                 self.note(|progress| progress.updated(Some(error.to_string())));
-                Err(error)
+                Err(error.into())
             }
         }
     }
@@ -129,5 +164,15 @@ impl Shared {
     pub(super) fn last_error(&self) -> String {
         let progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
         progress.last_error().unwrap_or_default().to_owned()
+    }
+}
+
+impl HeldRows for Shared {
+    fn read(&self, table: &str, with: &mut dyn FnMut(&Table)) {
+        self.publisher.read(|published| {
+            if let Some(table) = published.table(table) {
+                with(table);
+            }
+        });
     }
 }

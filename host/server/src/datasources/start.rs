@@ -85,7 +85,8 @@ async fn restore(shared: &Shared, running: &Running, is_first: bool) -> Result<(
     if shared.publisher.read(|p| *p.schema() == running.schema) {
         let names: Vec<_> =
             running.schema.iter().map(|table| Arc::from(table.name.as_str())).collect();
-        shared.publish(outcome, &running.schema, &names).await;
+        let publishing = shared.publish(outcome, &running.schema, &names, None);
+        publishing.await.map_err(|error| error.to_string())?;
     }
     Ok(())
 }

@@ -11,12 +11,14 @@ use std::time::Duration;
 
 use congress_bus::{Request, Requests};
 use congress_plugins::{Driver, State};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::backoff::{self, Backoff};
 use super::calls::answer;
+use super::local::Local;
+use super::manager::FirstStart;
 use super::running::Running;
 use super::shared::Shared;
 use super::start::{START_PERIOD, start};
@@ -54,16 +56,18 @@ pub(super) enum Phase {
 /// The task.
 pub(super) struct Task {
     pub(super) shared: Arc<Shared>,
+    /// Where it is found by who has it act.
+    pub(super) local: Local,
     pub(super) requests: Requests,
     pub(super) code: watch::Receiver<Code>,
     /// Where to say how the first start went.
-    pub(super) outcome: Option<oneshot::Sender<Result<(), String>>>,
+    pub(super) outcome: watch::Sender<FirstStart>,
     /// The longest pause between two attempts.
     pub(super) longest_pause: Duration,
     pub(super) stop: CancellationToken,
 }
 
-type Step<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+pub(super) type Step<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// What a task does at present and will do next.
 struct Work {
@@ -97,6 +101,7 @@ impl Task {
             kept: State::default(),
             phase: watch::Sender::new(Phase::Stopped),
         };
+        let _entered = self.local.enter(self.shared.clone(), work.phase.subscribe());
         let mut wanted = self.shared.publisher.wanted();
         self.code.mark_changed();
         loop {
@@ -274,7 +279,9 @@ impl Task {
             Ok(call) => {
                 let (shared, phase) = (self.shared.clone(), work.phase.subscribe());
                 tokio::spawn(async move {
-                    request.reply(answer(&shared, phase, call).await);
+                    if let Some(body) = answer(&shared, phase, call).await {
+                        request.reply(body);
+                    }
                 });
             }
             Err(error) => {
@@ -284,15 +291,16 @@ impl Task {
     }
 
     fn tell_outcome(&mut self, outcome: Result<(), String>) {
-        if let Some(sender) = self.outcome.take() {
-            // Nobody waits for a datasource that was there before.
-            let _ = sender.send(outcome);
-        }
+        self.outcome.send_if_modified(|first| {
+            let is_first = first.is_none();
+            first.get_or_insert(outcome);
+            is_first
+        });
     }
 }
 
 /// Waits for a step that is under way.
-async fn step<T>(step: &mut Option<Step<T>>) -> T {
+pub(super) async fn step<T>(step: &mut Option<Step<T>>) -> T {
     match step {
         Some(step) => step.await,
         None => std::future::pending().await,
@@ -309,6 +317,6 @@ async fn at(time: Option<Instant>) {
 
 /// One poll. True if it went well; an error is in the status and the log.
 async fn poll(shared: Arc<Shared>, running: Running, roots: Vec<Arc<str>>) -> bool {
-    let result = running.source.poll(&roots).await;
-    shared.finish(result, &running, &roots, false).await.is_ok()
+    let result = running.source.poll_beside(&roots, Some(shared.clone())).await;
+    shared.finish(result, &running, &roots, false, None).await.is_ok()
 }

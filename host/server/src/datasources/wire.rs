@@ -67,6 +67,28 @@ pub enum DatasourceCall {
     },
 }
 
+impl DatasourceCall {
+    /// Whether it does what must not be done twice, or by the wrong process.
+    pub(super) fn changes_something(&self) -> bool {
+        match self {
+            Self::Execute(_) | Self::ReplaceRows { .. } | Self::Webhook { .. } => true,
+            Self::Schema | Self::Status | Self::Rows { .. } | Self::Refresh => false,
+        }
+    }
+
+    /// Whether it may be carried out twice with the same outcome as once.
+    pub(super) fn is_repeatable(&self) -> bool {
+        match self {
+            Self::Execute(_) | Self::Webhook { .. } => false,
+            Self::Schema
+            | Self::Status
+            | Self::Rows { .. }
+            | Self::Refresh
+            | Self::ReplaceRows { .. } => true,
+        }
+    }
+}
+
 /// An action to be run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Execution {
@@ -97,7 +119,7 @@ pub async fn ask<T: DeserializeOwned>(
 }
 
 /// A reply's bytes.
-pub(super) fn reply<T: Serialize>(answer: &Answer<T>) -> Bytes {
+pub(crate) fn reply<T: Serialize>(answer: &Answer<T>) -> Bytes {
     serde_json::to_vec(answer)
         .or_else(|error| serde_json::to_vec(&Answer::<()>::Err(Failure::internal(error))))
         .unwrap_or_default()

@@ -5,19 +5,26 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use congress_bus::Bus;
-use congress_policy::{Engine, Event, Latest, Limits, Snapshot};
+use congress_bus::{Bus, Register};
+use congress_policy::{Engine, Event, Latest, Limits, Snapshot, Told};
 use congress_store::{Revision, Store};
-use tokio::sync::{RwLock, Semaphore};
+use tokio::sync::{RwLock, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::follow::Followers;
+use super::executes::{Executes, Sources};
+use super::follow::{Followers, Subscribed};
+use super::published::Published;
 use super::sync;
 use crate::failure::{Answer, Failure, Status};
+use crate::health::Pulse;
+use crate::lease;
 
 /// Queries that run at a time; more wait. Enough to keep the processors busy, and far from the
 /// number of threads that other work needs too.
 const QUERIES: usize = 32;
+
+/// How often the database is asked for a revision that somebody waits for.
+const REACH_PAUSE: Duration = Duration::from_millis(100);
 
 /// How the role behaves.
 #[derive(Clone, Debug)]
@@ -47,12 +54,20 @@ pub(super) struct Inner {
     /// What of the database is loaded. Written while policies or rules change, so that one write
     /// is checked, committed and applied before the next.
     pub(super) loaded: RwLock<Loaded>,
+    /// The revision that is loaded, for those who wait for one.
+    reached: watch::Sender<u64>,
     pub(super) followers: Followers,
+    /// What rules ask datasources to do.
+    pub(super) executes: Executes,
+    /// Tables of policies that others subscribe to.
+    pub(super) published: Published,
     pub(super) stop: CancellationToken,
     query_rows: usize,
     query_timeout: Duration,
     /// Places for queries that run at a time.
     queries: Semaphore,
+    /// Whether queries are answered; if not they wait.
+    answers: watch::Sender<bool>,
 }
 
 /// What of the database is loaded into the engine.
@@ -83,6 +98,7 @@ impl EngineHandle {
         store: Store,
         bus: Arc<dyn Bus>,
         options: EngineOptions,
+        pulse: &Pulse,
         stop: CancellationToken,
     ) -> Result<Self, congress_store::Error> {
         let mut engine = Engine::new(congress_policy::Options {
@@ -90,37 +106,113 @@ impl EngineHandle {
             clock: Arc::new(local_time),
         });
         let latest = engine.latest();
+        engine.keep_told(true);
         let inner = Inner {
             store,
             bus,
             engine: Mutex::new(engine),
             latest,
             loaded: RwLock::default(),
+            reached: watch::Sender::new(0),
             followers: Followers::default(),
+            executes: Executes::new(),
+            published: Published::default(),
             stop,
             query_rows: options.query_rows,
             query_timeout: options.query_timeout,
             queries: Semaphore::new(QUERIES),
+            answers: watch::Sender::new(true),
         };
         let handle = Self { inner: Arc::new(inner) };
+        // A publisher that was replaced before this engine began is refused from the start.
+        if let Some(lease) = handle.inner.store.lease(lease::NAME).await? {
+            handle.inner.bus.raise(Register::Term, lease.term);
+        }
         sync::make_default_policies(&handle.inner.store).await?;
         handle.inner.clone().catch_up(&mut *handle.inner.loaded.write().await).await?;
-        tokio::spawn(sync::keep_up(handle.clone(), options.sync_period));
+        let turns = pulse.watch("policy-engine");
+        tokio::spawn(sync::keep_up(handle.clone(), options.sync_period, turns));
+        tokio::spawn(handle.inner.clone().publish_positions(handle.inner.stop.clone()));
+        tokio::spawn(handle.inner.clone().publish_policies());
         Ok(handle)
     }
 
-    /// Loads what has changed in the database. If it cannot be read, what is loaded stays; the next
-    /// comparison comes by itself.
-    pub async fn catch_up(&self) {
+    /// Loads what has changed in the database. If it cannot be read, which is false, what is loaded
+    /// stays; the next comparison comes by itself.
+    pub async fn catch_up(&self) -> bool {
         let mut loaded = self.inner.loaded.write().await;
-        if let Err(error) = self.inner.clone().catch_up(&mut loaded).await {
-            tracing::error!(%error, "cannot read policies from the database; using what is loaded");
+        match self.inner.clone().catch_up(&mut loaded).await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::error!(
+                    %error, "cannot read policies from the database; using what is loaded"
+                );
+                false
+            }
         }
+    }
+
+    /// Lets all nodes, this one too, know that the database has changed.
+    pub async fn announce_changes(&self) {
+        if let Ok(revision) = self.inner.store.revision().await {
+            let number = u64::try_from(revision.0).unwrap_or_default();
+            self.inner.bus.raise(Register::Revision, number);
+        }
+    }
+
+    /// The revision of the database that is loaded.
+    pub fn revision(&self) -> u64 {
+        *self.inner.reached.borrow()
+    }
+
+    /// Waits until a revision of the database is loaded, for so long at most. False if it is not
+    /// then.
+    pub async fn reach(&self, revision: u64, within: Duration) -> bool {
+        let reaching = async {
+            let mut reached = self.inner.reached.subscribe();
+            while *reached.borrow_and_update() < revision {
+                // Its announcement may be under way, or lost: the database knows.
+                self.catch_up().await;
+                if self.revision() < revision {
+                    let _ = tokio::time::timeout(REACH_PAUSE, reached.changed()).await;
+                }
+            }
+        };
+        tokio::time::timeout(within, reaching).await.is_ok()
     }
 
     /// Returns once the schema of every enabled datasource is known.
     pub async fn has_schemas(&self) {
         self.inner.followers.have_schemas(None).await;
+    }
+
+    /// Returns once this engine has the rows that its rules read, of all datasources that somebody
+    /// is known to publish.
+    pub async fn has_rows(&self) {
+        self.inner.followers.have_rows().await;
+    }
+
+    /// Lets queries wait until this engine has the rows that its rules read: of datasources whose
+    /// publishers answer within `settle`, and no longer than `load` after that. Otherwise an engine
+    /// that has just started would show tables as empty that are not.
+    pub fn answer_once_loaded(&self, settle: Duration, load: Duration) {
+        self.inner.answers.send_replace(false);
+        let engine = self.clone();
+        tokio::spawn(async move {
+            let _ = tokio::time::timeout(settle, engine.has_schemas()).await;
+            let _ = tokio::time::timeout(load, engine.has_rows()).await;
+            engine.inner.answers.send_replace(true);
+        });
+    }
+
+    /// How each datasource is followed, for people.
+    pub fn subscriptions(&self) -> Vec<Subscribed> {
+        self.inner.followers.describe()
+    }
+
+    /// Whether the rows of a datasource that this engine has may be old.
+    pub fn is_stale(&self, datasource: &str) -> bool {
+        self.inner.followers.is_stale(datasource)
     }
 
     /// A state of the engine to read from.
@@ -138,6 +230,8 @@ impl EngineHandle {
         let busy =
             || Failure::plain(Status::Unavailable, "too many queries at once; try again later");
         let waiting = tokio::time::timeout(timeout, self.inner.queries.acquire());
+        // The sender lives as long as this.
+        let _ = self.inner.answers.subscribe().wait_for(|answers| *answers).await;
         let _place = waiting.await.map_err(|_| busy())?.map_err(Failure::internal)?;
         let snapshot = self.snapshot();
         let stop = StopOnDrop::default();
@@ -170,6 +264,18 @@ impl Drop for StopOnDrop {
 }
 
 impl Inner {
+    /// Notes which revision is loaded, and lets all nodes know that there is one.
+    pub(super) fn reached(&self, loaded: &mut Loaded, revision: Revision) {
+        loaded.revision = Some(revision);
+        let number = u64::try_from(revision.0).unwrap_or_default();
+        self.bus.raise(Register::Revision, number);
+        self.reached.send_if_modified(|reached| {
+            let news = *reached < number;
+            *reached = number.max(*reached);
+            news
+        });
+    }
+
     /// The engine, for a moment. Never hold it across an await.
     pub(super) fn engine(&self) -> MutexGuard<'_, Engine> {
         // A batch that panics has changed nothing that others rely on: go on serving.
@@ -178,6 +284,16 @@ impl Inner {
 
     /// Changes the engine, which may take a while.
     pub(super) fn change<T>(&self, change: impl FnOnce(&mut Engine) -> T) -> T {
+        self.change_noting(true, change, |_, _| {})
+    }
+
+    /// Changes the engine, `rules` perhaps too, and notes what it has read of datasources for it.
+    pub(super) fn change_noting<T>(
+        &self,
+        rules: bool,
+        change: impl FnOnce(&mut Engine) -> T,
+        note: impl FnOnce(&T, &mut Sources<'_>),
+    ) -> T {
         tokio::task::block_in_place(|| {
             let mut engine = self.engine();
             let known: Vec<(String, String)> =
@@ -193,6 +309,9 @@ impl Inner {
                     );
                 }
             }
+            let Told { fired, executions } = engine.take_told();
+            self.note_published(&engine, fired, rules);
+            self.note_executions(&engine, executions, rules, |sources| note(&result, sources));
             result
         })
     }

@@ -6,14 +6,20 @@
 //! engine catches up and checks again. So any number of engines agree without locking tables.
 
 mod cell;
+mod executes;
+#[cfg(test)]
+mod executes_tests;
 mod follow;
 mod handle;
 mod policies;
+mod published;
 mod rows;
 mod rules;
 mod sync;
 
 pub use cell::Cell;
+pub use follow::Subscribed;
 pub use handle::{EngineHandle, EngineOptions};
 pub use policies::{PolicyRequest, PolicyStatus};
+pub use published::POLICIES_PREFIX;
 pub use rules::RuleStatus;

@@ -102,6 +102,7 @@ impl EngineHandle {
         for _ in 0..ATTEMPTS {
             self.inner.clone().catch_up(&mut loaded).await.map_err(failure)?;
             if let Some(created) = self.try_create(&mut loaded, &new, rules.as_deref()).await? {
+                self.inner.follow();
                 return Ok(created);
             }
         }
@@ -131,6 +132,7 @@ impl EngineHandle {
         if loaded.policy(name).is_some_and(|policy| policy.name == *name) {
             return Err(taken(name));
         }
+        let _hold = self.inner.hold();
         self.inner
             .create_in_engine(&trial)
             .map_err(|error| Failure::plain(Status::BadRequest, error))?;
@@ -166,9 +168,9 @@ impl EngineHandle {
         };
         let (policy, stored) = committed.value;
         loaded.policies.insert(policy.id.clone(), policy.clone());
-        loaded.revision = Some(committed.revision);
         self.rename_trial(&policy);
         self.apply(loaded, &stored, batch);
+        self.inner.reached(loaded, committed.revision);
         Ok(Some((policy, rules.is_some().then_some(stored))))
     }
 

@@ -1,5 +1,7 @@
 //! Rules for the API.
 
+use std::time::Duration;
+
 use congress_policy::Event;
 use congress_store::{At, Error, NewRule, Rule};
 use serde::Serialize;
@@ -8,6 +10,9 @@ use super::handle::{EngineHandle, Loaded, LoadedRule};
 use super::policies::{ATTEMPTS, busy};
 use crate::datasources::failure;
 use crate::failure::{Answer, Failure, Named, Status};
+
+/// How long a rule waits for the tables of a datasource that nobody runs at present.
+const SCHEMA_WAIT: Duration = Duration::from_secs(5);
 
 /// What a rule's status shows. Absent fields are left out.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -77,12 +82,36 @@ impl EngineHandle {
         Ok(RuleStatus { id, comment, original_str, name, error })
     }
 
-    /// Inserts a rule.
+    /// Inserts a rule. One that reads tables which exist, but are not known here at present, waits
+    /// for them within a bound: that they are refused would not be true for long.
     pub async fn insert_rule(&self, policy: &str, new: NewRule) -> Answer<Rule> {
+        let refusal = match self.insert_known(policy, &new).await {
+            Err(refusal) if refusal.status == Status::BadRequest => refusal,
+            outcome => return outcome,
+        };
+        let unknown = self.inner.followers.unknown_in(&new.rule);
+        if unknown.is_empty() {
+            return Err(refusal);
+        }
+        let known = self.inner.followers.have_schemas(Some(&unknown));
+        if tokio::time::timeout(SCHEMA_WAIT, known).await.is_err() {
+            return Err(Failure::plain(
+                Status::Unavailable,
+                format_args!(
+                    "the tables of datasource '{}' are not known at present, for nobody runs it; \
+                     try again later",
+                    unknown.join("', '")
+                ),
+            ));
+        }
+        self.insert_known(policy, &new).await
+    }
+
+    async fn insert_known(&self, policy: &str, new: &NewRule) -> Answer<Rule> {
         let mut loaded = self.inner.loaded.write().await;
         for _ in 0..ATTEMPTS {
             self.inner.clone().catch_up(&mut loaded).await.map_err(failure)?;
-            if let Some(rule) = self.try_insert(&mut loaded, policy, &new).await? {
+            if let Some(rule) = self.try_insert(&mut loaded, policy, new).await? {
                 self.inner.follow();
                 return Ok(rule);
             }
@@ -110,8 +139,8 @@ impl EngineHandle {
             Err(Error::Stale { .. }) => return Ok(None),
             Err(error) => return Err(failure(error)),
         };
-        loaded.revision = Some(committed.revision);
         self.apply(loaded, &committed.value, events);
+        self.inner.reached(loaded, committed.revision);
         Ok(committed.value.into_iter().next())
     }
 
@@ -126,7 +155,10 @@ impl EngineHandle {
             Err(Error::NotFound { .. }) => return Err(missing()),
             Err(error) => return Err(failure(error)),
         };
-        self.inner.clone().catch_up(&mut loaded).await.map_err(failure)?;
+        // It is deleted: a database that goes away now is no failure of that.
+        if let Err(error) = self.inner.clone().catch_up(&mut loaded).await {
+            tracing::warn!(%error, "a rule is deleted, and still in force here");
+        }
         Ok(committed.value)
     }
 
@@ -160,6 +192,9 @@ impl EngineHandle {
                 refused: refused.clone(),
             };
             loaded.rules.insert(rule.id.clone(), entry);
+        }
+        if let Some(revision) = loaded.revision {
+            self.inner.has_loaded(loaded, revision);
         }
     }
 

@@ -4,11 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use congress_bus::Register;
 use congress_policy::{Event, NewPolicy, PolicyKind, References};
 use congress_store::{At, Error, Snapshot, Store};
-use tokio::time::MissedTickBehavior;
 
 use super::handle::{EngineHandle, Inner, Loaded, LoadedRule, events};
+use crate::datasources::random;
+use crate::health::Turns;
 
 /// Policies that exist always.
 pub(super) const DEFAULT_POLICIES: [(&str, &str, PolicyKind); 2] = [
@@ -50,16 +52,39 @@ pub(super) fn abbreviation(name: &str) -> String {
     name.chars().take(5).collect()
 }
 
-/// Compares with the database again and again.
-pub(super) async fn keep_up(handle: EngineHandle, period: Duration) {
-    let mut timer = tokio::time::interval(period);
-    timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+/// How soon a database that could not be read is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Compares with the database whenever a change is announced, and again and again in case an
+/// announcement was lost, until told to stop.
+pub(super) async fn keep_up(handle: EngineHandle, period: Duration, mut turns: Turns) {
+    let mut announced = handle.inner.bus.register(Register::Revision);
+    let comparing = async {
+        loop {
+            let news = *announced.borrow_and_update() > handle.revision();
+            let pause = if news && !handle.catch_up().await { RETRY } else { jittered(period) };
+            tokio::select! {
+                Ok(()) = announced.changed() => {}
+                () = tokio::time::sleep(pause) => {
+                    handle.catch_up().await;
+                }
+            }
+        }
+    };
+    tokio::pin!(comparing);
     loop {
         tokio::select! {
             () = handle.inner.stop.cancelled() => return,
-            _ = timer.tick() => handle.catch_up().await,
+            () = &mut comparing => {}
+            // A database that does not answer is no loop that stands still.
+            () = turns.idle() => {}
         }
     }
+}
+
+/// Something around a period, so that nodes that started together do not ask together.
+fn jittered(period: Duration) -> Duration {
+    period.mul_f64(0.75 + random() / 2.0)
 }
 
 impl Inner {
@@ -69,6 +94,9 @@ impl Inner {
             return Ok(());
         }
         let snapshot = self.store.snapshot().await?;
+        let revision = snapshot.revision;
+        // What rules ask for in between must not be taken for what they ask for.
+        let hold = self.hold();
         self.drop_policies(loaded, &snapshot);
         self.drop_datasources(loaded, &snapshot);
         self.add_policies(loaded, &snapshot);
@@ -87,7 +115,10 @@ impl Inner {
             let _ = tokio::time::timeout(FIRST_SCHEMA, known).await;
         }
         self.change_rules(loaded, snapshot);
+        self.has_loaded(loaded, revision);
+        drop(hold);
         self.follow();
+        self.reached(loaded, revision);
         Ok(())
     }
 
@@ -149,7 +180,6 @@ impl Inner {
     /// Deletes rules that are gone and inserts new ones, as one batch. If it is refused, rule by
     /// rule, so that one bad rule does not keep the others out.
     fn change_rules(&self, loaded: &mut Loaded, snapshot: Snapshot) {
-        loaded.revision = Some(snapshot.revision);
         let stored: HashMap<_, _> =
             snapshot.rules.into_iter().map(|rule| (rule.id.clone(), rule)).collect();
         let gone: Vec<_> =

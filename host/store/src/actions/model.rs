@@ -128,7 +128,8 @@ pub enum Begin {
         /// See [`ActionKey::id`].
         id: String,
     },
-    /// It must not be carried out (again).
+    /// It must not be carried out (again), with one exception: if it is running in the caller's
+    /// own term and the caller has not begun it, a call has whose answer was lost.
     ///
     /// If it is running and not present, its row went away and came back while it runs: its
     /// return is not recorded yet, so begin it again when it has ended.

@@ -8,6 +8,7 @@
 
 mod adoption;
 mod concurrency;
+mod galera;
 mod leases;
 mod ledger;
 mod managing;
@@ -42,7 +43,7 @@ async fn open(path: &Path) -> Store {
 
 /// For tests that want to see an operation fail for a lock.
 fn impatient() -> Options {
-    Options { wait: Duration::from_millis(200), ..Options::default() }
+    Options { wait: Duration::from_secs(1), ..Options::default() }
 }
 
 fn policy(name: &str) -> NewPolicy {

@@ -124,6 +124,8 @@ async fn a_deadlock_is_resolved_by_doing_it_again() {
     // It has taken the revision's row and waits for the policy's.
     let mut watcher = session(&place.location).await;
     let waits = async || {
+        // The server shows the same picture for as long as it is asked more often than this.
+        tokio::time::sleep(Duration::from_millis(150)).await;
         const WAITS: &str = "SELECT COUNT(*) FROM information_schema.innodb_trx t \
              JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id \
              WHERE t.trx_state = 'LOCK WAIT' AND p.db = DATABASE()";
@@ -338,6 +340,23 @@ async fn values_that_do_not_fit_are_refused_without_being_shown() {
     let text = error.to_string();
     assert!(text.contains("utf8mb4") && text.contains("description"), "{text}");
     assert!(store.policies().await.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_than_the_server_takes_at_once() {
+    let (_server, place) = own_server(&["--max-allowed-packet=1M"]).await;
+    let store = Store::open(&place, &brief()).await.unwrap();
+    let feed = store.create_datasource(super::datasource("feed"), At::Any).await.unwrap().value;
+    let rows = |length: usize| -> Vec<congress_table::Row> {
+        vec![[congress_table::Value::text("x".repeat(length))].into()]
+    };
+    store.put_pushed_rows(&feed.id, "t", &rows(900_000), None).await.unwrap();
+    let error = store.put_pushed_rows(&feed.id, "t", &rows(1_100_000), None).await.unwrap_err();
+    assert!(matches!(error, Error::Unfit { .. }), "{error}");
+    assert!(error.to_string().contains("max_allowed_packet"), "{error}");
+    assert_eq!(store.pushed_rows(&feed.id, "t").await.unwrap(), rows(900_000));
+    // A driver's bytes are sent in pieces.
+    store.put_driver("d", &serde_json::json!({}), &vec![7; 3_000_000]).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

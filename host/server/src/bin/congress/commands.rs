@@ -179,7 +179,7 @@ pub(crate) async fn run(
         Command::Datasource(command) => datasource(server, command).await,
         Command::Driver(Driver::List) => {
             let list = server.get(&["system", "drivers"]).await?;
-            Ok(Answer::list(list, &["id", "version", "description"]))
+            Ok(Answer::list(list, &["id", "version", "state", "description", "error"]))
         }
         Command::Driver(Driver::Show { driver }) => {
             Ok(Answer::Element(server.get(&["system", "drivers", &driver]).await?))

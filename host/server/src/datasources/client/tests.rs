@@ -2,13 +2,14 @@
 
 use congress_bus::InProcessBus;
 use congress_plugins::{ConfigField, Feed, FieldType, Metadata, SessionKind};
-use congress_store::{Location, Options};
+use congress_store::{KeyRing, Location, Options};
 use congress_table::{Column, ColumnType};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::engine::EngineOptions;
+use crate::health::Pulse;
 
 fn metadata() -> Metadata {
     let field = |name: &str, required, secret| ConfigField {
@@ -60,8 +61,19 @@ async fn client() -> (Client, Store, TempDir) {
         query_timeout: second,
     };
     let stop = CancellationToken::new();
-    let engine = EngineHandle::start(store.clone(), bus.clone(), options, stop).await.unwrap();
-    (Client::new(store.clone(), keys, bus, engine, second, second, BTreeSet::new()), store, folder)
+    let pulse = Pulse::default();
+    let engine = EngineHandle::start(store.clone(), bus.clone(), options, &pulse, stop).await;
+    let engine = engine.unwrap();
+    (Client::new(store.clone(), &keys, bus, engine, options_within(second)), store, folder)
+}
+
+fn options_within(second: Duration) -> ClientOptions {
+    ClientOptions {
+        timeout: second,
+        long_timeout: second,
+        takeover: second,
+        disabled: BTreeSet::new(),
+    }
 }
 
 fn request(enabled: bool, config: Value) -> DatasourceRequest {
@@ -114,15 +126,9 @@ async fn a_disabled_driver_is_unknown_and_its_secrets_are_not() {
     let config = json!({ "auth_url": "u", "password": "c4n4ry" });
     enabled.create(request(false, config.clone())).await.unwrap();
     let inner = &enabled.inner;
-    let client = Client::new(
-        store,
-        inner.keys.clone(),
-        inner.bus.clone(),
-        inner.engine.clone(),
-        inner.timeout,
-        inner.timeout,
-        ["nova".to_owned()].into(),
-    );
+    let options = ClientOptions { disabled: ["nova".to_owned()].into(), ..inner.options.clone() };
+    let (keys, bus) = (inner.keys.clone(), inner.reach.bus.clone());
+    let client = Client::new(store, keys, bus, inner.engine.clone(), options);
     assert!(client.drivers().await.unwrap().is_empty());
     assert_eq!(client.driver("nova").await.unwrap_err().status, Status::NotFound);
     let refused = client.create(request(false, config)).await.unwrap_err();

@@ -71,11 +71,14 @@ pub(super) struct Build {
     pub(super) since: Instant,
     pub(super) stage: Stage,
     pub(super) driver: Option<Driver>,
+    /// Whether its place was there when the folders were first looked at.
+    pub(super) from_start: bool,
 }
 
 impl Build {
-    pub(super) fn new(version: Version) -> Self {
-        Self { version, since: Instant::now(), stage: Stage::Copying, driver: None }
+    pub(super) fn new(version: Version, from_start: bool) -> Self {
+        let since = Instant::now();
+        Self { version, since, stage: Stage::Copying, driver: None, from_start }
     }
 
     /// Another version is there; what was loaded stays until that is.
@@ -109,18 +112,43 @@ impl Build {
 #[derive(Default)]
 pub(super) struct Builds {
     pub(super) all: BTreeMap<Place, Build>,
+    /// From where the drivers come that run, by id.
+    pub(super) running: BTreeMap<String, Place>,
 }
 
 impl Builds {
-    /// The builds that are used, by the driver's id: of several the most preferred one.
+    /// The builds that are used, by the driver's id. Of several files that were there from the
+    /// start the most preferred one, whichever was loaded first; later the one that runs already.
     pub(super) fn used(&self) -> BTreeMap<&str, (&Place, &Build, &Driver)> {
-        let mut used = BTreeMap::new();
+        let mut used: BTreeMap<&str, (&Place, &Build, &Driver)> = BTreeMap::new();
         for (place, build) in &self.all {
-            if let Some(driver) = &build.driver {
-                used.entry(driver.metadata().id.as_str()).or_insert((place, build, driver));
+            let Some(driver) = &build.driver else { continue };
+            let id = driver.metadata().id.as_str();
+            let best = used.get(id).map(|(_, best, _)| *best);
+            let stays = matches!(place, Place::File(_))
+                && self.running.get(id) == Some(place)
+                && best.is_some_and(|best| !best.from_start || !build.from_start);
+            if best.is_none() || stays {
+                used.insert(id, (place, build, driver));
             }
         }
         used
+    }
+
+    /// Files that are not used because another file has their driver: id, file, and the one used.
+    pub(super) fn duplicates(&self) -> Vec<(&str, &Path, &Path)> {
+        let used = self.used();
+        let mut duplicates = Vec::new();
+        for (place, build) in &self.all {
+            let (Place::File(key), Some(driver)) = (place, &build.driver) else { continue };
+            let id = driver.metadata().id.as_str();
+            if let Some((Place::File(user), ..)) = used.get(id)
+                && user != key
+            {
+                duplicates.push((id, key.path.as_path(), user.path.as_path()));
+            }
+        }
+        duplicates
     }
 
     /// What is wrong with a file of that path from which nothing was loaded, if anything is.

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::folder::stamp;
 use super::load::read;
+use crate::lease::Lease;
 
 /// How often the database is asked whether its catalogue has changed, and what could not be
 /// written is tried again.
@@ -122,6 +123,8 @@ pub(super) struct Keeper {
     store: Store,
     outbox: Outbox,
     reports: mpsc::Sender<Report>,
+    /// Only its holder writes: a standby's files, perhaps of another version, wait until they count.
+    lease: Lease,
     /// The revision that was read last.
     seen: Option<Revision>,
     /// The database could not be used when last tried, to say so once.
@@ -129,18 +132,25 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    pub(super) fn new(store: Store, outbox: Outbox, reports: mpsc::Sender<Report>) -> Self {
-        Self { store, outbox, reports, seen: None, away: false }
+    pub(super) fn new(
+        store: Store,
+        outbox: Outbox,
+        reports: mpsc::Sender<Report>,
+        lease: Lease,
+    ) -> Self {
+        Self { store, outbox, reports, lease, seen: None, away: false }
     }
 
     pub(super) async fn run(mut self, stop: CancellationToken) {
         let mut timer = tokio::time::interval(PERIOD);
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let outbox = self.outbox.clone();
+        let mut status = self.lease.status();
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = outbox.0.news.notified() => {}
+                Ok(()) = status.changed() => {}
                 _ = timer.tick() => {}
             }
             if self.work().await.is_none() {
@@ -151,7 +161,9 @@ impl Keeper {
 
     /// Writes what is to be written, and reports what has changed. None if nobody listens.
     async fn work(&mut self) -> Option<()> {
-        while let Some((id, entry)) = self.outbox.take() {
+        while self.lease.fence().is_ok()
+            && let Some((id, entry)) = self.outbox.take()
+        {
             let written = match &entry {
                 Entry::Enter { driver, path } => self.enter(driver, path.clone()).await,
                 Entry::Remove => match self.store.remove_driver(&id).await {

@@ -2,6 +2,7 @@
 //! from outside.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,8 @@ use std::time::{Duration, SystemTime};
 #[derive(Clone, Debug, Default)]
 pub struct DriverFolders {
     /// Folders whose `*.wasm` files are loaded, in order of preference: of two drivers with one
-    /// id the one in the earlier folder is used, within a folder the first by name.
+    /// id that are there at start the one in the earlier folder is used, within a folder the first
+    /// by name. Later the one that runs stays.
     pub folders: Vec<PathBuf>,
     /// Single files, preferred to all folders, with the ids that their drivers must have.
     pub files: Vec<(String, PathBuf)>,
@@ -52,6 +54,15 @@ pub(super) struct Stamp {
 }
 
 impl Stamp {
+    fn new(metadata: &Metadata) -> Self {
+        Self {
+            length: metadata.len(),
+            modified: metadata.modified().ok(),
+            inode: metadata.ino(),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+
     /// How long ago its content was last written, as far as clocks agree.
     pub(super) fn age(&self) -> Option<Duration> {
         SystemTime::now().duration_since(self.modified?).ok()
@@ -64,6 +75,8 @@ pub(super) struct Listing {
     pub(super) files: BTreeMap<FileKey, Stamp>,
     /// Places that could not be looked at, and why: what was known of them goes on.
     pub(super) unreadable: BTreeMap<PathBuf, String>,
+    /// Entries of folders that look like drivers and cannot be opened, and why.
+    pub(super) broken: BTreeMap<PathBuf, String>,
 }
 
 impl Listing {
@@ -92,7 +105,8 @@ pub(super) async fn list(folders: &DriverFolders) -> Listing {
     }
     for (folder, rank) in folders.folders.iter().zip(1..) {
         match components(folder).await {
-            Ok(files) => {
+            Ok(Components { files, broken }) => {
+                listing.broken.extend(broken);
                 let new = files.into_iter().filter(|(path, _)| seen.insert(path.clone()));
                 listing.files.extend(new.map(|(path, stamp)| (FileKey { rank, path }, stamp)));
             }
@@ -104,20 +118,40 @@ pub(super) async fn list(folders: &DriverFolders) -> Listing {
     listing
 }
 
-async fn components(folder: &Path) -> io::Result<Vec<(PathBuf, Stamp)>> {
-    let mut files = Vec::new();
+#[derive(Default)]
+struct Components {
+    files: Vec<(PathBuf, Stamp)>,
+    broken: Vec<(PathBuf, String)>,
+}
+
+async fn components(folder: &Path) -> io::Result<Components> {
+    let mut found = Components::default();
     let mut entries = tokio::fs::read_dir(folder).await?;
     while let Some(entry) = entries.next_entry().await? {
         let path = entry.path();
         let hidden = entry.file_name().to_string_lossy().starts_with('.');
-        if !hidden
-            && path.extension().is_some_and(|extension| extension == "wasm")
-            && let Ok(stamp) = stamp(&path).await
-        {
-            files.push((path, stamp));
+        if hidden || path.extension().is_none_or(|extension| extension != "wasm") {
+            continue;
+        }
+        match tokio::fs::metadata(&path).await {
+            Ok(metadata) if metadata.is_file() => found.files.push((path, Stamp::new(&metadata))),
+            Ok(_) => {}
+            Err(error) => {
+                // What is not even a name any more was removed a moment ago.
+                if let Ok(link) = tokio::fs::symlink_metadata(&path).await {
+                    found.broken.push((path, broken(link.is_symlink(), &error)));
+                }
+            }
         }
     }
-    Ok(files)
+    Ok(found)
+}
+
+fn broken(is_link: bool, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound if is_link => "it is a link that leads nowhere".to_owned(),
+        _ => format!("it cannot be read: {error}"),
+    }
 }
 
 /// What a file looks like now.
@@ -126,12 +160,7 @@ pub(super) async fn stamp(path: &Path) -> io::Result<Stamp> {
     if !metadata.is_file() {
         return Err(io::Error::other("it is not a file"));
     }
-    Ok(Stamp {
-        length: metadata.len(),
-        modified: metadata.modified().ok(),
-        inode: metadata.ino(),
-        changed: (metadata.ctime(), metadata.ctime_nsec()),
-    })
+    Ok(Stamp::new(&metadata))
 }
 
 /// A file's name for people who need not know the folders of a host.
@@ -156,6 +185,7 @@ mod tests {
             }
         }
         fs::create_dir(first.join("folder.wasm")).unwrap();
+        std::os::unix::fs::symlink("nowhere", first.join("link.wasm")).unwrap();
         let missing = root.path().join("missing");
         let folders = DriverFolders {
             folders: vec![first.clone(), missing.clone(), second.clone(), first.clone()],
@@ -174,7 +204,10 @@ mod tests {
             second.join("a.wasm"),
         ];
         assert_eq!(paths, expected);
-        assert!(!listing.is_gone(&missing.join("x.wasm")), "nobody could look");
+        let broken: Vec<_> = listing.broken.clone().into_iter().collect();
+        let link = (first.join("link.wasm"), "it is a link that leads nowhere".to_owned());
+        assert_eq!(broken, [link]);
+        assert!(!listing.unreadable.is_empty(), "{missing:?}");
         assert!(listing.is_gone(&first.join("x.wasm")));
         assert!(folders.would_load(&first.join("x.wasm")));
         assert!(!folders.would_load(&root.path().join("x.wasm")));

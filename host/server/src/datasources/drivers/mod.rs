@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use self::catalogue::{Keeper, Outbox};
 use self::load::Loader;
 use self::watcher::{Memory, Watcher};
+use crate::lease::Lease;
 
 pub(super) use self::catalogue::CatalogueEntry;
 pub use self::folder::DriverFolders;
@@ -57,7 +58,7 @@ pub(super) struct Drivers {
 }
 
 impl Drivers {
-    /// Begins to watch. `promised` becomes true once all drivers that the catalogue has at start
+    /// Begins to watch; only the holder of the lease enters and removes. `promised` becomes true once all drivers that the catalogue has at start
     /// can be used here, or have failed.
     pub(super) fn watch(
         host: Host,
@@ -65,6 +66,7 @@ impl Drivers {
         folders: DriverFolders,
         component_bytes: u64,
         promised: watch::Sender<bool>,
+        lease: Lease,
         stop: &CancellationToken,
     ) -> Self {
         let (sender, events) = mpsc::channel(16);
@@ -81,7 +83,7 @@ impl Drivers {
             promised,
             memory: Memory::default(),
         };
-        let keeper = Keeper::new(store, outbox, reporter);
+        let keeper = Keeper::new(store, outbox, reporter, lease);
         let mut tasks = JoinSet::new();
         tasks.spawn(watcher.run(stop.clone()));
         tasks.spawn(keeper.run(stop.clone()));

@@ -67,6 +67,12 @@ pub(super) struct Memory {
     writers: Writers,
     /// Single files that are not there, with their ids.
     absent: Vec<(String, PathBuf)>,
+    /// Entries of folders that cannot be opened, and why.
+    broken: BTreeMap<PathBuf, String>,
+    /// Files of which was said that another one has their driver.
+    duplicates: BTreeSet<PathBuf>,
+    /// The folders have been looked at.
+    has_looked: bool,
 }
 
 /// What everybody has been told of one driver.
@@ -157,6 +163,7 @@ impl Watcher {
         for (key, stamp) in listing.files {
             self.see(key, stamp);
         }
+        self.memory.has_looked = true;
         let again: Vec<_> = self
             .memory
             .builds
@@ -182,18 +189,24 @@ impl Watcher {
             }
         }
         self.memory.unreadable.clone_from(&listing.unreadable);
+        for (path, why) in &listing.broken {
+            if !self.memory.broken.contains_key(path) {
+                tracing::warn!(file = %path.display(), "this is no driver's file: {why}");
+            }
+        }
+        self.memory.broken.clone_from(&listing.broken);
     }
 
     /// Takes note of a file, and has it loaded once nobody seems to write to it any more.
     fn see(&mut self, key: FileKey, stamp: Stamp) {
         let place = Place::File(key.clone());
-        let version = Version::File(stamp);
+        let (version, has_looked) = (Version::File(stamp), self.memory.has_looked);
         let build = self
             .memory
             .builds
             .all
             .entry(place.clone())
-            .or_insert_with(|| Build::new(version.clone()));
+            .or_insert_with(|| Build::new(version.clone(), !has_looked));
         if build.version != version {
             build.replace(version);
         }
@@ -208,6 +221,17 @@ impl Watcher {
     /// Has a place's version loaded.
     fn load(&mut self, place: &Place) {
         let Some(build) = self.memory.builds.all.get_mut(place) else { return };
+        if let Place::File(key) = place
+            && key.path.to_str().is_none()
+        {
+            let file = file_name(&key.path);
+            tracing::error!(file = %key.path.display(), "the driver's file has a name that is not UTF-8");
+            build.stage = Stage::Failed(format!(
+                "the name of driver file {file}, or of its folder, is not UTF-8 (� stands for what \
+                 is not); rename it"
+            ));
+            return;
+        }
         build.stage = Stage::Compiling;
         let (place, version) = (place.clone(), build.version.clone());
         let loader = self.loader.clone();
@@ -347,7 +371,7 @@ impl Watcher {
                 Some(build) if build.version == version => continue,
                 Some(build) => build.replace(version),
                 None => {
-                    self.memory.builds.all.insert(place.clone(), Build::new(version));
+                    self.memory.builds.all.insert(place.clone(), Build::new(version, false));
                 }
             }
             self.load(&place);
@@ -396,6 +420,19 @@ impl Watcher {
             let told = Told { place: place.clone(), hash: hash.to_owned(), problem };
             memory.told.insert(id.to_owned(), told);
         }
+        for (id, file, used) in memory.builds.duplicates() {
+            if !memory.duplicates.contains(file) {
+                tracing::warn!(
+                    driver = %id, file = %file.display(), used = %used.display(),
+                    "two files have this driver: the second one named here is used, the first is \
+                     not; remove one of them"
+                );
+            }
+        }
+        memory.duplicates =
+            memory.builds.duplicates().into_iter().map(|(_, file, _)| file.to_owned()).collect();
+        memory.builds.running =
+            memory.told.iter().map(|(id, told)| (id.clone(), told.place.clone())).collect();
         for event in events {
             self.events.send(event).await.ok()?;
         }
@@ -430,6 +467,17 @@ impl Watcher {
                     loaded: None,
                 });
             }
+        }
+        for (path, why) in &memory.broken {
+            let file = file_name(path);
+            shown.push(DriverState {
+                id: file.clone(),
+                error: Some(format!("driver file {file} cannot be used: {why}")),
+                file: Some(file),
+                state: LoadState::Failed,
+                next_build: None,
+                loaded: None,
+            });
         }
         self.shown.send_if_modified(|before| {
             let changed = **before != *shown;

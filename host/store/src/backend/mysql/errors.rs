@@ -48,6 +48,12 @@ pub(super) fn is_taken(error: &sqlx::Error) -> bool {
     number(error) == Some(DUPLICATE)
 }
 
+/// Whether the server knows neither user nor database: an error of the configuration, when a
+/// database is opened.
+pub(super) fn is_refusal(error: &sqlx::Error) -> bool {
+    matches!(number(error), Some(ACCESS_DENIED | ACCESS_DENIED_DATABASE | UNKNOWN_DATABASE))
+}
+
 /// Sorts an error: whether trying again helps, and what to say.
 pub(super) fn sort(error: sqlx::Error) -> (Cause, Error) {
     // What the server says has names of columns and tables, sometimes a value that it refused;

@@ -9,6 +9,7 @@ mod open;
 mod pool;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::mysql::{MySqlArguments, MySqlConnection, MySqlRow};
 use sqlx::query::Query;
@@ -37,7 +38,9 @@ pub(super) const CLOCK: &str = "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)";
 #[derive(Debug)]
 pub(crate) struct MySqlServer {
     pool: Arc<Pool>,
-    wait: std::time::Duration,
+    wait: Duration,
+    /// What fits into one packet to the server. It ends a connection that brings more.
+    packet: usize,
 }
 
 impl MySqlServer {
@@ -74,7 +77,7 @@ impl MySqlServer {
         let begin = if writes { "START TRANSACTION" } else { "START TRANSACTION READ ONLY" };
         let mut leased = self.pool.acquire(Instant::now() + self.wait).await?;
         match sqlx::raw_sql(begin).execute(&mut leased.connection).await {
-            Ok(_) => Ok(Open { leased, trouble: None }),
+            Ok(_) => Ok(Open { leased, packet: self.packet, trouble: None }),
             Err(error) => {
                 let (cause, error) = sort(error);
                 leased.give_up(cause);
@@ -91,12 +94,19 @@ impl MySqlServer {
 /// An open transaction. Dropping it closes its connection, and so undoes it.
 pub(crate) struct Open {
     leased: Leased,
+    packet: usize,
     /// What went wrong in it.
     trouble: Option<Cause>,
 }
 
 impl Open {
     pub(super) async fn execute(&mut self, sql: Sql, args: Vec<Arg<'_>>) -> Result<u64, Failure> {
+        let size: usize = args.iter().map(size).sum();
+        if size > self.packet {
+            let reason =
+                format!("it is larger than the server's max_allowed_packet ({size} bytes)");
+            return Err(Failure::Other(Error::Unfit { reason }));
+        }
         let arguments = bind(&args).map_err(Failure::Other)?;
         match query(sql, arguments).execute(&mut self.leased.connection).await {
             Ok(done) => Ok(done.rows_affected()),
@@ -183,6 +193,18 @@ fn query(sql: Sql, arguments: MySqlArguments) -> Query<'static, sqlx::MySql, MyS
         // Of those there are many variants: they are not worth being kept prepared.
         Sql::Owned(sql) => sqlx::query_with(AssertSqlSafe(sql), arguments).persistent(false),
     }
+}
+
+/// The bytes of an argument, those around it included.
+fn size(arg: &Arg<'_>) -> usize {
+    const AROUND: usize = 16;
+    AROUND
+        + match arg {
+            Arg::Text(text) => text.len(),
+            Arg::OptionalText(text) => text.as_ref().map_or(0, |text| text.len()),
+            Arg::Bytes(bytes) => bytes.len(),
+            Arg::Int(_) | Arg::Bool(_) | Arg::Time(_) => 32,
+        }
 }
 
 fn bind(args: &[Arg<'_>]) -> Result<MySqlArguments> {

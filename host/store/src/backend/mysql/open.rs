@@ -7,7 +7,7 @@ use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
 use time::OffsetDateTime;
 use tokio::time::timeout;
 
-use super::errors::{DENIED, NO_TABLE, number, sort};
+use super::errors::{DENIED, NO_TABLE, is_refusal, number, sort};
 use super::{MySqlServer, Pool, time_text};
 use crate::location::{MySql, TlsMode};
 use crate::manage::Stamp;
@@ -44,13 +44,14 @@ impl MySqlServer {
         let plan = schema::plan(&found, schema::HEAD)
             .map_err(|refusal| refusal.of(&location.to_string()))?;
         database.apply(plan).await?;
+        let packet = database.packet().await?;
         database.close().await;
         let options = Options {
             connect_timeout: location.connect_timeout.unwrap_or(options.connect_timeout),
             ..options.clone()
         };
         let pool = Pool::new(connect_options(location), setup(options.wait), &options);
-        Ok(Self { pool, wait: options.wait })
+        Ok(Self { pool, wait: options.wait, packet })
     }
 }
 
@@ -66,6 +67,10 @@ impl Database {
         };
         match timeout(limit, connecting).await {
             Ok(Ok(connection)) => Ok(Self { connection, place, wait: options.wait }),
+            // Waiting does not help here.
+            Ok(Err(error)) if is_refusal(&error) => {
+                Err(failed(Error::Unexpected { reason: error.to_string() }))
+            }
             Ok(Err(error)) => Err(failed(sort(error).1)),
             Err(_) => Err(failed(Error::Unavailable {
                 reason: format!("the server does not answer within {limit:?}"),
@@ -96,6 +101,17 @@ impl Database {
         };
         let outcome = timeout(wait, looking).await;
         self.judge(outcome)
+    }
+
+    /// The largest packet that the server takes.
+    async fn packet(&mut self) -> Result<usize, OpenError> {
+        let asking = async {
+            sqlx::query_scalar("SELECT CAST(@@max_allowed_packet AS SIGNED)")
+                .fetch_one(&mut self.connection)
+                .await
+        };
+        let outcome: Result<sqlx::Result<i64>, _> = timeout(self.wait, asking).await;
+        Ok(usize::try_from(self.judge(outcome)?).unwrap_or(usize::MAX))
     }
 
     /// Takes the steps of a plan.

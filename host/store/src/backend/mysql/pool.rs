@@ -27,7 +27,7 @@ const IDLE: Duration = Duration::from_secs(300);
 /// How old a connection may get: behind a balancer the set of servers changes.
 const OLD: Duration = Duration::from_secs(3600);
 
-/// How long closing takes at most, for all connections together.
+/// How long saying goodbye takes at most, for all connections together.
 const CLOSING: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
@@ -35,6 +35,7 @@ pub(super) struct Pool {
     connect: MySqlConnectOptions,
     setup: String,
     connect_timeout: Duration,
+    wait: Duration,
     size: u32,
     permits: Arc<Semaphore>,
     idle: Mutex<Vec<Idle>>,
@@ -68,6 +69,7 @@ impl Pool {
             connect,
             setup,
             connect_timeout: options.connect_timeout,
+            wait: options.wait,
             size,
             permits: Arc::new(Semaphore::new(usize::try_from(size).unwrap_or(usize::MAX >> 4))),
             idle: Mutex::default(),
@@ -134,10 +136,11 @@ impl Pool {
     /// Closes idle connections now and the others when they come back; there will be no more.
     pub(super) async fn close(&self) {
         self.closed.store(true, Ordering::Release);
-        let deadline = Instant::now() + CLOSING;
-        // Running operations end first; all have a deadline.
-        let _ = timeout_at(deadline, self.permits.acquire_many(self.size)).await;
+        // Running operations end first; all have this deadline.
+        let all = self.permits.acquire_many(self.size);
+        let _ = timeout_at(Instant::now() + self.wait, all).await;
         self.permits.close();
+        let deadline = Instant::now() + CLOSING;
         let idle = std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner));
         for Idle { connection, .. } in idle {
             let _ = timeout_at(deadline, connection.close()).await;

@@ -28,6 +28,8 @@ struct State {
     phase: Phase,
     /// Parts that are waited for or away, and a sentence about each.
     missing: BTreeMap<&'static str, String>,
+    /// What each role that runs here does.
+    roles: BTreeMap<&'static str, String>,
 }
 
 /// What `/readyz` answers.
@@ -37,6 +39,9 @@ pub(super) struct Report {
     /// Parts that are waited for or away.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     reasons: BTreeMap<&'static str, String>,
+    /// What each role that runs here does.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    roles: BTreeMap<&'static str, String>,
 }
 
 impl Readiness {
@@ -68,6 +73,12 @@ impl Readiness {
         self.0.send_if_modified(|state| state.missing.remove(part).is_some());
     }
 
+    /// What a role does at present, in a few words.
+    pub fn role(&self, role: &'static str, does: impl Into<String>) {
+        let does = does.into();
+        self.0.send_if_modified(|state| state.roles.insert(role, does.clone()) != Some(does));
+    }
+
     /// The present phase.
     pub fn phase(&self) -> Phase {
         self.0.borrow().phase
@@ -81,14 +92,14 @@ impl Readiness {
 
     /// For clients: whether to send requests, and particulars.
     pub(super) fn report(&self) -> (bool, Report) {
-        let State { phase, missing } = self.0.borrow().clone();
+        let State { phase, missing, roles } = self.0.borrow().clone();
         let status = match phase {
             Phase::Starting => "starting",
             Phase::Ready if missing.is_empty() => "ready",
             Phase::Ready => "degraded",
             Phase::Draining => "draining",
         };
-        (phase == Phase::Ready, Report { status, reasons: missing })
+        (phase == Phase::Ready, Report { status, reasons: missing, roles })
     }
 }
 
@@ -113,6 +124,8 @@ mod tests {
         readiness.present("rules");
         readiness.enter(Phase::Ready);
         assert_eq!(said(&readiness), (true, serde_json::json!({"status": "ready"})));
+        readiness.role("api", "serving");
+        assert_eq!(said(&readiness).1["roles"], serde_json::json!({"api": "serving"}));
         readiness.missing("database", "no answer");
         let (ready, report) = said(&readiness);
         assert!(ready);

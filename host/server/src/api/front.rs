@@ -1,0 +1,63 @@
+//! What a node serves over HTTP: the questions of supervisors and balancers from its first moment
+//! on, and the API once it is loaded.
+
+use std::sync::{Arc, OnceLock};
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware;
+use axum::response::{IntoResponse, Response};
+use hyper::service::Service as _;
+use hyper_util::service::TowerToHyperService;
+
+use super::envelope::{self, Gate};
+use super::revision::{self, Revisions};
+use super::{ApiOptions, App, routes};
+use crate::failure::{Failure, Status};
+use crate::health::{self, Health};
+
+/// Where the API comes once it is loaded. Clones are the same place.
+#[derive(Clone, Default)]
+pub struct Slot(Arc<OnceLock<TowerToHyperService<Router>>>);
+
+impl Slot {
+    /// Serves the API from now on.
+    pub fn fill(&self, app: App) {
+        let revisions = Revisions { engine: app.engine.clone(), within: app.revision_timeout };
+        let api = routes::routes()
+            .with_state(app)
+            .layer(middleware::from_fn_with_state(revisions, revision::wrap));
+        let service = TowerToHyperService::new(api);
+        if self.0.set(service).is_err() {
+            tracing::error!("the API is loaded already");
+        }
+    }
+}
+
+/// What is served: `/healthcheck` and `/readyz`, and the API if this node has one.
+pub fn front(health: Health, options: ApiOptions, api: Option<Slot>) -> Router {
+    let questions = health::router(health);
+    let inner = match api {
+        Some(slot) => questions.fallback_service(Router::new().fallback(enter).with_state(slot)),
+        None => questions.fallback(nothing),
+    };
+    // The envelope is around a router of its own, for it may change the path before routing.
+    Router::new()
+        .fallback_service(inner)
+        .layer(middleware::from_fn_with_state(Gate::new(options), envelope::wrap))
+}
+
+async fn enter(State(slot): State<Slot>, request: Request) -> Response {
+    match slot.0.get() {
+        Some(api) => match api.call(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        },
+        None => Failure::plain(Status::Unavailable, "the node is starting; try again later")
+            .into_response(),
+    }
+}
+
+async fn nothing() -> Failure {
+    Failure::plain(Status::NotFound, "this node has no API, only /healthcheck and /readyz")
+}
