@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -225,12 +226,19 @@ fn real_path(path: &Path) -> PathBuf {
         .unwrap_or_else(|| path.to_owned())
 }
 
-/// Opens a regular file: a pipe or a device could block for ever.
+/// Opens a regular file. A pipe could block for ever, also one that takes the place of a file just
+/// before it is opened.
 fn open(real: &Path) -> io::Result<File> {
-    if !fs::metadata(real)?.is_file() {
-        return Err(io::Error::other("is no regular file"));
-    }
-    File::open(real)
+    let is_file = |metadata: fs::Metadata| match metadata.is_file() {
+        true => Ok(()),
+        false => Err(io::Error::other("is no regular file")),
+    };
+    // A device must not even be opened.
+    is_file(fs::metadata(real)?)?;
+    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let file = File::options().read(true).custom_flags(flags).open(real)?;
+    is_file(file.metadata()?)?;
+    Ok(file)
 }
 
 /// Where an open file lies, where the system tells.

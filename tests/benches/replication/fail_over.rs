@@ -15,7 +15,7 @@ const SOURCES: usize = 20;
 const ROWS: usize = 1_000;
 
 /// Two engines, two datasource nodes, and sources that are polled every second.
-async fn start() -> Result<(Deployment, Vec<Source>, tempfile::TempDir)> {
+pub(crate) async fn start() -> Result<(Deployment, Vec<Source>, tempfile::TempDir)> {
     let folder = tempfile::tempdir()?;
     let options =
         DeploymentOptions { datasources: 2, database: Database::Mariadb, ..Default::default() };
@@ -32,7 +32,7 @@ async fn start() -> Result<(Deployment, Vec<Source>, tempfile::TempDir)> {
     Ok((deployment, sources, folder))
 }
 
-fn change(sources: &[Source], marker: &str) -> Result<()> {
+pub(crate) fn change(sources: &[Source], marker: &str) -> Result<()> {
     sources.iter().try_for_each(|source| source.write(ROWS, marker, marker))
 }
 

@@ -4,7 +4,8 @@
 //!     cargo bench --package congress-tests --bench replication [-- NAME…]
 //!
 //! Names are `write`, `create`, `snapshot`, `change`, `take-over`, `broker` and `loadgen`; without
-//! any, all are measured. No time is asserted: each figure stands beside what is promised.
+//! any, all of these are measured. `paused` takes ten minutes and is measured only if it is named. No
+//! time is asserted: each figure stands beside what is promised.
 //!
 //! From the end of a poll to the view is counted by the nodes' own timestamps: the datasource node
 //! logs when a poll's rows are there (`tables read`), each engine when they are part of what its
@@ -18,11 +19,12 @@ mod figures;
 mod files;
 mod loadgen;
 mod nodes;
+mod paused;
 
 use anyhow::{Result, ensure};
 
-const NAMES: [&str; 7] =
-    ["write", "create", "snapshot", "change", "take-over", "broker", "loadgen"];
+const NAMES: [&str; 8] =
+    ["write", "create", "snapshot", "change", "take-over", "broker", "loadgen", "paused"];
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -36,8 +38,9 @@ async fn main() -> Result<()> {
         "load average (1, 5, 15 minutes): {}",
         std::fs::read_to_string("/proc/loadavg")?.trim()
     );
-    for name in
-        NAMES.into_iter().filter(|name| chosen.is_empty() || chosen.iter().any(|c| c == name))
+    for name in NAMES
+        .into_iter()
+        .filter(|name| chosen.is_empty() && *name != "paused" || chosen.iter().any(|c| c == name))
     {
         match name {
             "write" => nodes::write().await?,
@@ -46,6 +49,7 @@ async fn main() -> Result<()> {
             "change" => change::change().await?,
             "take-over" => fail_over::take_over().await?,
             "broker" => fail_over::broker().await?,
+            "paused" => paused::memory().await?,
             _ => loadgen::publish().await?,
         }
     }

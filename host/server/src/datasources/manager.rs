@@ -63,7 +63,7 @@ pub struct Surroundings {
 }
 
 /// Why the role has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// It was told to.
     Stopped,
@@ -74,6 +74,9 @@ pub enum Ending {
         /// The higher one.
         by: u64,
     },
+    /// Its key opens no secret of the database: secrets have come since it started, which other
+    /// hosts can open. Why, for people.
+    WrongKey(String),
 }
 
 /// The role.
@@ -109,6 +112,19 @@ struct Active {
     again: bool,
     /// Calls that wait until it is read, with the id of the datasource that is to start.
     waiting: Vec<(String, Request)>,
+}
+
+/// A sentence if there are secrets and these keys open none of them.
+pub(crate) fn wrong_key(keys: &KeyRing, rows: &[Datasource]) -> Option<String> {
+    let mut sealed = rows.iter().filter(|row| !row.config.sealed().is_empty()).peekable();
+    let first = sealed.peek()?.name.clone();
+    sealed.all(|row| keys.reveal(&row.config).is_err()).then(|| {
+        format!(
+            "its key opens no secret of the database, for instance not that of datasource \
+             '{first}': it is not the key of the other hosts. Copy their key folder here, or set \
+             [DEFAULT] encryption_key_path"
+        )
+    })
 }
 
 /// How a driver took a datasource's configuration the first time; none before it has.
@@ -189,7 +205,12 @@ impl Manager {
                     }
                 }
                 Some(event) = drivers.events.recv() => self.on_driver(event),
-                rows = step(reading) => self.on_rows(rows).await,
+                rows = step(reading) => {
+                    if let Some(reason) = self.opens_none(&rows) {
+                        break Ending::WrongKey(reason);
+                    }
+                    self.on_rows(rows).await;
+                }
                 request = next(requests) => match request {
                     Some(request) => self.on_request(request, &drivers).await,
                     None => break Ending::Stopped,
@@ -203,10 +224,10 @@ impl Manager {
         {
             drop(requests);
             stop.cancel();
-            match ending {
+            match &ending {
                 // Actions that run may come to their end, and that is entered.
                 Ending::Stopped => drop(executor.await),
-                Ending::Replaced { .. } => executor.abort(),
+                Ending::Replaced { .. } | Ending::WrongKey(_) => executor.abort(),
             }
             for (_, task) in tasks {
                 task.stop().await;
@@ -294,6 +315,14 @@ impl Manager {
         }
         let store = self.with.store.clone();
         active.reading = Some(Box::pin(async move { store.datasources().await }));
+    }
+
+    /// Why this node must not be the active one, as far as its keys tell: they open no secret at all.
+    /// One that opens only some has lost a key of before; the others can run.
+    fn opens_none(&self, rows: &congress_store::Result<Vec<Datasource>>) -> Option<String> {
+        let is_new = self.active.as_ref().is_some_and(|active| active.tasks.is_empty());
+        let rows = rows.as_ref().ok().filter(|_| is_new)?;
+        wrong_key(&self.with.keys, rows)
     }
 
     /// Starts what is in the database and does not run, stops what runs and is not. What goes

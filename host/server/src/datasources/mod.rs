@@ -28,6 +28,7 @@ pub use check::lazy_tables;
 pub(crate) use client::failure;
 pub use client::{Client, ClientOptions, DatasourceRequest};
 pub use drivers::{DriverFolders, LoadState, NextBuild};
+pub(crate) use manager::wrong_key;
 pub use manager::{Ending, Manager, ManagerOptions, Surroundings};
 pub use views::{BuildSummary, DriverSummary};
 pub(crate) use wire::reply;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use congress_bus::{Bus, Register};
+use congress_bus::{Bus, Link, Register};
 use congress_policy::{Engine, Event, Latest, Limits, Snapshot, Told};
 use congress_store::{Revision, Store};
 use tokio::sync::{RwLock, Semaphore, watch};
@@ -25,6 +25,9 @@ const QUERIES: usize = 32;
 
 /// How often the database is asked for a revision that somebody waits for.
 const REACH_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a query waits for an engine that has just started.
+const LOADED_WAIT: Duration = Duration::from_secs(5);
 
 /// How the role behaves.
 #[derive(Clone, Debug)]
@@ -192,15 +195,37 @@ impl EngineHandle {
         self.inner.followers.have_rows().await;
     }
 
-    /// Lets queries wait until this engine has the rows that its rules read: of datasources whose
-    /// publishers answer within `settle`, and no longer than `load` after that. Otherwise an engine
-    /// that has just started would show tables as empty that are not.
+    /// Returns once this engine has what it can have: schemas and rows of all datasources whose
+    /// publishers are there. Whether somebody publishes a datasource is known after `settle` on a
+    /// bus that is reached; without one it is not, and this waits. Rows that are being received
+    /// are waited for, but no longer than `load`. What is missing then, in a sentence each.
+    pub async fn loaded(&self, settle: Duration, load: Duration) -> Vec<&'static str> {
+        let mut missing = Vec::new();
+        let mut link = self.inner.bus.link();
+        let nobody_else = async {
+            // The sender lives as long as the bus.
+            let _ = link.wait_for(|link| *link == Link::Up).await;
+            tokio::time::sleep(settle).await;
+        };
+        tokio::select! {
+            () = self.has_schemas() => {}
+            () = nobody_else => {
+                missing.push("some datasources do not answer yet; rules that read them wait");
+            }
+        }
+        if tokio::time::timeout(load, self.has_rows()).await.is_err() {
+            missing.push("some datasources' rows are long in coming");
+        }
+        missing
+    }
+
+    /// Lets queries wait until this engine is [loaded](Self::loaded). Otherwise one that has just
+    /// started would show tables as empty that are not.
     pub fn answer_once_loaded(&self, settle: Duration, load: Duration) {
         self.inner.answers.send_replace(false);
         let engine = self.clone();
         tokio::spawn(async move {
-            let _ = tokio::time::timeout(settle, engine.has_schemas()).await;
-            let _ = tokio::time::timeout(load, engine.has_rows()).await;
+            engine.loaded(settle, load).await;
             engine.inner.answers.send_replace(true);
         });
     }
@@ -230,8 +255,15 @@ impl EngineHandle {
         let busy =
             || Failure::plain(Status::Unavailable, "too many queries at once; try again later");
         let waiting = tokio::time::timeout(timeout, self.inner.queries.acquire());
-        // The sender lives as long as this.
-        let _ = self.inner.answers.subscribe().wait_for(|answers| *answers).await;
+        let mut answers = self.inner.answers.subscribe();
+        let loaded = answers.wait_for(|answers| *answers);
+        if tokio::time::timeout(LOADED_WAIT.min(timeout), loaded).await.is_err() {
+            return Err(Failure::plain(
+                Status::Unavailable,
+                "this node has just started and does not have the rows of all datasources yet; \
+                 try again, or ask another node",
+            ));
+        }
         let _place = waiting.await.map_err(|_| busy())?.map_err(Failure::internal)?;
         let snapshot = self.snapshot();
         let stop = StopOnDrop::default();

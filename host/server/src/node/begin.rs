@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 
 use super::notify::ServiceManager;
 use super::{Ended, Listen, NodeOptions};
+use crate::datasources::wrong_key;
 use crate::health::{Health, Phase, Readiness};
 
 /// After how many beats a service manager is asked again to wait for the start.
@@ -49,11 +50,16 @@ pub(super) fn describe(health: &Health, options: &NodeOptions, instance: &str) {
 /// What `/readyz?detail` says of all nodes that the bus knows.
 pub(super) fn peers(bus: &dyn Bus) -> Value {
     let nodes = bus.nodes().borrow().clone();
+    let peers = bus.status().peers;
+    let heard = |instance: &str| peers.iter().find(|peer| peer.instance == instance);
     nodes
         .iter()
         .map(|node| {
+            let heard = heard(&node.instance);
             json!({
                 "node_id": node.node_id, "instance": node.instance, "services": node.services,
+                "version": heard.map(|peer| peer.program.clone()),
+                "silent_seconds": heard.map(|peer| peer.silent_for.as_secs_f32()),
             })
         })
         .collect()
@@ -108,8 +114,8 @@ pub(super) async fn open_store(
 pub(super) async fn open_keys(folder: &Path, store: &Store) -> Result<KeyRing, Ended> {
     let failed = |error: Error| anyhow!("cannot read the datasources: {error}");
     let rows = store.datasources().await.map_err(failed)?;
-    let sealed: Vec<_> = rows.iter().filter(|row| !row.config.sealed().is_empty()).collect();
     let has_sealed = store.has_sealed_secrets().await.map_err(failed)?;
+    let is_new = !has_sealed && matches!(check_keys(folder), Ok(Some(_)));
     let ring = KeyRing::open(folder, !has_sealed).map_err(|error| {
         Ended::configuration(if has_sealed {
             anyhow!(
@@ -120,16 +126,15 @@ pub(super) async fn open_keys(folder: &Path, store: &Store) -> Result<KeyRing, E
             error.into()
         })
     })?;
-    // One that opens only some has lost a key of before: the others can run.
-    let wrong: Vec<_> = sealed.iter().filter(|row| ring.reveal(&row.config).is_err()).collect();
-    if let Some(first) = wrong.first().filter(|_| wrong.len() == sealed.len()) {
-        return Err(Ended::configuration(anyhow!(
-            "the key in {} opens no secret of the database, for instance not that of datasource \
-             '{}': it is not the key of the other hosts. Copy their key folder here, or set \
-             [DEFAULT] encryption_key_path",
-            folder.display(),
-            first.name
-        )));
+    if is_new {
+        tracing::warn!(
+            folder = %folder.display(),
+            "made a new key, which all hosts must have: copy the folder to those that are to run \
+             datasources or the API"
+        );
+    }
+    if let Some(reason) = wrong_key(&ring, &rows) {
+        return Err(Ended::configuration(anyhow!("{}: {reason}", folder.display())));
     }
     Ok(ring)
 }

@@ -301,13 +301,10 @@ impl Node {
             }
             // Rules that name columns wait for the schemas of their datasources.
             if let Some(engine) = engine {
-                if tokio::time::timeout(SETTLE, engine.has_schemas()).await.is_err() {
-                    tracing::warn!("some datasources do not answer yet; rules that read them wait");
-                }
                 // Who is sent here before would find tables empty that are not.
                 readiness.missing("rows", "being received from the datasource node");
-                if tokio::time::timeout(LOAD, engine.has_rows()).await.is_err() {
-                    tracing::warn!("some datasources' rows are long in coming; ready without them");
+                for missing in engine.loaded(SETTLE, LOAD).await {
+                    tracing::warn!("{missing}");
                 }
                 readiness.present("rows");
             }
@@ -441,6 +438,7 @@ fn outcome_of(ended: Result<Ending, JoinError>) -> Result<(), Ended> {
                  one is in term {by}; started again it waits as a standby"
             ),
         }),
+        Ok(Ending::WrongKey(reason)) => Err(Ended::configuration(anyhow!("{reason}"))),
         Err(error) => Err(anyhow!("the datasources have failed: {error}").into()),
     }
 }

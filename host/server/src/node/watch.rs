@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use congress_bus::{Bus, Link};
 use congress_store::Store;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::health::Readiness;
@@ -46,7 +47,7 @@ pub(super) async fn database(store: Store, readiness: Readiness, stop: Cancellat
 /// Notes whether messages get through, until told to stop.
 pub(super) async fn link(bus: Arc<dyn Bus>, readiness: Readiness, stop: CancellationToken) {
     let mut link = bus.link();
-    let mut away = false;
+    let (mut away, begun) = (false, Instant::now());
     loop {
         match link.borrow_and_update().clone() {
             Link::Up => {
@@ -56,15 +57,19 @@ pub(super) async fn link(bus: Arc<dyn Bus>, readiness: Readiness, stop: Cancella
                 }
             }
             Link::Down(why) => {
-                readiness.missing("bus", "messages do not get through");
-                if !std::mem::replace(&mut away, true) {
+                readiness.missing("bus", "messages do not get through; the log says why");
+                // The first connection takes its time.
+                let begins = begun.elapsed() < PERIOD;
+                if !begins && !std::mem::replace(&mut away, true) {
                     tracing::error!(%why, "the bus is away; the last rows are still served");
                 }
             }
         }
+        let soon = tokio::time::sleep_until(begun + PERIOD);
         tokio::select! {
             () = stop.cancelled() => return,
             changed = link.changed() => if changed.is_err() { return },
+            () = soon, if begun.elapsed() < PERIOD => {}
         }
     }
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use congress_plugins::Driver;
+use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::folder::{FileKey, Stamp, file_name};
@@ -73,12 +74,23 @@ pub(super) struct Build {
     pub(super) driver: Option<Driver>,
     /// Whether its place was there when the folders were first looked at.
     pub(super) from_start: bool,
+    /// That version is being loaded.
+    pub(super) loading: Option<Loading>,
+}
+
+/// A load under way. It ends with this, and so does its compiler.
+pub(super) struct Loading(pub(super) AbortHandle);
+
+impl Drop for Loading {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl Build {
     pub(super) fn new(version: Version, from_start: bool) -> Self {
         let since = Instant::now();
-        Self { version, since, stage: Stage::Copying, driver: None, from_start }
+        Self { version, since, stage: Stage::Copying, driver: None, from_start, loading: None }
     }
 
     /// Another version is there; what was loaded stays until that is.
@@ -86,6 +98,7 @@ impl Build {
         self.version = version;
         self.since = Instant::now();
         self.stage = Stage::Copying;
+        self.loading = None;
     }
 
     fn has(&self, id: &str) -> bool {

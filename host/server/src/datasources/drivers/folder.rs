@@ -105,8 +105,9 @@ pub(super) async fn list(folders: &DriverFolders) -> Listing {
     }
     for (folder, rank) in folders.folders.iter().zip(1..) {
         match components(folder).await {
-            Ok(Components { files, broken }) => {
+            Ok(Components { files, broken, unreadable }) => {
                 listing.broken.extend(broken);
+                listing.unreadable.extend(unreadable);
                 let new = files.into_iter().filter(|(path, _)| seen.insert(path.clone()));
                 listing.files.extend(new.map(|(path, stamp)| (FileKey { rank, path }, stamp)));
             }
@@ -122,6 +123,8 @@ pub(super) async fn list(folders: &DriverFolders) -> Listing {
 struct Components {
     files: Vec<(PathBuf, Stamp)>,
     broken: Vec<(PathBuf, String)>,
+    /// Entries that are there, of which nothing else can be told.
+    unreadable: Vec<(PathBuf, String)>,
 }
 
 async fn components(folder: &Path) -> io::Result<Components> {
@@ -136,22 +139,17 @@ async fn components(folder: &Path) -> io::Result<Components> {
         match tokio::fs::metadata(&path).await {
             Ok(metadata) if metadata.is_file() => found.files.push((path, Stamp::new(&metadata))),
             Ok(_) => {}
-            Err(error) => {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 // What is not even a name any more was removed a moment ago.
-                if let Ok(link) = tokio::fs::symlink_metadata(&path).await {
-                    found.broken.push((path, broken(link.is_symlink(), &error)));
+                if tokio::fs::symlink_metadata(&path).await.is_ok() {
+                    found.broken.push((path, "it is a link that leads nowhere".to_owned()));
                 }
             }
+            // It is not gone: a folder that may be read and not searched, a disk that fails.
+            Err(error) => found.unreadable.push((path, error.to_string())),
         }
     }
     Ok(found)
-}
-
-fn broken(is_link: bool, error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::NotFound if is_link => "it is a link that leads nowhere".to_owned(),
-        _ => format!("it cannot be read: {error}"),
-    }
 }
 
 /// What a file looks like now.
@@ -186,6 +184,7 @@ mod tests {
         }
         fs::create_dir(first.join("folder.wasm")).unwrap();
         std::os::unix::fs::symlink("nowhere", first.join("link.wasm")).unwrap();
+        std::os::unix::fs::symlink("loop.wasm", first.join("loop.wasm")).unwrap();
         let missing = root.path().join("missing");
         let folders = DriverFolders {
             folders: vec![first.clone(), missing.clone(), second.clone(), first.clone()],
@@ -207,7 +206,10 @@ mod tests {
         let broken: Vec<_> = listing.broken.clone().into_iter().collect();
         let link = (first.join("link.wasm"), "it is a link that leads nowhere".to_owned());
         assert_eq!(broken, [link]);
-        assert!(!listing.unreadable.is_empty(), "{missing:?}");
+        assert!(listing.unreadable.contains_key(&missing));
+        // What cannot be looked at is not gone.
+        assert!(listing.unreadable.contains_key(&first.join("loop.wasm")));
+        assert!(!listing.is_gone(&first.join("loop.wasm")));
         assert!(listing.is_gone(&first.join("x.wasm")));
         assert!(folders.would_load(&first.join("x.wasm")));
         assert!(!folders.would_load(&root.path().join("x.wasm")));

@@ -12,9 +12,9 @@ use tokio::sync::Semaphore;
 use super::complete::is_complete;
 use super::folder::{Stamp, file_name, stamp};
 
-/// How many components are held in memory at a time while they are loaded. Compiling goes one by
-/// one; others may come from the cache meanwhile.
-const AT_A_TIME: usize = 4;
+/// How many MiB of components are held in memory at a time while they are loaded, at least one of
+/// them. Compiling goes one by one; others may come from the cache meanwhile.
+const IN_MEMORY: u32 = 256;
 
 /// Why nothing was loaded.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ pub(super) struct Loader {
 
 impl Loader {
     pub(super) fn new(host: Host, store: Store, limit: u64) -> Self {
-        Self { host, store, limit, turns: Arc::new(Semaphore::new(AT_A_TIME)) }
+        Self { host, store, limit, turns: Arc::new(Semaphore::new(IN_MEMORY as usize)) }
     }
 
     /// Loads a file that is to be in just this state from beginning to end.
@@ -51,7 +51,7 @@ impl Loader {
         state: Stamp,
         expected: Option<String>,
     ) -> Result<Driver, NotLoaded> {
-        let _turn = self.turns.acquire().await;
+        let _turn = self.turns.acquire_many(weight(state.length)).await;
         let name = file_name(&path);
         if state.length > self.limit {
             return Err(NotLoaded::Refused(format!(
@@ -85,7 +85,8 @@ impl Loader {
     /// Loads what the catalogue has under an id.
     pub(super) async fn stored(self, id: String, hash: String) -> Result<Driver, NotLoaded> {
         use congress_store::Error;
-        let _turn = self.turns.acquire().await;
+        // How long it is shows once it is here.
+        let _turn = self.turns.acquire_many(weight(self.limit)).await;
         // The store gives no bytes that do not have this hash.
         let bytes = self.store.driver_bytes(&hash).await.map_err(|error| match error {
             Error::Corrupt { .. } | Error::NotFound { .. } => {
@@ -124,6 +125,11 @@ impl Loader {
         }
         Ok(driver)
     }
+}
+
+/// What a component takes of [`IN_MEMORY`].
+fn weight(bytes: u64) -> u32 {
+    u32::try_from(bytes.div_ceil(1 << 20)).unwrap_or(IN_MEMORY).clamp(1, IN_MEMORY)
 }
 
 /// Reads a file, at most one byte beyond the length that it is to have.

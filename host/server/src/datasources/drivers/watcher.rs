@@ -16,7 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::DriverEvent;
-use super::builds::{Build, Builds, Place, Stage, Version};
+use super::builds::{Build, Builds, Loading, Place, Stage, Version};
 use super::catalogue::{Entry, Listed, Outbox, Report};
 use super::folder::{DriverFolders, FileKey, Listing, Stamp, file_name, list};
 use super::load::{Loader, NotLoaded};
@@ -98,6 +98,8 @@ impl Watcher {
                 Some(report) = self.reports.recv() => self.on_report(report).await,
                 Some(ended) = self.memory.loads.join_next() => match ended {
                     Ok((place, version, result)) => self.on_load(&place, &version, result),
+                    // Its file has gone or changed.
+                    Err(error) if error.is_cancelled() => {}
                     Err(error) => tracing::error!(%error, "loading a driver has failed"),
                 },
             }
@@ -239,17 +241,19 @@ impl Watcher {
             (Place::File(key), Version::File(stamp)) => {
                 let (path, stamp) = (key.path.clone(), *stamp);
                 let expected = self.folders.expected_id(&path).map(str::to_owned);
-                self.memory.loads.spawn(async move {
+                let load = self.memory.loads.spawn(async move {
                     let result = loader.file(path, stamp, expected).await;
                     (place, version, result)
                 });
+                build.loading = Some(Loading(load));
             }
             (Place::Stored(id), Version::Stored(hash)) => {
                 let (id, hash) = (id.clone(), hash.clone());
-                self.memory.loads.spawn(async move {
+                let load = self.memory.loads.spawn(async move {
                     let result = loader.stored(id, hash).await;
                     (place, version, result)
                 });
+                build.loading = Some(Loading(load));
             }
             // A file has a stamp and a stored one a hash.
             _ => {}
