@@ -96,6 +96,15 @@ impl Reply {
 impl Server {
     /// Starts a server and waits until it is ready.
     pub async fn start(options: ServerOptions) -> anyhow::Result<Self> {
+        Self::start_until(options, "/readyz").await
+    }
+
+    /// Starts a server and waits until it answers, ready or not.
+    pub async fn begin(options: ServerOptions) -> anyhow::Result<Self> {
+        Self::start_until(options, "/healthcheck").await
+    }
+
+    async fn start_until(options: ServerOptions, well: &str) -> anyhow::Result<Self> {
         let mut process = Process::start(options)?;
         let client = client()?;
         let deadline = Instant::now() + DEADLINE;
@@ -104,7 +113,7 @@ impl Server {
                 bail!("the server ended at its start ({status}):\n{}", process.log());
             }
             if let Some(url) = process.url() {
-                let answer = client.get(format!("{url}/readyz")).send().await;
+                let answer = client.get(format!("{url}{well}")).send().await;
                 if answer.is_ok_and(|answer| answer.status().is_success()) {
                     return Ok(Self { process, url, client });
                 }

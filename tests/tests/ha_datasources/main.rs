@@ -11,6 +11,7 @@ mod keys;
 mod pushed;
 mod split_brain;
 mod take_over;
+mod unreached;
 mod usable;
 
 use std::fs;
