@@ -74,6 +74,12 @@ impl Followed {
         }
     }
 
+    /// Its publisher is heard, and this is how far.
+    fn is_at(&mut self, position: Position) {
+        self.position = Some(position);
+        self.stale_since = None;
+    }
+
     /// Its publisher is there and has rows that rules here read, and they are yet to come.
     fn is_being_loaded(&self) -> bool {
         let wanted = self.tables.borrow();
@@ -121,9 +127,7 @@ impl Followers {
 
     /// The engine has taken the rows of a snapshot of these tables.
     fn loaded(&self, name: &str, tables: &BTreeSet<TableName>) {
-        if let Some(followed) = self.lock().get_mut(name)
-            && followed.subscribed.as_ref() != Some(tables)
-        {
+        if let Some(followed) = self.lock().get_mut(name) {
             followed.subscribed = Some(tables.clone());
         }
         self.news.send_replace(());
@@ -296,26 +300,21 @@ impl Inner {
         let mut whole = BTreeSet::new();
         if let Some(followed) = self.followers.lock().get_mut(name) {
             match &update {
-                Update::Snapshot(Snapshot { position, .. }) | Update::Change(position, _) => {
-                    followed.position = Some(*position);
-                    followed.stale_since = None;
+                Update::Snapshot(Snapshot { position, tables, .. }) => {
+                    followed.is_at(*position);
+                    followed.unread = followed.tables.borrow().clone();
+                    followed
+                        .unread
+                        .retain(|wanted| tables.iter().all(|(table, _)| table != wanted));
+                }
+                Update::Change(position, change) => {
+                    followed.is_at(*position);
+                    let named = change.tables.iter().map(|(table, _)| table);
+                    whole = named.filter_map(|table| followed.unread.take(table)).collect();
                 }
                 Update::Gone => {
                     followed.stale_since.get_or_insert_with(Instant::now);
                 }
-            }
-            match &update {
-                Update::Snapshot(snapshot) => {
-                    followed.unread = followed.tables.borrow().clone();
-                    followed
-                        .unread
-                        .retain(|wanted| snapshot.tables.iter().all(|(table, _)| table != wanted));
-                }
-                Update::Change(_, change) => {
-                    let named = change.tables.iter().map(|(table, _)| table);
-                    whole = named.filter_map(|table| followed.unread.take(table)).collect();
-                }
-                Update::Gone => {}
             }
         }
         let outcome = match update {
