@@ -1,4 +1,4 @@
-//! Logging in at Keystone v3 with a password, and the catalogue that comes with the token.
+//! Logging in at Keystone v3, and the catalogue that comes with the token.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,17 +26,91 @@ pub(super) struct Keystone {
     auth_url: Url,
     credentials: Credentials,
     region: Option<String>,
+    /// Which endpoints to use, whatever drivers ask for.
+    interface: Option<Interface>,
     /// Where tokens are made; found out with the first login.
     tokens_url: Mutex<Option<Url>>,
     token: Mutex<Option<Arc<Token>>>,
 }
 
-pub(super) struct Credentials {
-    pub(super) username: String,
-    pub(super) password: Secret,
-    pub(super) user_domain: String,
+/// A project by its name and its domain's.
+pub(super) struct Scope {
     pub(super) project: String,
-    pub(super) project_domain: String,
+    pub(super) domain: String,
+}
+
+/// A user by name and domain's name.
+pub(super) struct User {
+    pub(super) name: String,
+    pub(super) domain: String,
+}
+
+pub(super) enum Credentials {
+    Password {
+        user: User,
+        password: Secret,
+        scope: Scope,
+    },
+    /// It knows its project itself.
+    ApplicationCredential {
+        which: ApplicationCredential,
+        secret: Secret,
+    },
+    Token {
+        token: Secret,
+        scope: Scope,
+    },
+}
+
+pub(super) enum ApplicationCredential {
+    Id(String),
+    Name(String, User),
+}
+
+impl Credentials {
+    /// The body of a login.
+    fn request(&self) -> serde_json::Value {
+        let user = |user: &User| json!({"name": user.name, "domain": {"name": user.domain}});
+        let (method, content, scope) = match self {
+            Self::Password { user: who, password, scope } => {
+                let mut user = user(who);
+                user["password"] = password.expose().into();
+                ("password", json!({ "user": user }), Some(scope))
+            }
+            Self::ApplicationCredential { which, secret } => {
+                let mut content = match which {
+                    ApplicationCredential::Id(id) => json!({ "id": id }),
+                    ApplicationCredential::Name(name, owner) => {
+                        json!({ "name": name, "user": user(owner) })
+                    }
+                };
+                content["secret"] = secret.expose().into();
+                ("application_credential", content, None)
+            }
+            Self::Token { token, scope } => ("token", json!({ "id": token.expose() }), Some(scope)),
+        };
+        let mut auth = json!({ "identity": { "methods": [method], method: content } });
+        if let Some(Scope { project, domain }) = scope {
+            auth["scope"] = json!({"project": {"name": project, "domain": {"name": domain}}});
+        }
+        json!({ "auth": auth })
+    }
+
+    /// Who logs in, for messages.
+    fn who(&self) -> String {
+        match self {
+            Self::Password { user, scope, .. } => {
+                format!("user '{}' for project '{}'", user.name, scope.project)
+            }
+            Self::ApplicationCredential { which: ApplicationCredential::Id(id), .. } => {
+                format!("application credential '{id}'")
+            }
+            Self::ApplicationCredential {
+                which: ApplicationCredential::Name(name, user), ..
+            } => format!("application credential '{name}' of user '{}'", user.name),
+            Self::Token { scope, .. } => format!("the token for project '{}'", scope.project),
+        }
+    }
 }
 
 /// Which of a service's endpoints.
@@ -48,6 +122,12 @@ pub(crate) enum Interface {
 }
 
 impl Interface {
+    /// The interface of that name; old clients say `publicURL` and the like.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        let name = name.strip_suffix("URL").unwrap_or(name);
+        [Self::Public, Self::Internal, Self::Admin].into_iter().find(|i| i.name() == name)
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::Public => "public",
@@ -95,11 +175,17 @@ struct Endpoint {
 }
 
 impl Keystone {
-    pub(super) fn new(auth_url: Url, credentials: Credentials, region: Option<String>) -> Self {
+    pub(super) fn new(
+        auth_url: Url,
+        credentials: Credentials,
+        region: Option<String>,
+        interface: Option<Interface>,
+    ) -> Self {
         Self {
             auth_url,
             credentials,
             region,
+            interface,
             tokens_url: Mutex::default(),
             token: Mutex::default(),
         }
@@ -107,6 +193,11 @@ impl Keystone {
 
     pub(super) fn region(&self) -> Option<&str> {
         self.region.as_deref()
+    }
+
+    /// The interface that the configuration asks for, else the driver's.
+    pub(super) fn interface(&self, asked: Interface) -> Interface {
+        self.interface.unwrap_or(asked)
     }
 
     /// The token at hand, also an expired one: its catalogue still says what is granted.
@@ -139,16 +230,7 @@ impl Keystone {
 
     async fn log_in(&self, sender: &Sender, budget: &Budget) -> Result<Token, SessionError> {
         let url = self.tokens_url(sender, budget).await?;
-        let Credentials { username, password, user_domain, project, project_domain } =
-            &self.credentials;
-        let body = json!({"auth": {
-            "identity": {"methods": ["password"], "password": {"user": {
-                "name": username,
-                "domain": {"name": user_domain},
-                "password": password.expose(),
-            }}},
-            "scope": {"project": {"name": project, "domain": {"name": project_domain}}},
-        }});
+        let body = self.credentials.request();
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         budget.take()?;
@@ -158,7 +240,8 @@ impl Keystone {
         match answer.status {
             StatusCode::OK | StatusCode::CREATED => Token::read(&answer),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(SessionError::Auth(format!(
-                "Keystone refused user '{username}' for project '{project}' with status {}{}",
+                "Keystone refused {} with status {}{}",
+                self.credentials.who(),
                 answer.status.as_u16(),
                 message(&answer)
             ))),

@@ -82,12 +82,20 @@ impl Shared {
     ) -> Result<(), congress_store::Error> {
         let _one_at_a_time = self.commit.lock().await;
         let mut change = Change::default();
+        // Ends after the commit: taking a large table apart takes its time.
+        let mut contents = Vec::new();
         for (name, operation) in outcome.tables {
             let delta = match operation {
-                TableOperation::Replace(rows) => self.publisher.read(|p| match p.table(&name) {
-                    Some(published) => published.difference_to(&rows),
-                    None => Table::new().difference_to(&rows),
-                }),
+                TableOperation::Replace(content) => {
+                    let delta = self.publisher.read(|p| match p.table(&name) {
+                        Some(published) => {
+                            content.difference_from(published, p.position().sequence)
+                        }
+                        None => Table::new().difference_to(content.rows()),
+                    });
+                    contents.push(content);
+                    delta
+                }
                 TableOperation::Patch(delta) => delta,
             };
             change.tables.push((name, delta));
@@ -168,10 +176,10 @@ impl Shared {
 }
 
 impl HeldRows for Shared {
-    fn read(&self, table: &str, with: &mut dyn FnMut(&Table)) {
+    fn read(&self, table: &str, with: &mut dyn FnMut(&Table, u64)) {
         self.publisher.read(|published| {
             if let Some(table) = published.table(table) {
-                with(table);
+                with(table, published.position().sequence);
             }
         });
     }
