@@ -7,7 +7,8 @@
 //! * [`Driver`] and [`export_driver!`]: the component itself; [`describe`]: what it is;
 //! * [`Config`], [`state`], [`logging`], [`files`], [`session`]: what the host offers;
 //! * [`rows`], [`tables`]: rows on their way to the host, in batches;
-//! * [`paging`], [`path`], [`url`]: reading long lists from JSON services;
+//! * [`paging`], [`path`], [`url`], [`conditional`]: reading lists from JSON services, long ones,
+//!   and only what has changed;
 //! * [`translate`] with [`types`], [`json`], [`pytext`] and [`hash`]: rows from JSON objects, as the
 //!   original's drivers make them;
 //! * [`mapping`]: tables declared by the configuration;
@@ -19,6 +20,7 @@
 pub mod actions;
 pub mod bindings;
 mod call;
+pub mod conditional;
 mod config;
 pub mod describe;
 #[doc(hidden)]

@@ -67,6 +67,11 @@ impl Collection {
         self
     }
 
+    /// The name of its root table.
+    pub fn table(&self) -> &str {
+        self.translator.table()
+    }
+
     /// Further pages are found in `<list>_links`, as in Nova, Neutron and Cinder.
     #[must_use]
     pub fn with_links(self) -> Self {
@@ -120,8 +125,8 @@ impl Service {
 
     /// Reads the collections whose root tables are wanted.
     pub fn poll(&self, collections: &[Collection], wanted: &Wanted) -> Result<()> {
-        wanted.each(collections.iter().map(|collection| collection.translator.table()), |root| {
-            let mut of_root = collections.iter().filter(|c| c.translator.table() == root);
+        wanted.each(collections.iter().map(Collection::table), |root| {
+            let mut of_root = collections.iter().filter(|c| c.table() == root);
             of_root.try_for_each(|collection| self.read(collection))
         })
     }
@@ -136,7 +141,8 @@ impl Service {
         request.headers(&self.headers).send().map(drop)
     }
 
-    fn read(&self, collection: &Collection) -> Result<()> {
+    /// Reads a collection, whether it is wanted or not.
+    pub fn read(&self, collection: &Collection) -> Result<()> {
         let Collection { path, list, paging, translator } = collection;
         let pages = Pages::new(self.get(path), paging.clone(), list.clone()).same_address();
         let mut rows = TableSet::of(translator);
