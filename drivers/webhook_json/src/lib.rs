@@ -103,6 +103,9 @@ fn webhook(sources: &Sources, payload: &Json) -> Result<()> {
     for (table, source) in sources {
         // What is for one table need not have anything for another.
         let Ok(records) = source.rows.items(payload) else { continue };
+        if records.is_empty() && !source.rows.rows.is_single() {
+            continue; // a path with a [*] finds nothing where nothing is
+        }
         found = true;
         let fits = |record: &&Json| source.when.as_ref().is_none_or(|when| when.holds(record));
         let records: Vec<&Json> = records.into_iter().filter(fits).collect();
