@@ -74,9 +74,13 @@ impl Read for Content<'_> {
 }
 
 fn parse(yaml: &str) -> std::result::Result<Json, String> {
-    serde_saphyr::from_str(yaml).map_err(|error| {
+    // As version 1.2 has it: a country `no` is no boolean.
+    let options = serde_saphyr::options! { strict_booleans: true };
+    serde_saphyr::from_str_with_options(yaml, options).map_err(|error| {
         // The message shows the lines around the mistake; the first says what it is.
-        error.to_string().lines().next().unwrap_or_default().to_owned()
+        let text = error.to_string();
+        let first = text.lines().next().unwrap_or_default();
+        first.strip_prefix("error: ").unwrap_or(first).to_owned()
     })
 }
 
