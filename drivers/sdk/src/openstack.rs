@@ -41,16 +41,23 @@ pub fn openstack(
 /// A list that the service offers, and what becomes of its items.
 #[derive(Debug)]
 pub struct Collection {
-    path: &'static str,
-    list: &'static str,
+    path: String,
+    list: Path,
     paging: Paging,
     translator: Translator,
 }
 
 impl Collection {
     /// The list `list` in the answer to `GET path`, on one page.
-    pub fn new(path: &'static str, list: &'static str, translator: Translator) -> Self {
-        Self { path, list, paging: Paging::None, translator }
+    pub fn new(path: impl Into<String>, list: &str, translator: Translator) -> Self {
+        Self { path: path.into(), list: Path::member(list), paging: Paging::None, translator }
+    }
+
+    /// The list is elsewhere in the answer.
+    #[must_use]
+    pub fn at(mut self, list: Path) -> Self {
+        self.list = list;
+        self
     }
 
     /// Further pages are found so.
@@ -60,10 +67,15 @@ impl Collection {
         self
     }
 
+    /// The name of its root table.
+    pub fn table(&self) -> &str {
+        self.translator.table()
+    }
+
     /// Further pages are found in `<list>_links`, as in Nova, Neutron and Cinder.
     #[must_use]
     pub fn with_links(self) -> Self {
-        let links = Path::member(format!("{}_links", self.list));
+        let links = self.list.beside("_links");
         self.paged(Paging::RelNext(links))
     }
 }
@@ -113,8 +125,8 @@ impl Service {
 
     /// Reads the collections whose root tables are wanted.
     pub fn poll(&self, collections: &[Collection], wanted: &Wanted) -> Result<()> {
-        wanted.each(collections.iter().map(|collection| collection.translator.table()), |root| {
-            let mut of_root = collections.iter().filter(|c| c.translator.table() == root);
+        wanted.each(collections.iter().map(Collection::table), |root| {
+            let mut of_root = collections.iter().filter(|c| c.table() == root);
             of_root.try_for_each(|collection| self.read(collection))
         })
     }
@@ -129,17 +141,18 @@ impl Service {
         request.headers(&self.headers).send().map(drop)
     }
 
-    fn read(&self, collection: &Collection) -> Result<()> {
+    /// Reads a collection, whether it is wanted or not.
+    pub fn read(&self, collection: &Collection) -> Result<()> {
         let Collection { path, list, paging, translator } = collection;
-        let pages = Pages::new(self.get(path), paging.clone(), Path::member(*list)).same_address();
+        let pages = Pages::new(self.get(path), paging.clone(), list.clone()).same_address();
         let mut rows = TableSet::of(translator);
         for page in pages {
             let page = page?;
-            match page.body.get(list) {
+            match list.get(&page.body) {
                 Some(serde_json::Value::Array(items)) => translator.translate(items, &mut rows)?,
                 other => {
                     return Err(Error::Protocol(format!(
-                        "GET {}: '{list}' in the answer is {}, not a list",
+                        "GET {}: {list} in the answer is {}, not a list",
                         url::without_query(&page.url),
                         other.map_or("missing", json::kind),
                     )));

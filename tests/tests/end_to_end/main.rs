@@ -5,6 +5,7 @@
     reason = "a test that cannot go on fails; clippy knows tests by their attribute only"
 )]
 
+mod addresses;
 mod drivers;
 mod fail_over;
 mod http_json;
