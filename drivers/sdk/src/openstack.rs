@@ -41,16 +41,23 @@ pub fn openstack(
 /// A list that the service offers, and what becomes of its items.
 #[derive(Debug)]
 pub struct Collection {
-    path: &'static str,
-    list: &'static str,
+    path: String,
+    list: Path,
     paging: Paging,
     translator: Translator,
 }
 
 impl Collection {
     /// The list `list` in the answer to `GET path`, on one page.
-    pub fn new(path: &'static str, list: &'static str, translator: Translator) -> Self {
-        Self { path, list, paging: Paging::None, translator }
+    pub fn new(path: impl Into<String>, list: &str, translator: Translator) -> Self {
+        Self { path: path.into(), list: Path::member(list), paging: Paging::None, translator }
+    }
+
+    /// The list is elsewhere in the answer.
+    #[must_use]
+    pub fn at(mut self, list: Path) -> Self {
+        self.list = list;
+        self
     }
 
     /// Further pages are found so.
@@ -63,7 +70,7 @@ impl Collection {
     /// Further pages are found in `<list>_links`, as in Nova, Neutron and Cinder.
     #[must_use]
     pub fn with_links(self) -> Self {
-        let links = Path::member(format!("{}_links", self.list));
+        let links = self.list.beside("_links");
         self.paged(Paging::RelNext(links))
     }
 }
@@ -131,15 +138,15 @@ impl Service {
 
     fn read(&self, collection: &Collection) -> Result<()> {
         let Collection { path, list, paging, translator } = collection;
-        let pages = Pages::new(self.get(path), paging.clone(), Path::member(*list)).same_address();
+        let pages = Pages::new(self.get(path), paging.clone(), list.clone()).same_address();
         let mut rows = TableSet::of(translator);
         for page in pages {
             let page = page?;
-            match page.body.get(list) {
+            match list.get(&page.body) {
                 Some(serde_json::Value::Array(items)) => translator.translate(items, &mut rows)?,
                 other => {
                     return Err(Error::Protocol(format!(
-                        "GET {}: '{list}' in the answer is {}, not a list",
+                        "GET {}: {list} in the answer is {}, not a list",
                         url::without_query(&page.url),
                         other.map_or("missing", json::kind),
                     )));
