@@ -1,4 +1,7 @@
-//! Logging in at Keystone v3, and the catalogue that comes with the token.
+//! Logging in at Keystone, and the catalogue that comes with the token: at version 3 of its API, or at
+//! 2.0 where a configuration names that and nothing later is there.
+
+mod v2;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,7 +32,7 @@ pub(super) struct Keystone {
     /// Which endpoints to use, whatever drivers ask for.
     interface: Option<Interface>,
     /// Where tokens are made; found out with the first login.
-    tokens_url: Mutex<Option<Url>>,
+    tokens_url: Mutex<Option<TokensUrl>>,
     token: Mutex<Option<Arc<Token>>>,
 }
 
@@ -111,6 +114,19 @@ impl Credentials {
             Self::Token { scope, .. } => format!("the token for project '{}'", scope.project),
         }
     }
+}
+
+/// Where tokens are made, and by which version of the API.
+#[derive(Clone)]
+struct TokensUrl {
+    url: Url,
+    version: Version,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Version {
+    V2,
+    V3,
 }
 
 /// Which of a service's endpoints.
@@ -229,8 +245,11 @@ impl Keystone {
     }
 
     async fn log_in(&self, sender: &Sender, budget: &Budget) -> Result<Token, SessionError> {
-        let url = self.tokens_url(sender, budget).await?;
-        let body = self.credentials.request();
+        let TokensUrl { url, version } = self.tokens_url(sender, budget).await?;
+        let body = match version {
+            Version::V2 => v2::login(&self.credentials)?,
+            Version::V3 => self.credentials.request(),
+        };
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         budget.take()?;
@@ -238,7 +257,10 @@ impl Keystone {
             .fetch(Request { method: Method::POST, url, headers, body: body.to_string().into() })
             .await?;
         match answer.status {
-            StatusCode::OK | StatusCode::CREATED => Token::read(&answer),
+            StatusCode::OK | StatusCode::CREATED => match version {
+                Version::V2 => v2::token(&answer),
+                Version::V3 => Token::read(&answer),
+            },
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(SessionError::Auth(format!(
                 "Keystone refused {} with status {}{}",
                 self.credentials.who(),
@@ -258,31 +280,62 @@ impl Keystone {
     }
 
     /// Where to log in: `auth_url` itself if it names version 3, else what Keystone says.
-    async fn tokens_url(&self, sender: &Sender, budget: &Budget) -> Result<Url, SessionError> {
+    async fn tokens_url(
+        &self,
+        sender: &Sender,
+        budget: &Budget,
+    ) -> Result<TokensUrl, SessionError> {
         let known = self.tokens_url.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(url) = known {
-            return Ok(url);
+        if let Some(known) = known {
+            return Ok(known);
         }
-        let mut base = self.auth_url.clone();
-        base.set_query(None);
-        base.set_fragment(None);
-        let version = base.path().trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-        if version != "v3" {
-            if version.starts_with("v2") {
-                // Version 2 is gone everywhere; its URL stands in many a configuration.
-                pop_segment(&mut base);
+        let mut given = self.auth_url.clone();
+        given.set_query(None);
+        given.set_fragment(None);
+        let version = given.path().trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+        let found = if version == "v3" {
+            TokensUrl::v3(given)
+        } else if version.starts_with("v2") {
+            // Version 2 is gone nearly everywhere, but stands in many a configuration.
+            let mut root = given.clone();
+            pop_segment(&mut root);
+            match discover(&root, sender, budget).await? {
+                Some(v3) => TokensUrl::v3(v3),
+                None => TokensUrl::v2(given),
             }
-            base = discover(base, sender, budget).await?;
-        }
-        push_segments(&mut base, &["auth", "tokens"]);
-        *self.tokens_url.lock().unwrap_or_else(PoisonError::into_inner) = Some(base.clone());
-        Ok(base)
+        } else {
+            TokensUrl::v3(match discover(&given, sender, budget).await? {
+                Some(v3) => v3,
+                None => {
+                    push_segments(&mut given, &["v3"]);
+                    given
+                }
+            })
+        };
+        *self.tokens_url.lock().unwrap_or_else(PoisonError::into_inner) = Some(found.clone());
+        Ok(found)
+    }
+}
+
+impl TokensUrl {
+    fn v2(mut url: Url) -> Self {
+        push_segments(&mut url, &["tokens"]);
+        Self { url, version: Version::V2 }
+    }
+
+    fn v3(mut url: Url) -> Self {
+        push_segments(&mut url, &["auth", "tokens"]);
+        Self { url, version: Version::V3 }
     }
 }
 
 /// Asks an unversioned URL for its version 3. What it answers counts only if it stays on the
 /// same origin, for behind proxies services often know no address of theirs that works.
-async fn discover(base: Url, sender: &Sender, budget: &Budget) -> Result<Url, SessionError> {
+async fn discover(
+    base: &Url,
+    sender: &Sender,
+    budget: &Budget,
+) -> Result<Option<Url>, SessionError> {
     budget.take()?;
     let request = Request {
         method: Method::GET,
@@ -297,20 +350,25 @@ async fn discover(base: Url, sender: &Sender, budget: &Budget) -> Result<Url, Se
         document.pointer("/versions"),
         document.pointer("/version"),
     ];
-    let found = versions
+    let mut v3 = versions
         .into_iter()
         .flatten()
         .flat_map(|v| v.as_array().map_or(std::slice::from_ref(v), Vec::as_slice))
         .filter(|v| v["id"].as_str().is_some_and(|id| id.starts_with("v3")))
+        .peekable();
+    if v3.peek().is_none() {
+        return Ok(None);
+    }
+    let named = v3
         .flat_map(|v| v["links"].as_array().map_or(&[][..], Vec::as_slice))
         .filter(|link| link["rel"] == "self")
         .filter_map(|link| base.join(link["href"].as_str()?).ok())
         .find(|url| url.origin() == base.origin());
-    Ok(found.unwrap_or_else(|| {
-        let mut url = base;
+    Ok(Some(named.unwrap_or_else(|| {
+        let mut url = base.clone();
         push_segments(&mut url, &["v3"]);
         url
-    }))
+    })))
 }
 
 fn push_segments(url: &mut Url, segments: &[&str]) {
@@ -334,9 +392,12 @@ fn message(answer: &Answer) -> String {
     }
 }
 
+fn protocol(what: &str) -> SessionError {
+    SessionError::Protocol(format!("Keystone's login {what}"))
+}
+
 impl Token {
     fn read(answer: &Answer) -> Result<Self, SessionError> {
-        let protocol = |what: &str| SessionError::Protocol(format!("Keystone's login {what}"));
         let mut value = answer
             .headers
             .get("x-subject-token")
@@ -347,27 +408,30 @@ impl Token {
             .map_err(|_| protocol("gave a document that cannot be read"))?;
         let body = document.token;
 
+        Self::new(value, body.expires_at, body.issued_at, body.catalog)
+    }
+
+    fn new(
+        value: HeaderValue,
+        expires_at: Option<String>,
+        issued_at: Option<String>,
+        catalogue: Vec<Service>,
+    ) -> Result<Self, SessionError> {
         // Keystone's two times are compared with each other, so that its clock need not agree
         // with ours.
-        let parse = |text: &Option<String>| OffsetDateTime::parse(text.as_deref()?, &Rfc3339).ok();
-        let expires = parse(&body.expires_at).ok_or_else(|| protocol("gave no time of expiry"))?;
-        let issued = parse(&body.issued_at).unwrap_or_else(OffsetDateTime::now_utc);
+        let parse = |text: Option<String>| OffsetDateTime::parse(&text?, &Rfc3339).ok();
+        let expires = parse(expires_at).ok_or_else(|| protocol("gave no time of expiry"))?;
+        let issued = parse(issued_at).unwrap_or_else(OffsetDateTime::now_utc);
         let lifetime = Duration::try_from(expires - issued).unwrap_or_default();
         let lifetime = lifetime.saturating_sub(MARGIN.min(lifetime / 2));
 
-        let origins = body
-            .catalog
+        let origins = catalogue
             .iter()
             .flat_map(|service| &service.endpoints)
             .filter_map(|endpoint| Origin::parse(&endpoint.url).ok())
             .collect();
         let now = Instant::now();
-        Ok(Self {
-            value,
-            renew_at: now.checked_add(lifetime).unwrap_or(now),
-            catalogue: body.catalog,
-            origins,
-        })
+        Ok(Self { value, renew_at: now.checked_add(lifetime).unwrap_or(now), catalogue, origins })
     }
 
     /// The value of `X-Auth-Token`.
