@@ -3,24 +3,31 @@
 //! Most actions of a REST service are one request. [`Template`] says which; what it takes from the
 //! arguments stands in braces.
 
+mod text;
+
 use serde_json::Value as Json;
 
 use crate::session::Request;
 use crate::{Action, Call, Error, Result, describe, json, pytext, url};
 
+pub use text::parse;
+
 /// An action that is one request.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Template {
     /// The action's name, commonly `things.verb`.
     pub name: &'static str,
     /// The arguments in positional order, separated by spaces: `name` must be given, `name?` may
-    /// be, and `name=default` has a default, JSON or else text.
+    /// be, and `name=default` has a default, JSON or else text. `**` takes
+    /// all other named ones, for the query.
     pub arguments: &'static str,
     /// Method and path below the service's address, as `DELETE servers/{server}`. Arguments are
-    /// encoded as one segment; `{+name}` is put in as it is.
+    /// encoded as one segment; `{+name}` is put in as it is. In the query, `name={name}` is left
+    /// out when the argument is not given.
     pub request: &'static str,
     /// The JSON body. A text (or key) that is just `{name}` becomes the argument, whatever type it
-    /// has; members whose argument is not given are left out.
+    /// has; members whose argument is not given are left out. A body that is `{name}` without
+    /// quotes is the argument's plain text.
     pub body: Option<&'static str>,
     /// What it does, for people.
     pub description: &'static str,
@@ -58,6 +65,13 @@ pub fn describe(templates: &[Template]) -> impl Iterator<Item = Action> + '_ {
     })
 }
 
+/// Actions in the order of their names, as the API lists them.
+pub fn sorted(actions: impl IntoIterator<Item = Action>) -> Vec<Action> {
+    let mut actions: Vec<Action> = actions.into_iter().collect();
+    actions.sort_by(|a, b| a.name.cmp(&b.name));
+    actions
+}
+
 /// The request that a call makes at the service with that address. The error names what is wrong
 /// with the arguments, or that there is no such action.
 pub fn request(templates: &[Template], call: &Call, base: &str) -> Result<Request> {
@@ -79,9 +93,14 @@ impl Template {
     fn request(&self, call: &Call, base: &str) -> Result<Request> {
         let arguments = Arguments::of(call, self.arguments)?;
         let (method, path) = self.request.split_once(' ').unwrap_or(("GET", self.request));
-        let url = url::join(base, &arguments.path(path)?);
+        let url = arguments.query(url::join(base, &arguments.path(path)?));
         let request = Request::new(method, &url).header("accept", "application/json");
         let Some(body) = self.body else { return Ok(request) };
+        if let Some(name) = placeholder(body) {
+            let Some(text) = arguments.get(name).map(pytext::text) else { return Ok(request) };
+            let request = request.header("content-type", "text/plain");
+            return Ok(Request { body: Some(text.into_bytes()), ..request });
+        }
         // The templates are constants of the driver, tried by its tests.
         let body = serde_json::from_str(body)
             .map_err(|error| wrong(call, &format!("its template is not JSON: {error}")))?;
@@ -107,18 +126,23 @@ enum Default<'a> {
 }
 
 fn parameters(words: &str) -> impl Iterator<Item = Parameter<'_>> {
-    words.split_whitespace().map(|word| match (word.split_once('='), word.strip_suffix('?')) {
+    let words = words.split_whitespace().filter(|word| *word != OTHERS);
+    words.map(|word| match (word.split_once('='), word.strip_suffix('?')) {
         (Some((name, text)), _) => Parameter { name, default: Default::Text(text) },
         (_, Some(name)) => Parameter { name, default: Default::Absent },
         _ => Parameter { name: word, default: Default::Required },
     })
 }
 
+/// The word for all other named arguments.
+const OTHERS: &str = "**";
+
 /// The arguments of a call by name, for actions that a [`Template`] cannot say.
 #[derive(Clone, Debug)]
 pub struct Arguments<'a> {
     call: &'a Call,
     values: Vec<(&'a str, Json)>,
+    others: Vec<&'a (String, Json)>,
 }
 
 impl<'a> Arguments<'a> {
@@ -152,9 +176,12 @@ impl<'a> Arguments<'a> {
             let takes = if parameters.is_empty() { "none" } else { parameters };
             return Err(wrong(call, &format!("too many arguments; it takes: {takes}")));
         }
+        let takes_others = parameters.split_whitespace().any(|word| word == OTHERS);
         match named.first() {
-            Some((name, _)) => Err(wrong(call, &format!("there is no argument '{name}'"))),
-            None => Ok(Self { call, values }),
+            Some((name, _)) if !takes_others => {
+                Err(wrong(call, &format!("there is no argument '{name}'")))
+            }
+            _ => Ok(Self { call, values, others: named }),
         }
     }
 
@@ -163,24 +190,47 @@ impl<'a> Arguments<'a> {
         self.values.iter().find(|(n, _)| *n == name).map(|(_, value)| value)
     }
 
+    /// The named arguments that only `**` takes.
+    pub fn others(&self) -> impl Iterator<Item = (&str, &Json)> {
+        self.others.iter().map(|(name, value)| (name.as_str(), value))
+    }
+
     /// A path with arguments in the places of `{name}`. What policies put into it must not lead
-    /// elsewhere: an empty id would address the whole collection, dots another one.
+    /// elsewhere: an empty id would address the whole collection, dots another one. A parameter of
+    /// the query is left out if its argument is not given.
     pub fn path(&self, template: &str) -> Result<String> {
+        let (template, query) = template.split_once('?').unwrap_or((template, ""));
         let mut path = String::new();
         let mut rest = template;
         while let Some((before, behind)) = rest.split_once('{') {
             let Some((name, behind)) = behind.split_once('}') else { break };
             let (name, raw) = name.strip_prefix('+').map_or((name, false), |name| (name, true));
-            let value = self.segment(name)?;
+            let value = self.segment(name, raw)?;
             path.push_str(before);
             path.push_str(&if raw { value } else { url::encode(&value) });
             rest = behind;
         }
         path.push_str(rest);
+        let parameters = query.split('&').filter_map(|parameter| {
+            let (key, value) = parameter.split_once('=')?;
+            let Some(name) = placeholder(value) else { return Some(parameter.to_owned()) };
+            Some(format!("{key}={}", url::encode(&pytext::text(self.get(name)?))))
+        });
+        for parameter in parameters {
+            path.push(if path.contains('?') { '&' } else { '?' });
+            path.push_str(&parameter);
+        }
         Ok(path)
     }
 
-    fn segment(&self, name: &str) -> Result<String> {
+    /// The URL with the arguments that no parameter is for in its query.
+    fn query(&self, url: String) -> String {
+        self.others
+            .iter()
+            .fold(url, |url, (name, value)| url::with_query(&url, name, &pytext::text(value)))
+    }
+
+    fn segment(&self, name: &str, raw: bool) -> Result<String> {
         let value = match self.get(name) {
             Some(value @ (Json::String(_) | Json::Number(_) | Json::Bool(_))) => {
                 pytext::text(value)
@@ -193,6 +243,7 @@ impl<'a> Arguments<'a> {
         };
         let leads_elsewhere = |segment| matches!(segment, "" | "." | "..");
         let path = value.split(['?', '#']).next().unwrap_or_default();
+        let path = if raw { path.strip_prefix('/').unwrap_or(path) } else { path };
         if path.split('/').any(leads_elsewhere) {
             let what =
                 format!("argument '{name}' is '{value}', which would address something else");
@@ -228,7 +279,9 @@ impl<'a> Arguments<'a> {
 }
 
 fn placeholder(text: &str) -> Option<&str> {
-    text.strip_prefix('{')?.strip_suffix('}')
+    let name = text.strip_prefix('{')?.strip_suffix('}')?;
+    let is_name = |c: char| c.is_alphanumeric() || "_-.".contains(c);
+    (!name.is_empty() && name.chars().all(is_name)).then_some(name)
 }
 
 #[cfg(test)]
@@ -240,6 +293,14 @@ mod tests {
     const TEMPLATES: &[Template] = &[
         bare("things.delete", "thing", "DELETE things/{thing}", "Deletes."),
         bare("raw", "url", "GET {+url}", "Gets."),
+        with_body(
+            "define",
+            "text scope=private ns?",
+            "PUT defs?scope={scope}&ns={ns}",
+            "{text}",
+            "",
+        ),
+        bare("things.list", "all? **", "GET things?detail=1", "Lists."),
         with_body(
             "things.change",
             "thing size=1 kind=SOFT name? key?",
@@ -282,6 +343,19 @@ mod tests {
             json!({"change": {"size": "2", "kind": "SOFT", "name": ["n"], "k": null}, "list": [["n"], 1]})
         );
         assert_eq!(call("raw", &[json!("users?a=1")], &[]).unwrap().url, "http://h/v2/users?a=1");
+        assert_eq!(call("raw", &[json!("/users")], &[]).unwrap().url, "http://h/v2/users");
+    }
+
+    #[test]
+    fn arguments_go_into_the_query_and_plain_bodies() {
+        let request = call("define", &[json!("a: é")], &[]).unwrap();
+        assert_eq!(request.url, "http://h/v2/defs?scope=private");
+        assert_eq!(request.body.unwrap(), "a: é".as_bytes());
+        assert!(request.headers.contains(&("content-type".into(), "text/plain".into())));
+        let request = call("define", &[json!("x"), json!("all"), json!("")], &[]).unwrap();
+        assert_eq!(request.url, "http://h/v2/defs?scope=all&ns=");
+        let request = call("things.list", &[json!(true)], &[("name", json!("a b"))]).unwrap();
+        assert_eq!(request.url, "http://h/v2/things?detail=1&name=a%20b");
     }
 
     #[test]
@@ -312,8 +386,9 @@ mod tests {
     #[test]
     fn metadata_shows_what_may_be_left_out() {
         let actions: Vec<Action> = describe(TEMPLATES).collect();
-        let required: Vec<bool> = actions[2].arguments.iter().map(|a| a.required).collect();
+        let required: Vec<bool> = actions[4].arguments.iter().map(|a| a.required).collect();
         assert_eq!(required, [true, false, false, false, false]);
-        assert_eq!(actions[2].arguments[2].name, "kind");
+        assert_eq!(actions[4].arguments[2].name, "kind");
+        assert_eq!(actions[3].arguments.len(), 1, "others have no names");
     }
 }

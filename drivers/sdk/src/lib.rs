@@ -11,7 +11,8 @@
 //! * [`translate`] with [`types`], [`json`], [`pytext`] and [`hash`]: rows from JSON objects, as the
 //!   original's drivers make them;
 //! * [`mapping`]: tables declared by the configuration;
-//! * [`actions`]: requests made from arguments; [`openstack`]: all of it for OpenStack services.
+//! * [`actions`]: requests made from arguments; [`openstack`]: all of it for OpenStack services;
+//! * `testing`: what tests of drivers share (not for WebAssembly).
 //!
 //! Everything that needs no host also compiles and is tested natively.
 
@@ -35,6 +36,8 @@ pub mod rows;
 pub mod session;
 pub mod state;
 pub mod tables;
+#[cfg(not(target_family = "wasm"))]
+pub mod testing;
 pub mod translate;
 pub mod types;
 pub mod url;

@@ -101,6 +101,16 @@ impl Service {
         self
     }
 
+    /// Takes the end off the address, if it has it: catalogues name some services with and some
+    /// without their version.
+    #[must_use]
+    pub fn without(mut self, end: &str) -> Self {
+        if let Some(base) = self.base.strip_suffix(end) {
+            self.base = base.trim_end_matches('/').into();
+        }
+        self
+    }
+
     /// The service's address, without slash at its end.
     pub fn base(&self) -> &str {
         &self.base
