@@ -4,13 +4,22 @@
 //! The original lists these names with the prefix `v2_0.` and runs them only without it; here both
 //! work. Other arguments than ids go by name: into the query of what reads, else into the body.
 
-use congress_driver::actions::{self, Arguments};
+use congress_driver::actions::{self, Template, with_body};
 use congress_driver::session::Request;
-use congress_driver::{Action, Call, Result, pytext, url};
-use serde_json::{Map, Value as Json};
+use congress_driver::{Action, Call, Result, pytext};
+use serde_json::Value as Json;
 
 const ACTIONS: &str = include_str!("actions.txt");
 const PREFIX: &str = "v2_0.";
+
+/// `metrics.create` for several metrics at once.
+const METRICS: Template = with_body(
+    "v2_0.metrics.create",
+    "jsonbody tenant_id?",
+    "POST metrics?tenant_id={tenant_id}",
+    r#""{jsonbody}""#,
+    "Create a metric.",
+);
 
 /// All actions, as the metadata shows them.
 pub(crate) fn all() -> Vec<Action> {
@@ -19,46 +28,37 @@ pub(crate) fn all() -> Vec<Action> {
 
 /// The request that a call makes at the service with that address.
 pub(crate) fn request(call: &Call, base: &str) -> Result<Request> {
-    let bare = |name: &str| name.strip_prefix(PREFIX).unwrap_or(name).to_owned();
-    let name = bare(&call.action);
-    let templates = actions::parse(ACTIONS);
-    let template = templates.iter().find(|template| bare(template.name) == name);
-    let template = template.ok_or_else(|| actions::unknown(call))?;
-    let arguments = Arguments::of(call, template.arguments)?;
-    let (method, path) = template.request.split_once(' ').unwrap_or_default();
-    let url = url::join(base, &arguments.path(path)?);
-    let request = |url: &str| Request::new(method, url).header("accept", "application/json");
-    Ok(match method {
-        "GET" => request(
-            &arguments
-                .others()
-                .fold(url, |url, (name, value)| url::with_query(&url, name, &in_query(value))),
-        ),
-        "DELETE" => request(&url),
-        _ => match arguments.get("jsonbody") {
-            Some(body) => request(&url).json(body),
-            None => {
-                let members = arguments.others().map(|(k, v)| (k.to_owned(), v.clone()));
-                request(&url).json(&Json::Object(Map::from_iter(members)))
-            }
-        },
-    })
+    let action = match call.action.starts_with(PREFIX) {
+        true => call.action.clone(),
+        false => format!("{PREFIX}{}", call.action),
+    };
+    let mut templates = actions::parse(ACTIONS);
+    if call.named.iter().any(|(name, _)| name == "jsonbody") {
+        templates.insert(0, METRICS);
+    }
+    let template = templates.iter().find(|template| template.name == action);
+    let reads = template.is_some_and(|template| template.request.starts_with("GET "));
+    let named = call
+        .named
+        .iter()
+        .map(|(name, value)| (name.clone(), if reads { in_query(value) } else { value.clone() }));
+    let call = Call { action, positional: call.positional.clone(), named: named.collect() };
+    actions::request(&templates, &call, base)
 }
 
 /// Dimensions are written `name:value,name:value`; a name without value stands for itself.
-fn in_query(value: &Json) -> String {
-    let Json::Object(dimensions) = value else { return pytext::text(value) };
+fn in_query(value: &Json) -> Json {
+    let Json::Object(dimensions) = value else { return value.clone() };
     let written = dimensions.iter().map(|(name, value)| match value {
         Json::Null => name.clone(),
         Json::String(text) if text.is_empty() => name.clone(),
         value => format!("{name}:{}", pytext::text(value)),
     });
-    written.collect::<Vec<_>>().join(",")
+    written.collect::<Vec<_>>().join(",").into()
 }
 
 #[cfg(test)]
 mod tests {
-    use congress_driver::testing;
     use serde_json::json;
 
     use super::*;
@@ -72,9 +72,8 @@ mod tests {
     }
 
     #[test]
-    fn actions_are_as_recorded() {
-        let Some(recorded) = testing::recorded("monasca") else { return };
-        assert_eq!(recorded.listing(&all()), [""; 0]);
+    fn templates_can_work() {
+        actions::check(ACTIONS).unwrap();
     }
 
     #[test]

@@ -41,7 +41,7 @@ impl Driver for Murano {
 }
 
 fn catalogue(config: &Config) -> Result<Service> {
-    Ok(Service::find(config, "application-catalog", EndpointInterface::Public)?.without("/v1"))
+    Ok(Service::find(config, "application-catalog", EndpointInterface::Public)?.without_version())
 }
 
 fn tables() -> [Table; 6] {

@@ -31,7 +31,7 @@ impl Driver for Neutron {
 
 /// The service, without its version: most catalogues leave it out.
 fn network(config: &Config) -> Result<Service> {
-    Ok(Service::find(config, "network", EndpointInterface::Public)?.without("/v2.0"))
+    Ok(Service::find(config, "network", EndpointInterface::Public)?.without_version())
 }
 
 congress_driver::export_driver!(Neutron);

@@ -18,7 +18,7 @@ impl Driver for NeutronQos {
 
     fn poll(config: &Config, wanted: &Wanted) -> Result<()> {
         let service = Service::find(config, "network", EndpointInterface::Public)?;
-        service.without("/v2.0").poll(&collections(), wanted)
+        service.without_version().poll(&collections(), wanted)
     }
 }
 

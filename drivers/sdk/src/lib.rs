@@ -11,8 +11,8 @@
 //! * [`translate`] with [`types`], [`json`], [`pytext`] and [`hash`]: rows from JSON objects, as the
 //!   original's drivers make them;
 //! * [`mapping`]: tables declared by the configuration;
-//! * [`actions`]: requests made from arguments; [`openstack`]: all of it for OpenStack services;
-//! * `testing`: what tests of drivers share (not for WebAssembly).
+//! * [`actions`]: requests made from arguments; [`rest`]: lists and actions of a JSON service, and
+//!   [`openstack`] the same for OpenStack's.
 //!
 //! Everything that needs no host also compiles and is tested natively.
 
@@ -32,12 +32,11 @@ pub mod openstack;
 pub mod paging;
 pub mod path;
 pub mod pytext;
+pub mod rest;
 pub mod rows;
 pub mod session;
 pub mod state;
 pub mod tables;
-#[cfg(not(target_family = "wasm"))]
-pub mod testing;
 pub mod translate;
 pub mod types;
 pub mod url;

@@ -33,7 +33,7 @@ impl Driver for Tacker {
 
 /// The service, without a version: it has several APIs, each with its own.
 fn orchestration(config: &Config) -> Result<Service> {
-    Ok(Service::find(config, "nfv-orchestration", EndpointInterface::Public)?.without("/v1.0"))
+    Ok(Service::find(config, "nfv-orchestration", EndpointInterface::Public)?.without_version())
 }
 
 fn collections() -> [Collection; 2] {
@@ -92,7 +92,6 @@ congress_driver::export_driver!(Tacker);
 
 #[cfg(test)]
 mod tests {
-    use congress_driver::testing;
     use serde_json::json;
 
     use super::*;
@@ -117,12 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn actions_are_as_recorded() {
-        let Some(recorded) = testing::recorded("tacker") else { return };
-        let templates = actions::parse(ACTIONS);
-        let listed = actions::sorted(actions::describe(&templates));
-        assert_eq!(recorded.listing(&listed), [""; 0]);
-        let make = |call: &Call, base: &str| Ok(vec![actions::request(&templates, call, base)?]);
-        assert_eq!(recorded.requests("http://h/nfv", &[], make), [""; 0]);
+    fn templates_can_work() {
+        actions::check(ACTIONS).unwrap();
     }
 }

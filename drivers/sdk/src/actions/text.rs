@@ -4,7 +4,8 @@ use super::Template;
 
 /// The templates in a text: per line `name | arguments | METHOD path [body] | description`, each
 /// part as in [`Template`]. Empty lines and lines that begin with `#` are skipped, and so are lines
-/// without those four parts: the text is a constant of the driver, tried by its tests.
+/// without those four parts: the text is a constant of the driver, tried with
+/// [`check`](super::check) by its tests.
 ///
 /// ```
 /// let templates = congress_driver::actions::parse(
@@ -15,11 +16,17 @@ use super::Template;
 /// assert_eq!(templates[1].body, Some("{\"lock\": \"{reason}\"}"));
 /// ```
 pub fn parse(text: &'static str) -> Vec<Template> {
-    let lines = text.lines().map(str::trim);
-    lines.filter(|line| !line.is_empty() && !line.starts_with('#')).filter_map(template).collect()
+    lines(text).filter_map(template).collect()
 }
 
-fn template(line: &'static str) -> Option<Template> {
+/// The lines that are templates.
+pub(super) fn lines(text: &'static str) -> impl Iterator<Item = &'static str> {
+    let lines = text.lines().map(str::trim);
+    lines.filter(|line| !line.is_empty() && !line.starts_with('#'))
+}
+
+/// A line as a template; none if a part is missing.
+pub(super) fn template(line: &'static str) -> Option<Template> {
     let mut parts = line.splitn(4, '|').map(str::trim);
     let (name, arguments, request) = (parts.next()?, parts.next()?, parts.next()?);
     let description = parts.next()?;
