@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 
 use crate::path::Path;
 use crate::session::{self, Request, Response};
-use crate::{Result, url};
+use crate::{Error, Result, json, url};
 
 /// How to find the page that follows.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -78,6 +78,19 @@ impl Page {
     /// The items on the page.
     pub fn items(&self) -> Vec<&Json> {
         items_of(&self.items, &self.body)
+    }
+
+    /// The list on the page; an answer without it is an error.
+    pub fn list(&self) -> Result<&[Json]> {
+        let found = self.items.get(&self.body);
+        found.and_then(Json::as_array).map(Vec::as_slice).ok_or_else(|| {
+            Error::Protocol(format!(
+                "GET {}: {} in the answer is {}, not a list",
+                url::without_query(&self.url),
+                self.items,
+                found.map_or("missing", json::kind),
+            ))
+        })
     }
 }
 
@@ -364,6 +377,16 @@ mod tests {
         let url = next_after(&mut progress, &page, URL, &two, &[]).unwrap();
         assert_eq!(url, "http://h/v2/things?limit=2&page=2");
         assert_eq!(next_after(&mut progress, &page, &url, &json!({"things": [3]}), &[]), None);
+    }
+
+    #[test]
+    fn a_page_without_its_list_is_an_error() {
+        let page = |body: Json| Page { url: URL.into(), body, items: Path::member("things") };
+        assert_eq!(page(json!({"things": [1]})).list().unwrap(), [json!(1)]);
+        let error = page(json!({"things": {}})).list().unwrap_err().to_string();
+        assert!(error.contains("GET http://h/v2/things: $.things in the answer is an object"));
+        let whole = Page { items: Path::default(), ..page(json!([1])) };
+        assert_eq!(whole.list().unwrap().len(), 1);
     }
 
     #[test]
