@@ -7,6 +7,8 @@
 //! * [`Driver`] and [`export_driver!`]: the component itself; [`describe`]: what it is;
 //! * [`Config`], [`state`], [`logging`], [`files`], [`session`]: what the host offers;
 //! * [`rows`], [`tables`]: rows on their way to the host, in batches;
+//! * [`push`], [`alarms`], [`clock`]: bodies that are pushed, the rows that they replace, and how old
+//!   those are;
 //! * [`paging`], [`path`], [`url`]: reading long lists from JSON services;
 //! * [`translate`] with [`types`], [`json`], [`pytext`] and [`hash`]: rows from JSON objects, as the
 //!   original's drivers make them;
@@ -16,8 +18,10 @@
 //! Everything that needs no host also compiles and is tested natively.
 
 pub mod actions;
+pub mod alarms;
 pub mod bindings;
 mod call;
+pub mod clock;
 mod config;
 pub mod describe;
 #[doc(hidden)]
@@ -30,6 +34,7 @@ pub mod mapping;
 pub mod openstack;
 pub mod paging;
 pub mod path;
+pub mod push;
 pub mod pytext;
 pub mod rows;
 pub mod session;

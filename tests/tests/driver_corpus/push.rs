@@ -85,7 +85,7 @@ impl Pushed {
 
     /// Hands over a push; the names of the tables that it changed, in order.
     pub(crate) async fn push(&self, push: Push) -> Result<Vec<String>, String> {
-        let outcome = self.source.receive(push).await;
+        let outcome = self.source.receive_beside(push, Some(self.tables.clone())).await;
         let CallOutcome { tables: operations, .. } = outcome.map_err(|error| error.to_string())?;
         let names = operations.iter().map(|(name, _)| name.to_string()).collect();
         self.tables.with(|tables| {

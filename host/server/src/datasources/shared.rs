@@ -3,9 +3,13 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use congress_bus::{Bus, Publisher, Schema};
-use congress_plugins::{CallError, CallOutcome, HeldRows, TableOperation};
+use congress_plugins::{
+    CallError, CallErrorKind, CallOutcome, DriverError, HeldRows, TableOperation,
+};
 use congress_store::{Fence, KeyRing, Store};
 use congress_table::{Change, Table, TableDelta};
+use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::manager::Surroundings;
 use super::running::Running;
@@ -36,6 +40,10 @@ pub(super) struct Shared {
     progress: Mutex<Progress>,
     /// Held while an outcome is compared with what is published and committed.
     commit: tokio::sync::Mutex<()>,
+    /// Held from a push to its publication: its driver may look for the rows that it replaces.
+    pub(super) receiving: tokio::sync::Mutex<()>,
+    /// When the driver wants to be called to put its rows in order.
+    wake: watch::Sender<Option<Instant>>,
 }
 
 impl Shared {
@@ -55,12 +63,24 @@ impl Shared {
             execute_actions,
             progress: Mutex::default(),
             commit: tokio::sync::Mutex::new(()),
+            receiving: tokio::sync::Mutex::new(()),
+            wake: watch::Sender::new(None),
         }
     }
 
     /// Notes something about how it fares.
     pub(super) fn note(&self, note: impl FnOnce(&mut Progress)) {
         note(&mut self.progress.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// When the driver wants to be called to put its rows in order.
+    pub(super) fn wake(&self) -> &watch::Sender<Option<Instant>> {
+        &self.wake
+    }
+
+    /// Whether any row is published.
+    pub(super) fn has_rows(&self) -> bool {
+        self.publisher.read(|p| p.tables().any(|(_, table)| !table.is_empty()))
     }
 
     /// How it fares.
@@ -80,6 +100,9 @@ impl Shared {
         read: &[Arc<str>],
         store: Option<&Fence>,
     ) -> Result<(), congress_store::Error> {
+        if let Some(after) = outcome.wake_after {
+            self.wake.send_replace(Instant::now().checked_add(after));
+        }
         let _one_at_a_time = self.commit.lock().await;
         let mut change = Change::default();
         for (name, operation) in outcome.tables {
@@ -158,6 +181,28 @@ impl Shared {
                 Err(error.into())
             }
         }
+    }
+
+    /// Publishes what a call that put rows in order has done. That is no update, and it is no
+    /// failure if a driver has nothing to put in order.
+    pub(super) async fn finish_upkeep(
+        &self,
+        result: Result<CallOutcome, CallError>,
+        running: &Running,
+        store: Option<&Fence>,
+    ) {
+        let failure = match result {
+            Ok(outcome) => match self.publish(outcome, &running.schema, &[], store).await {
+                Ok(()) => return,
+                Err(error) => error.to_string(),
+            },
+            Err(CallError { kind: CallErrorKind::Driver(DriverError::Unsupported(_)), .. }) => {
+                return;
+            }
+            Err(error) => error.to_string(),
+        };
+        tracing::warn!(datasource = %self.row.name, "putting its rows in order: {failure}");
+        self.note(|progress| progress.broken(failure));
     }
 
     /// Why it does not run, or what went wrong last; empty if nothing did.

@@ -83,11 +83,7 @@ pub(super) fn table(schema: &TableSchema) -> Value {
 pub(super) fn driver(metadata: &Metadata, build: &BuildSummary) -> Value {
     let mut config = Map::new();
     for field in &metadata.config {
-        let value = match &field.default {
-            _ if field.required => "required",
-            Some(default) => default.as_str(),
-            None => "(optional)",
-        };
+        let value = if field.required { "required" } else { "(optional)" };
         config.insert(field.name.clone(), value.into());
     }
     let mut object = Map::new();
