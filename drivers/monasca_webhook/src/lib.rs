@@ -28,8 +28,7 @@ impl Driver for MonascaWebhook {
 
     /// Alarms that are too old go.
     fn poll(config: &Config, _: &Wanted) -> Result<()> {
-        let old =
-            alarms::outdated(config, NOTIFICATIONS, "alarm_timestamp", Value::Integer)?;
+        let old = alarms::outdated(config, NOTIFICATIONS, "alarm_timestamp", Value::Integer)?;
         // Their ids are their first cells.
         let ids = old.iter().filter_map(|row| row.first().cloned()).collect();
         rows::patch(NOTIFICATIONS, &[], &old)?;
@@ -93,9 +92,9 @@ mod tests {
         let body = r#"{"alarm_id": "a", "alarm_timestamp": 7, "metrics": [
             {"id": null, "name": "cpu", "dimensions": {"host": "h"}}, {"name": "disk"}]}"#;
         let rows = push::translated(&table(), alarm(body).unwrap().into()).unwrap().0;
-        assert_eq!(rows[NOTIFICATIONS][0][..2], ["a".into(), Value::Null]);
+        assert_eq!(rows[NOTIFICATIONS][0][..2], vec![Value::from("a"), Value::Null]);
         assert_eq!(rows[METRICS].len(), 2);
-        assert_eq!(rows[DIMENSIONS][0][1..], ["host".into(), "h".into()]);
+        assert_eq!(rows[DIMENSIONS][0][1..], vec![Value::from("host"), "h".into()]);
         assert_eq!(rows[METRICS][0][3], rows[DIMENSIONS][0][0]);
     }
 

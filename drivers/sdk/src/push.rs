@@ -6,8 +6,8 @@
 
 use serde_json::{Map, Value as Json};
 
-pub use crate::bindings::congress::datasource::sink::Test;
 use crate::bindings::congress::datasource::sink;
+pub use crate::bindings::congress::datasource::sink::Test;
 use crate::translate::{Collected, Translator};
 use crate::{ConfigField, Error, FieldType, Result, Row, describe, json, rows};
 
@@ -31,7 +31,7 @@ pub fn objects(body: &str) -> Result<Vec<Map<String, Json>>> {
     let Json::Array(items) = parse(body)? else {
         return Err(Error::Protocol("a list of objects is expected".into()));
     };
-    let object = |(number, item)| match item {
+    let object = |(number, item): (usize, Json)| match item {
         Json::Object(object) => Ok(object),
         other => {
             let kind = json::kind(&other);
@@ -81,7 +81,10 @@ mod tests {
         };
         assert_eq!(text(object("[]").unwrap_err()), "an object is expected, not a list");
         assert_eq!(text(objects("{}").unwrap_err()), "a list of objects is expected");
-        assert_eq!(text(objects("[{}, 7]").unwrap_err()), "item 1 must be an object, it is a number");
+        assert_eq!(
+            text(objects("[{}, 7]").unwrap_err()),
+            "item 1 must be an object, it is a number"
+        );
         assert!(text(object("{").unwrap_err()).starts_with("not JSON"));
         let empty = Map::new();
         assert_eq!(text(member(&empty, "id").unwrap_err()), "member 'id' is missing");

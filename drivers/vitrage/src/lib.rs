@@ -24,7 +24,7 @@ impl Driver for Vitrage {
 
     /// Alarms that are too old go.
     fn poll(config: &Config, _: &Wanted) -> Result<()> {
-        let at = |at| clock::utc(at).into();
+        let at = |at: i64| -> Value { clock::utc(at).into() };
         rows::patch("alarms", &[], &alarms::outdated(config, "alarms", "update_timestamp", at)?)
     }
 
@@ -93,8 +93,10 @@ mod tests {
         let alarm = flat(notification.as_object().unwrap(), "now").unwrap();
         let rows = push::translated(&table(), alarm.into()).unwrap().0;
         let row = &rows["alarms"][0];
-        assert_eq!((&row[0], &row[4], &row[6]), (&"slow".into(), &"v".into(), &"now".into()));
-        assert_eq!((&row[7], &row[8], &row[12]), (&"host-1".into(), &Value::Null, &"nova.host".into()));
+        assert_eq!(row[0], Value::from("slow"));
+        assert_eq!(row[4..7], vec![Value::from("v"), Value::Null, "now".into()]);
+        assert_eq!(row[7..9], vec![Value::from("host-1"), Value::Null]);
+        assert_eq!(row[12], Value::from("nova.host"));
     }
 
     #[test]

@@ -17,10 +17,12 @@ mod api;
 mod case;
 mod deviations;
 mod host;
+mod objects;
 mod push;
 mod requests;
 mod service;
 mod totals;
+mod vcenter;
 
 use std::path::{Path, PathBuf};
 
@@ -79,7 +81,11 @@ async fn replay_all(folders: &[(String, PathBuf)]) {
                     }
                     totals.add(driver, "push through the API", said(pushed.map(drop)));
                 }
-                Mode::Objects => println!("not built: {} (objects)", path.display()),
+                Mode::Objects => {
+                    let objects = &case::json(&path)["service_data"];
+                    let replayed = objects::replay(&component, &recorded, objects).await;
+                    totals.add(driver, "objects", said(replayed));
+                }
             }
         }
         let file = |name: &str| Some(folder.join(name)).filter(|path| path.is_file());

@@ -11,7 +11,7 @@ use congress_table::{Change, Table, TableDelta};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::manager::Surroundings;
+use super::manager::{ManagerOptions, Surroundings};
 use super::running::Running;
 use super::status::{Progress, Status as View};
 use crate::lease::Lease;
@@ -37,6 +37,7 @@ pub(super) struct Shared {
     /// Whether this process is the active one.
     pub(super) lease: Lease,
     pub(super) execute_actions: bool,
+    all_or_nothing: bool,
     progress: Mutex<Progress>,
     /// Held while an outcome is compared with what is published and committed.
     commit: tokio::sync::Mutex<()>,
@@ -51,7 +52,7 @@ impl Shared {
         row: congress_store::Datasource,
         with: &Surroundings,
         publisher: Publisher,
-        execute_actions: bool,
+        options: &ManagerOptions,
     ) -> Self {
         Self {
             row,
@@ -60,7 +61,8 @@ impl Shared {
             keys: with.keys.clone(),
             lease: with.lease.clone(),
             publisher,
-            execute_actions,
+            execute_actions: options.actions.enabled,
+            all_or_nothing: options.all_or_nothing,
             progress: Mutex::default(),
             commit: tokio::sync::Mutex::new(()),
             receiving: tokio::sync::Mutex::new(()),
@@ -162,6 +164,11 @@ impl Shared {
                     .map(|(table, error)| format!("table '{table}': {error}"))
                     .chain(outcome.refused.clone())
                     .collect();
+                if self.all_or_nothing && !failed.is_empty() {
+                    let text = format!("{}; nothing of this poll is published", failed.join("; "));
+                    self.note(|progress| progress.updated(Some(text)));
+                    return Ok(());
+                }
                 let is_read = |name: &&Arc<str>| !outcome.failed.iter().any(|(t, _)| t == *name);
                 let roots: Vec<_> = roots.iter().filter(is_read).cloned().collect();
                 let read = running.with_children(&roots);
