@@ -7,6 +7,8 @@
 //! * [`Driver`] and [`export_driver!`]: the component itself; [`describe`]: what it is;
 //! * [`Config`], [`state`], [`logging`], [`files`], [`session`]: what the host offers;
 //! * [`rows`], [`tables`]: rows on their way to the host, in batches;
+//! * [`push`], [`alarms`], [`clock`]: bodies that are pushed, the rows that they replace, and how old
+//!   those are;
 //! * [`paging`], [`path`], [`url`], [`conditional`]: reading lists from JSON services, long ones,
 //!   and only what has changed;
 //! * [`translate`] with [`types`], [`json`], [`pytext`] and [`hash`]: rows from JSON objects, as the
@@ -18,8 +20,10 @@
 //! Everything that needs no host also compiles and is tested natively.
 
 pub mod actions;
+pub mod alarms;
 pub mod bindings;
 mod call;
+pub mod clock;
 pub mod conditional;
 mod config;
 pub mod describe;
@@ -33,6 +37,7 @@ pub mod mapping;
 pub mod openstack;
 pub mod paging;
 pub mod path;
+pub mod push;
 pub mod pytext;
 pub mod rest;
 pub mod rows;

@@ -24,6 +24,8 @@ pub struct CallOutcome {
     ///
     /// [`Datasource`]: crate::Datasource
     pub state: Option<State>,
+    /// After how long the driver wants a poll with nothing wanted, if it asked for one.
+    pub wake_after: Option<Duration>,
     /// What the call cost.
     pub figures: Figures,
 }

@@ -11,6 +11,8 @@ mod fail_over;
 mod http_json;
 mod languages;
 mod life_cycle;
+mod partial;
+mod pushed;
 mod rows;
 mod stored;
 

@@ -5,6 +5,7 @@
 //! that ends where a limit stood must not be published as if it were complete.
 
 mod columns;
+mod find;
 
 use std::collections::HashMap;
 use std::mem::size_of;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 
 use congress_table::{Cell, NewContent, Row, Table, TableDelta, TableSchema, Value};
 
-use crate::bindings::sink::{ColumnData, SinkError};
+use crate::bindings::sink::{ColumnData, SinkError, Test};
 use crate::bindings::types;
 use crate::text::clean;
 use crate::{DriverError, HeldRows, Limits, TableOperation};
@@ -169,6 +170,31 @@ impl Sink {
             }
         }
         Ok(())
+    }
+
+    /// The rows that the caller holds whose cell in a column passes a test.
+    pub(crate) fn find(
+        &mut self,
+        table: &str,
+        column: &str,
+        test: &Test,
+    ) -> Result<Vec<types::Row>> {
+        let schema = self.schema(table)?;
+        let at = schema.columns.iter().position(|c| c.name == column).ok_or_else(|| {
+            let column = clean(column, 255);
+            SinkError::BadRow(format!("table '{}' has no column '{column}'", schema.name))
+        })?;
+        let Some(held) = self.held.clone() else { return Ok(Vec::new()) };
+        let passes = find::test(test);
+        let mut found = Vec::new();
+        held.read(&schema.name, &mut |held, _| {
+            let rows = held.rows().filter(|row| row.get(at).is_some_and(&passes));
+            // One more than may be found, so that the limit below shows.
+            found.extend(rows.take(self.limits.rows_per_call + 1).cloned());
+        });
+        let texts = found.iter().map(|row: &Row| row.iter().map(find::text_bytes).sum::<usize>());
+        self.admit(found.len(), texts.sum(), schema.width())?;
+        Ok(found.iter().map(|row| row.iter().map(find::lower).collect()).collect())
     }
 
     /// Counts a refused batch. The limit, once the driver has been refused too often.

@@ -210,6 +210,7 @@ fn options(config: Config) -> anyhow::Result<node::NodeOptions> {
         },
         actions: datasources.actions,
         longest_pause: datasources.longest_pause,
+        all_or_nothing: datasources.all_or_nothing,
         revision_timeout: config.timeouts.revision,
         client: ClientOptions {
             timeout: config.timeouts.call,

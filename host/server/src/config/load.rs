@@ -163,6 +163,7 @@ impl Reader<'_> {
             datasources: DatasourcesConfig {
                 sync_period: self.value(&options::SYNC_PERIOD),
                 longest_pause: self.value(&options::LONGEST_PAUSE),
+                all_or_nothing: self.value(&options::ALL_OR_NOTHING),
                 actions: self.actions(long_call),
                 driver_path: self.value(&options::DRIVER_PATH),
                 disabled_drivers: self.value(&options::DISABLED_DRIVERS),

@@ -167,6 +167,8 @@ pub struct DatasourcesConfig {
     pub sync_period: Duration,
     /// How long a datasource that fails again and again waits at most between two attempts.
     pub longest_pause: Duration,
+    /// Whether nothing of a poll is published if a table could not be read.
+    pub all_or_nothing: bool,
     /// How actions are run.
     pub actions: crate::actions::Options,
     /// Folders with drivers (`*.wasm`), in order of preference. They need not exist.

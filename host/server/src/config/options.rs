@@ -112,6 +112,9 @@ options! {
     ["DEFAULT"] "datasource_longest_pause" LONGEST_PAUSE: Duration = SECONDS, Some("300"),
         "Most seconds that a datasource which fails again and again waits between two attempts, \
          unless its poll_time is longer. The pause doubles with each failure, with some jitter.";
+    ["DEFAULT"] "datasource_all_or_nothing" ALL_OR_NOTHING: bool = BOOLEAN, Some("false"),
+        "Publish nothing of a poll in which a table could not be read, as the original does. \
+         Otherwise the tables that could be read are published.";
     ["DEFAULT"] "enable_execute_action" EXECUTE_ACTIONS: bool = BOOLEAN, Some("true"),
         "Execute actions. Otherwise they are logged only.";
     ["DEFAULT"] "max_simultaneous_requests" MAX_REQUESTS: usize = COUNT, Some("1024"),

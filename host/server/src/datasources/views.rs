@@ -80,12 +80,8 @@ pub(super) fn table(schema: &TableSchema) -> Value {
 }
 
 /// What the API says of an option.
-fn option(field: &ConfigField) -> &str {
-    match &field.default {
-        _ if field.required => "required",
-        Some(default) => default.as_str(),
-        None => "(optional)",
-    }
+fn option(field: &ConfigField) -> &'static str {
+    if field.required { "required" } else { "(optional)" }
 }
 
 /// A driver with its options and tables, and how its loading stands.
