@@ -36,7 +36,7 @@ fn account(service: &Service, mode: &str, target: &str) -> Json {
     json!({
         "mode": mode, "target": target, "auth": "keystone",
         "auth_url": service.url("/identity/v2.0/"), "username": "admin",
-        "password": "canary-password", "project_name": "admin", "region": "RegionOne",
+        "password": "canary-password", "project_name": "admin",
     })
 }
 
