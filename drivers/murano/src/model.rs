@@ -262,10 +262,10 @@ mod tests {
         assert_eq!(
             texts(model.properties.clone()),
             [
-                format!("{SERVICE} nest.a.b Boolean(true)"),
+                format!("{SERVICE} nest.a.b Value::Boolean(true)"),
                 format!("{SERVICE} peer {PEER}"),
-                format!("{SERVICE} ports Integer(443)"),
-                format!("{SERVICE} ports Integer(80)"),
+                format!("{SERVICE} ports Value::Integer(443)"),
+                format!("{SERVICE} ports Value::Integer(80)"),
                 format!("i image {PEER}"),
                 "i name vm".into(),
             ]
@@ -273,8 +273,8 @@ mod tests {
         assert_eq!(
             texts(model.relationships.clone()),
             [
-                format!("{SERVICE} i instance"),
                 format!("{SERVICE} {PEER} peer"),
+                format!("{SERVICE} i instance"),
                 format!("env {SERVICE} services"),
             ]
         );

@@ -231,7 +231,9 @@ mod tests {
 
     const ACCOUNT: &str = "http://s/v1/AUTH_a";
 
-    fn made(action: &str, positional: &[Json]) -> Vec<(String, String, Vec<(String, String)>)> {
+    type Made = (String, String, Vec<(String, String)>);
+
+    fn made(action: &str, positional: &[Json]) -> Vec<Made> {
         let positional = positional.to_vec();
         let call = Call { action: action.into(), positional, named: Vec::new() };
         let requests = requests(&call, ACCOUNT).unwrap().into_iter();
