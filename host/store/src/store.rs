@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::backend::mysql::MySqlServer;
+use crate::backend::remote::Remote;
 use crate::backend::sqlite::Sqlite;
 use crate::backend::{Backend, Transaction, args};
 use crate::location::Location;
@@ -50,7 +50,8 @@ impl Store {
         let backend = match location {
             Location::SqliteMemory => Backend::Sqlite(Sqlite::open_memory(options).await?),
             Location::SqliteFile(path) => Backend::Sqlite(Sqlite::open_file(path, options).await?),
-            Location::MySql(mysql) => Backend::MySql(MySqlServer::open(mysql, options).await?),
+            Location::MySql(server) => Backend::MySql(Remote::open(server, options).await?),
+            Location::Postgres(server) => Backend::Postgres(Remote::open(server, options).await?),
         };
         Ok(Self { backend: Arc::new(backend) })
     }

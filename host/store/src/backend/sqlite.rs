@@ -12,15 +12,15 @@ use std::time::{Duration, Instant};
 use sqlx::query::Query;
 use sqlx::sqlite::{
     SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool,
-    SqlitePoolOptions, SqliteRow, SqliteSynchronous,
+    SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Connection, Executor, Row as _};
+use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Connection, Executor};
 use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 
-use super::{Arg, Failure, Row, Sql};
-use crate::manage::Stamp;
+use super::{Arg, Failure, Row, Sql, bind};
+use crate::manage::{Stamp, Undo};
 use crate::schema::{self, Found, Plan, Refusal, Step};
 use crate::{Error, OpenError, Options, Result};
 
@@ -199,6 +199,35 @@ impl Sqlite {
         stamping.await.map_err(|error| refuse(path, error))
     }
 
+    /// Undoes steps of a file's schema.
+    pub(crate) async fn undo(path: &Path, options: &Options, undo: Undo) -> Result<(), OpenError> {
+        let connect = base_options(options).filename(path);
+        let undoing = async {
+            let mut connection = connect.connect().await?;
+            let mut tx = connection.begin_with("BEGIN IMMEDIATE").await?;
+            for sql in undo.statements {
+                tx.execute(sql).await?;
+            }
+            match undo.version {
+                Some(version) => {
+                    sqlx::query(schema::FORGET_STEPS).bind(version).execute(&mut *tx).await?;
+                }
+                None => _ = tx.execute(schema::DROP_VERSION_TABLE).await?,
+            }
+            // A file that was made here has no such table while it has ours.
+            if undo.version.is_none() && undo.original {
+                tx.execute(schema::CREATE_ORIGINAL_TABLE).await?;
+                sqlx::query("INSERT OR IGNORE INTO alembic_version (version_num) VALUES (?)")
+                    .bind(schema::ORIGINAL_HEAD)
+                    .execute(&mut *tx)
+                    .await?;
+            }
+            tx.commit().await?;
+            connection.close().await
+        };
+        undoing.await.map_err(|error| refuse(path, error))
+    }
+
     pub(crate) async fn rows(&self, sql: Sql, args: &[Arg<'_>]) -> Result<Vec<Row>> {
         rows(&self.readers, sql, args).await
     }
@@ -294,7 +323,8 @@ pub(super) async fn execute(
     sql: Sql,
     args: &[Arg<'_>],
 ) -> Result<u64, Failure> {
-    match query(sql, bind(args)?).execute(connection).await {
+    let arguments = bound(args).map_err(Failure::Other)?;
+    match query(sql, arguments).execute(connection).await {
         Ok(done) => Ok(done.rows_affected()),
         Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Err(Failure::Taken),
         Err(error) => Err(Failure::Other(sort(error))),
@@ -307,22 +337,13 @@ pub(super) async fn rows<'c>(
     sql: Sql,
     args: &[Arg<'_>],
 ) -> Result<Vec<Row>> {
-    let arguments = bind(args).map_err(Error::from)?;
-    let rows = query(sql, arguments).fetch_all(executor).await.map_err(sort)?;
+    let rows = query(sql, bound(args)?).fetch_all(executor).await.map_err(sort)?;
     Ok(rows.into_iter().map(Row::Sqlite).collect())
 }
 
 /// Makes the changes of a transaction last.
 pub(super) async fn commit(tx: sqlx::Transaction<'static, sqlx::Sqlite>) -> Result<()> {
     tx.commit().await.map_err(sort)
-}
-
-/// Reads a column.
-pub(super) fn column<'r, T>(row: &'r SqliteRow, column: usize) -> Result<T>
-where
-    T: sqlx::Decode<'r, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>,
-{
-    row.try_get(column).map_err(|error| Error::Corrupt { what: error.to_string() })
 }
 
 fn query(sql: Sql, arguments: SqliteArguments) -> Query<'static, sqlx::Sqlite, SqliteArguments> {
@@ -333,20 +354,9 @@ fn query(sql: Sql, arguments: SqliteArguments) -> Query<'static, sqlx::Sqlite, S
     }
 }
 
-fn bind(args: &[Arg<'_>]) -> Result<SqliteArguments, Failure> {
-    let mut bound = SqliteArguments::default();
-    for arg in args {
-        match arg {
-            Arg::Text(text) => bound.add(text.as_ref()),
-            Arg::OptionalText(text) => bound.add(text.as_deref()),
-            Arg::Int(int) => bound.add(*int),
-            Arg::Bool(bool) => bound.add(*bool),
-            Arg::Bytes(bytes) => bound.add(*bytes),
-            Arg::Time(time) => bound.add(time_text(*time)),
-        }
-        .map_err(|error| Failure::Other(Error::Unexpected { reason: error.to_string() }))?;
-    }
-    Ok(bound)
+fn bound(args: &[Arg<'_>]) -> Result<SqliteArguments> {
+    let time = |bound: &mut SqliteArguments, time| bound.add(time_text(time));
+    bind(args, time).map_err(sort)
 }
 
 fn time_text(time: OffsetDateTime) -> String {
