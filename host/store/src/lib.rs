@@ -32,6 +32,7 @@ mod manage;
 mod model;
 mod policies;
 mod pushed;
+mod rotation;
 mod rules;
 mod schema;
 mod sealer;
@@ -46,11 +47,12 @@ pub use lease::{Acquired, Fence, Lease, Renewed};
 pub use location::{Location, Password, Server, Tls, TlsMode};
 pub use manage::{
     SCHEMA_HISTORY, SchemaRevision, current_schema, downgrade_schema, downgrade_sql,
-    schema_revision, schema_sql, stamp_schema, upgrade_schema,
+    schema_revision, schema_sql, stamp_schema, stamp_sql, upgrade_schema,
 };
 pub use model::{
     At, Committed, Datasource, Driver, LibraryPolicy, LibraryRule, NewDatasource, NewLibraryPolicy,
     NewPolicy, NewRule, Policy, Revision, Rule, Snapshot,
 };
+pub use rotation::{add_key, promote_key, retire_keys};
 pub use sealer::Sealer;
 pub use store::{Options, Store};

@@ -204,6 +204,31 @@ pub fn downgrade_sql(from: usize, to: Option<usize>) -> Vec<&'static str> {
     statements
 }
 
+/// The SQL that [`stamp_schema`] runs.
+pub fn stamp_sql(location: &Location, at: usize) -> Vec<String> {
+    let create = match location {
+        Location::Postgres(_) => Postgres::CREATE_VERSION_TABLE,
+        _ => schema::CREATE_VERSION_TABLE,
+    };
+    let original = SCHEMA_HISTORY.get(at.min(BASE)).map_or("", |revision| revision.name);
+    let mut statements = vec![
+        create.to_owned(),
+        schema::CREATE_ORIGINAL_TABLE.to_owned(),
+        "DELETE FROM congress_schema".to_owned(),
+        "DELETE FROM alembic_version".to_owned(),
+        format!("INSERT INTO alembic_version (version_num) VALUES ('{original}')"),
+    ];
+    let steps = schema::STEPS.iter().enumerate().filter(|(index, _)| BASE + index <= at);
+    statements.extend(steps.map(|(index, name)| {
+        format!(
+            "INSERT INTO congress_schema (version, name, applied_at) \
+             VALUES ({}, '{name}', CURRENT_TIMESTAMP)",
+            index + 1
+        )
+    }));
+    statements
+}
+
 /// What undoes the step at a place.
 fn undoing(place: usize) -> &'static [&'static str] {
     place.checked_sub(BASE).and_then(|step| schema::UNDO.get(step)).copied().unwrap_or_default()

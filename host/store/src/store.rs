@@ -56,6 +56,22 @@ impl Store {
         Ok(Self { backend: Arc::new(backend) })
     }
 
+    /// Opens a database to look at it: nothing is made or brought up to date. What its version does
+    /// not have yet fails with [`Error::Unexpected`]. [`OpenError::NoSchema`] if there is nothing.
+    pub async fn open_as_is(location: &Location, options: &Options) -> Result<Self, OpenError> {
+        let backend = match location {
+            Location::SqliteMemory => {
+                return Err(OpenError::NoSchema { place: location.to_string() });
+            }
+            Location::SqliteFile(path) => Backend::Sqlite(Sqlite::open_as_is(path, options).await?),
+            Location::MySql(server) => Backend::MySql(Remote::open_as_is(server, options).await?),
+            Location::Postgres(server) => {
+                Backend::Postgres(Remote::open_as_is(server, options).await?)
+            }
+        };
+        Ok(Self { backend: Arc::new(backend) })
+    }
+
     /// Waits for running operations and closes all connections. Later ones fail with
     /// [`Error::Unavailable`].
     pub async fn close(&self) {

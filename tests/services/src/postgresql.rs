@@ -232,11 +232,12 @@ impl Postgresql {
 
     async fn run(&mut self) -> anyhow::Result<()> {
         let log = self.folder.path().join("log");
-        // One that was killed leaves sessions that end when they notice, and nobody may start
-        // before.
-        eventually("PostgreSQL answers", PATIENCE, async || match self.try_run(&log).await {
+        // One that was killed leaves sessions that end when they notice, and a process id that
+        // goes when somebody has asked for its status: nobody may start before.
+        let soon = ["still in use", "postmaster.pid\" already exists"];
+        eventually("PostgreSQL starts", PATIENCE, async || match self.try_run(&log).await {
             Ok(process) => Some(Ok(process)),
-            Err(error) if error.to_string().contains("still in use") => None,
+            Err(error) if soon.iter().any(|text| error.to_string().contains(text)) => None,
             Err(error) => Some(Err(error)),
         })
         .await?

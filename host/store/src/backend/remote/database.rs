@@ -26,6 +26,19 @@ impl<S: System> Remote<S> {
     /// Opens a database that has its tables. One that the original left gets ours beside them, and
     /// one of an older version of this program those that are new; an empty one is refused.
     pub(crate) async fn open(server: &Server, options: &Options) -> Result<Self, OpenError> {
+        Self::open_database(server, options, true).await
+    }
+
+    /// Opens a database that has tables, and changes nothing.
+    pub(crate) async fn open_as_is(server: &Server, options: &Options) -> Result<Self, OpenError> {
+        Self::open_database(server, options, false).await
+    }
+
+    async fn open_database(
+        server: &Server,
+        options: &Options,
+        apply: bool,
+    ) -> Result<Self, OpenError> {
         let mut database = Database::<S>::connect(server, options).await?;
         let found = database.found().await?;
         if found.tables.is_empty() {
@@ -33,7 +46,9 @@ impl<S: System> Remote<S> {
         }
         let plan = schema::plan(&found, schema::HEAD)
             .map_err(|refusal| refusal.of(&server.to_string()))?;
-        database.apply(&plan).await?;
+        if apply {
+            database.apply(&plan).await?;
+        }
         let packet = database.packet().await?;
         database.close().await;
         let options = Options {
