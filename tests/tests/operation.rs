@@ -5,6 +5,8 @@
 )]
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::Command;
 use std::time::Duration;
 
@@ -35,7 +37,10 @@ async fn sighup_reads_again_what_can_change() {
     server.signal(Signal::HUP).unwrap();
     let waits = "take effect at the next start: [DEFAULT] query_rows_limit";
     server.logs(SOON, |log| log.contains(waits)).await.unwrap();
-    server.get("/v1/policies").await.unwrap();
+    // Of a client that talks something else only developers are told.
+    let mut client = TcpStream::connect(server.authority()).unwrap();
+    client.write_all(b"hello\r\n\r\n").unwrap();
+    client.read_to_end(&mut Vec::new()).unwrap();
     server.logs(SOON, |log| log.contains("DEBUG")).await.unwrap();
     assert!(fs::read_to_string(&log).unwrap().contains(waits), "the log is opened anew");
     assert!(!fs::read_to_string(&moved).unwrap().contains(waits));
@@ -53,7 +58,8 @@ async fn the_log_file_does_not_grow_without_limit() {
     let log = logs.path().join("congress.log");
     let options = ServerOptions::default()
         .with("DEFAULT", "log_file", log.display())
-        .with("DEFAULT", "debug", true)
+        // Where the harness reads the address.
+        .with("DEFAULT", "use_stderr", true)
         .with("DEFAULT", "log_rotation_type", "size")
         .with("DEFAULT", "max_logfile_size_mb", 1)
         .with("DEFAULT", "max_logfile_count", 2);

@@ -186,3 +186,56 @@ impl Reader<'_> {
         levels
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Cli, ConfigError, Environment, Loaded, load};
+    use super::*;
+
+    fn read(options: &str) -> Result<Loaded, ConfigError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("congress.conf");
+        let text =
+            format!("[DEFAULT]\nauth_strategy = noauth\ntransport_url = memory://\n{options}");
+        std::fs::write(&path, text).unwrap();
+        let cli = Cli::read(["congress-server", "--config-file", path.to_str().unwrap()]).unwrap();
+        load(&cli, &Environment::default())
+    }
+
+    #[test]
+    fn where_lines_go_and_when_the_file_is_rotated() {
+        let loaded = read(
+            "log_file = x.log\nlog_dir = /l\nuse_syslog = true\nsyslog_log_facility = LOG_LOCAL0\n\
+             use_journal = true\nwatch_log_file = true\nmax_logfile_count = 3\n\
+             log_rotation_type = Interval\nlog_rotate_interval = 2\n\
+             log_rotate_interval_type = Hours\n\
+             default_log_levels = oslo.db=WARNING, congress_store=DEBUG, nonsense, x=LOUD\n",
+        )
+        .unwrap();
+        let log = loaded.config.log;
+        assert_eq!(log.file, Some("/l/x.log".into()));
+        assert_eq!((log.syslog, log.journal, log.watch, log.stderr), (Some(16), true, true, false));
+        let interval = Interval::Every(Duration::from_secs(7200));
+        assert_eq!(log.rotation, Rotation::Interval { interval, keep: 3 });
+        let levels = [("oslo::db", "warn"), ("congress_store", "debug")];
+        assert_eq!(log.levels, levels.map(|(name, level)| (name.to_owned(), level.to_owned())));
+        let warnings: Vec<_> = loaded.warnings.iter().map(ToString::to_string).collect();
+        let warnings = warnings.join("\n");
+        assert!(warnings.contains("\"nonsense\"") && warnings.contains("\"x=LOUD\""), "{warnings}");
+
+        let size = read("log_rotation_type = size\nmax_logfile_size_mb = 1\n").unwrap();
+        let expected = Rotation::Size { bytes: 1 << 20, keep: 30 };
+        assert_eq!(size.config.log.rotation, expected);
+        assert_eq!(read("").unwrap().config.log, LogConfig::default());
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_named() {
+        let wrong = "use_syslog = true\nsyslog_log_facility = LOG_X\nlog_rotation_type = often\n\
+                     log_rotate_interval_type = moons\n";
+        let error = read(wrong).unwrap_err().to_string();
+        for option in ["syslog_log_facility", "log_rotation_type", "log_rotate_interval_type"] {
+            assert!(error.contains(option), "{option}: {error}");
+        }
+    }
+}
