@@ -1,7 +1,6 @@
 //! A recorded database of the original, taken over in place by a real server: it answers what the
 //! original answered.
 #![expect(
-    clippy::print_stdout,
     clippy::unwrap_used,
     reason = "a test that cannot go on fails; clippy knows tests by their attribute only"
 )]

@@ -1,6 +1,8 @@
 //! Files that are made from the code are as the code would make them now. To make them anew:
 //! `CONGRESS_REGENERATE=1 cargo test -p congress-server --test generated`.
 
+#![expect(clippy::expect_used, reason = "a helper of tests, which may")]
+
 use std::fs;
 use std::path::Path;
 
