@@ -1,4 +1,4 @@
-//! Private servers for tests: RabbitMQ, MariaDB and others, as Debian packages them.
+//! Private servers for tests: RabbitMQ, MariaDB, PostgreSQL and others, as Debian packages them.
 //!
 //! Each runs on free loopback ports with its data in a temporary folder, is asked until it answers,
 //! and ends with its handle, by its process id. Nothing that already ran is touched.
@@ -9,6 +9,7 @@ mod haproxy;
 mod isolation;
 mod mariadb;
 mod pacemaker;
+mod postgresql;
 mod process;
 mod proxy;
 mod rabbitmq;
@@ -19,6 +20,7 @@ pub use haproxy::Haproxy;
 pub use isolation::{Isolation, isolated};
 pub use mariadb::Mariadb;
 pub use pacemaker::{Cluster, Link, SERVICES};
+pub use postgresql::Postgresql;
 pub use process::{Process, free_port};
 pub use proxy::Proxy;
 pub use rabbitmq::{RabbitMq, RabbitQueue, RabbitTlsFiles};

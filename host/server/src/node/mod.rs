@@ -100,6 +100,8 @@ pub struct NodeOptions {
 pub struct Listen {
     /// The address; port 0 for any.
     pub address: SocketAddr,
+    /// After how long a silence clients are asked whether they are still there, if ever.
+    pub keepalive: Option<Duration>,
     /// The options that choose it, for people.
     pub options: [&'static str; 2],
 }

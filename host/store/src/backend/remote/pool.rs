@@ -1,4 +1,4 @@
-//! Connections to a MySQL server.
+//! Connections to a server.
 //!
 //! A pool of our own, for one reason: a connection may be half open (its host died, a firewall
 //! forgot it), and then nothing that waits for it may wait without bound, not even the closing of
@@ -9,12 +9,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
-use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
-use super::sort;
+use super::System;
 use crate::attempts::{Cause, Failed};
 use crate::{Error, Options, Result};
 
@@ -31,39 +29,39 @@ const OLD: Duration = Duration::from_secs(3600);
 const CLOSING: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
-pub(super) struct Pool {
-    connect: MySqlConnectOptions,
+pub(super) struct Pool<S: System> {
+    connect: S::Connect,
     setup: String,
     connect_timeout: Duration,
     wait: Duration,
     size: u32,
     permits: Arc<Semaphore>,
-    idle: Mutex<Vec<Idle>>,
+    idle: Mutex<Vec<Idle<S>>>,
     /// Raised when idle connections are no longer to be trusted.
     generation: AtomicU64,
     closed: AtomicBool,
 }
 
 #[derive(Debug)]
-struct Idle {
-    connection: MySqlConnection,
+struct Idle<S: System> {
+    connection: S::Connection,
     made: Instant,
     since: Instant,
 }
 
 /// A connection in use. Dropping it closes it; [`Self::give_back`] keeps it.
 #[derive(Debug)]
-pub(super) struct Leased {
-    pub(super) connection: MySqlConnection,
+pub(super) struct Leased<S: System> {
+    pub(super) connection: S::Connection,
     made: Instant,
     generation: u64,
-    pool: Arc<Pool>,
+    pool: Arc<Pool<S>>,
     _permit: OwnedSemaphorePermit,
 }
 
-impl Pool {
+impl<S: System> Pool<S> {
     /// `setup` is what every new connection runs first.
-    pub(super) fn new(connect: MySqlConnectOptions, setup: String, options: &Options) -> Arc<Self> {
+    pub(super) fn new(connect: S::Connect, setup: String, options: &Options) -> Arc<Self> {
         let size = options.max_connections.max(1);
         Arc::new(Self {
             connect,
@@ -72,7 +70,7 @@ impl Pool {
             wait: options.wait,
             size,
             permits: Arc::new(Semaphore::new(usize::try_from(size).unwrap_or(usize::MAX >> 4))),
-            idle: Mutex::default(),
+            idle: Mutex::new(Vec::new()),
             generation: AtomicU64::new(0),
             closed: AtomicBool::new(false),
         })
@@ -80,7 +78,7 @@ impl Pool {
 
     /// A connection that works, by `deadline`. Once it is its turn, a server that does not answer
     /// costs the caller no more than the connect timeout.
-    pub(super) async fn acquire(self: &Arc<Self>, deadline: Instant) -> Result<Leased, Failed> {
+    pub(super) async fn acquire(self: &Arc<Self>, deadline: Instant) -> Result<Leased<S>, Failed> {
         let permit = match timeout_at(deadline, self.permits.clone().acquire_owned()).await {
             Ok(Ok(permit)) => permit,
             Ok(Err(_)) => return Err(closed()),
@@ -108,15 +106,15 @@ impl Pool {
             }
             // Half of the time: there must be some left for a new one.
             let half = deadline.min(start + self.connect_timeout / 2);
-            if matches!(timeout_at(half, connection.ping()).await, Ok(Ok(()))) {
+            if matches!(timeout_at(half, S::ping(&mut connection)).await, Ok(Ok(()))) {
                 return Ok(leased(connection, made));
             }
             self.distrust();
         }
-        match timeout_at(until, self.connect()).await {
+        match timeout_at(until, S::connect(&self.connect, &self.setup)).await {
             Ok(Ok(connection)) => Ok(leased(connection, Instant::now())),
             Ok(Err(error)) => {
-                let (_, error) = sort(error);
+                let (_, error) = S::sort(error);
                 Err(error.into())
             }
             Err(_) => {
@@ -143,24 +141,18 @@ impl Pool {
         let deadline = Instant::now() + CLOSING;
         let idle = std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner));
         for Idle { connection, .. } in idle {
-            let _ = timeout_at(deadline, connection.close()).await;
+            let _ = timeout_at(deadline, S::close(connection)).await;
         }
     }
 
-    async fn connect(&self) -> sqlx::Result<MySqlConnection> {
-        let mut connection = self.connect.connect().await?;
-        sqlx::raw_sql(sqlx::AssertSqlSafe(self.setup.clone())).execute(&mut connection).await?;
-        Ok(connection)
-    }
-
-    fn take_idle(&self) -> Option<Idle> {
+    fn take_idle(&self) -> Option<Idle<S>> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.retain(|idle| idle.since.elapsed() < IDLE && idle.made.elapsed() < OLD);
         idle.pop()
     }
 }
 
-impl Leased {
+impl<S: System> Leased<S> {
     /// Keeps the connection for others. To be called only if nothing is under way on it.
     pub(super) fn give_back(self) {
         let Self { connection, made, generation, pool, _permit } = self;

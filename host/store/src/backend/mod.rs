@@ -3,15 +3,23 @@
 //! An operation is a portable SQL text with `?` for its arguments. Each system's module binds the
 //! arguments, reads the columns and sorts the errors. This is less general than sqlx's own `Any`
 //! driver, and on purpose: every type that crosses it is listed here, times included, and each
-//! system keeps its own connection options and pool.
+//! system keeps its own connection options. What systems with servers have in common is in
+//! [`remote`].
 
 pub(crate) mod mysql;
+pub(crate) mod postgres;
+pub(crate) mod remote;
 pub(crate) mod sqlite;
 
 use std::borrow::Cow;
 
+use sqlx::error::BoxDynError;
+use sqlx::{Arguments, ColumnIndex, Decode, Encode, Type};
 use time::OffsetDateTime;
 
+use self::mysql::MySql;
+use self::postgres::Postgres;
+use self::remote::{Open, Remote, System as _};
 use crate::attempts::{Attempts, Failed};
 use crate::{Error, Kind, Result};
 
@@ -90,6 +98,33 @@ macro_rules! args {
 }
 pub(crate) use args;
 
+/// Binds arguments; times each system in its own way.
+fn bind<A: Arguments>(
+    args: &[Arg<'_>],
+    time: impl Fn(&mut A, OffsetDateTime) -> Result<(), BoxDynError>,
+) -> sqlx::Result<A>
+where
+    for<'t> &'t str: Encode<'t, A::Database> + Type<A::Database>,
+    for<'t> Option<&'t str>: Encode<'t, A::Database> + Type<A::Database>,
+    for<'t> &'t [u8]: Encode<'t, A::Database> + Type<A::Database>,
+    for<'t> i64: Encode<'t, A::Database> + Type<A::Database>,
+    for<'t> bool: Encode<'t, A::Database> + Type<A::Database>,
+{
+    let mut bound = A::default();
+    for arg in args {
+        match arg {
+            Arg::Text(text) => bound.add(text.as_ref()),
+            Arg::OptionalText(text) => bound.add(text.as_deref()),
+            Arg::Int(int) => bound.add(*int),
+            Arg::Bool(bool) => bound.add(*bool),
+            Arg::Bytes(bytes) => bound.add(*bytes),
+            Arg::Time(at) => time(&mut bound, *at),
+        }
+        .map_err(sqlx::Error::Encode)?;
+    }
+    Ok(bound)
+}
+
 /// Why a statement failed.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -122,7 +157,8 @@ impl From<Failure> for Error {
 #[derive(Debug)]
 pub(crate) enum Backend {
     Sqlite(sqlite::Sqlite),
-    MySql(mysql::MySqlServer),
+    MySql(Remote<MySql>),
+    Postgres(Remote<Postgres>),
 }
 
 impl Backend {
@@ -132,6 +168,7 @@ impl Backend {
             // It waits for locks by itself, and nothing else can hold it up.
             Self::Sqlite(_) => Attempts::unbounded(),
             Self::MySql(db) => db.attempts(changes),
+            Self::Postgres(db) => db.attempts(changes),
         }
     }
 
@@ -140,30 +177,36 @@ impl Backend {
         match self {
             Self::Sqlite(db) => db.rows(sql.into(), &args).await,
             Self::MySql(db) => db.rows(sql.into(), &args).await,
+            Self::Postgres(db) => db.rows(sql.into(), &args).await,
         }
     }
 
     /// Begins a transaction that sees one state of the database and changes nothing.
     pub(crate) async fn read(&self) -> Result<Transaction, Failed> {
-        match self {
-            Self::Sqlite(db) => Ok(Transaction::new(Connected::Sqlite(db.read().await?))),
-            Self::MySql(db) => Ok(Transaction::new(Connected::MySql(db.begin(false).await?))),
-        }
+        let connected = match self {
+            Self::Sqlite(db) => Connected::Sqlite(db.read().await?),
+            Self::MySql(db) => Connected::MySql(db.begin(false).await?),
+            Self::Postgres(db) => Connected::Postgres(db.begin(false).await?),
+        };
+        Ok(Transaction { connected, abandoned: false })
     }
 
     /// Begins a transaction that changes something. Dropping it undoes it.
     pub(crate) async fn write(&self) -> Result<Transaction, Failed> {
-        match self {
-            Self::Sqlite(db) => Ok(Transaction::new(Connected::Sqlite(db.write().await?))),
-            Self::MySql(db) => Ok(Transaction::new(Connected::MySql(db.begin(true).await?))),
-        }
+        let connected = match self {
+            Self::Sqlite(db) => Connected::Sqlite(db.write().await?),
+            Self::MySql(db) => Connected::MySql(db.begin(true).await?),
+            Self::Postgres(db) => Connected::Postgres(db.begin(true).await?),
+        };
+        Ok(Transaction { connected, abandoned: false })
     }
 
     /// An expression for the database's clock: milliseconds since 1970.
     pub(crate) fn clock(&self) -> &'static str {
         match self {
             Self::Sqlite(_) => sqlite::CLOCK,
-            Self::MySql(_) => mysql::CLOCK,
+            Self::MySql(_) => MySql::CLOCK,
+            Self::Postgres(_) => Postgres::CLOCK,
         }
     }
 
@@ -172,6 +215,7 @@ impl Backend {
         match self {
             Self::Sqlite(db) => db.close().await,
             Self::MySql(db) => db.close().await,
+            Self::Postgres(db) => db.close().await,
         }
     }
 }
@@ -185,14 +229,11 @@ pub(crate) struct Transaction {
 
 enum Connected {
     Sqlite(sqlx::Transaction<'static, sqlx::Sqlite>),
-    MySql(mysql::Open),
+    MySql(Open<MySql>),
+    Postgres(Open<Postgres>),
 }
 
 impl Transaction {
-    fn new(connected: Connected) -> Self {
-        Self { connected, abandoned: false }
-    }
-
     /// Runs a statement; how many rows it touched (those that it found, changed or not).
     pub(crate) async fn execute(
         &mut self,
@@ -202,6 +243,7 @@ impl Transaction {
         match &mut self.connected {
             Connected::Sqlite(tx) => sqlite::execute(tx, sql.into(), &args).await,
             Connected::MySql(tx) => tx.execute(sql.into(), args).await,
+            Connected::Postgres(tx) => tx.execute(sql.into(), args).await,
         }
     }
 
@@ -214,6 +256,7 @@ impl Transaction {
         match &mut self.connected {
             Connected::Sqlite(tx) => sqlite::rows(&mut **tx, sql.into(), &args).await,
             Connected::MySql(tx) => tx.rows(sql.into(), args).await,
+            Connected::Postgres(tx) => tx.rows(sql.into(), args).await,
         }
     }
 
@@ -230,7 +273,8 @@ impl Transaction {
     pub(crate) fn clock(&self) -> &'static str {
         match &self.connected {
             Connected::Sqlite(_) => sqlite::CLOCK,
-            Connected::MySql(_) => mysql::CLOCK,
+            Connected::MySql(_) => MySql::CLOCK,
+            Connected::Postgres(_) => Postgres::CLOCK,
         }
     }
 
@@ -245,30 +289,42 @@ impl Transaction {
             // One writer at a time.
             Connected::Sqlite(_) => {}
             Connected::MySql(tx) => tx.collided(),
+            Connected::Postgres(tx) => tx.collided(),
         }
         Error::Unexpected { reason: "rows changed while they were being changed".into() }
     }
 
     /// Makes the changes last, or undoes them if something went wrong.
     pub(crate) async fn end<T>(self, outcome: Result<T>) -> Result<T, Failed> {
-        match (outcome, self.connected) {
-            (Ok(value), Connected::Sqlite(tx)) => {
+        match self.connected {
+            Connected::Sqlite(tx) => {
+                let value = outcome?;
                 if !self.abandoned {
                     sqlite::commit(tx).await?;
                 }
                 Ok(value)
             }
-            (Ok(value), Connected::MySql(tx)) => {
-                if self.abandoned {
-                    tx.undo().await;
-                } else {
-                    tx.commit().await?;
-                }
-                Ok(value)
-            }
-            (Err(error), Connected::Sqlite(_)) => Err(error.into()),
-            (Err(error), Connected::MySql(tx)) => Err(Failed { error, cause: tx.undo().await }),
+            Connected::MySql(tx) => end(tx, outcome, self.abandoned).await,
+            Connected::Postgres(tx) => end(tx, outcome, self.abandoned).await,
         }
+    }
+}
+
+async fn end<S: remote::System, T>(
+    tx: Open<S>,
+    outcome: Result<T>,
+    abandoned: bool,
+) -> Result<T, Failed> {
+    match outcome {
+        Ok(value) => {
+            if abandoned {
+                tx.undo().await;
+            } else {
+                tx.commit().await?;
+            }
+            Ok(value)
+        }
+        Err(error) => Err(Failed { error, cause: tx.undo().await }),
     }
 }
 
@@ -277,6 +333,16 @@ impl Transaction {
 pub(crate) enum Row {
     Sqlite(sqlx::sqlite::SqliteRow),
     MySql(sqlx::mysql::MySqlRow),
+    Postgres(sqlx::postgres::PgRow),
+}
+
+/// Reads a column.
+fn column<'r, R: sqlx::Row, T>(row: &'r R, column: usize) -> Result<T>
+where
+    usize: ColumnIndex<R>,
+    T: Decode<'r, R::Database> + Type<R::Database>,
+{
+    row.try_get(column).map_err(|error| Error::Corrupt { what: error.to_string() })
 }
 
 /// Reads columns by position.
@@ -285,8 +351,9 @@ macro_rules! getter {
         impl Row {
             $(pub(crate) fn $name(&self, column: usize) -> Result<$type> {
                 match self {
-                    Self::Sqlite(row) => sqlite::column(row, column),
-                    Self::MySql(row) => mysql::column(row, column),
+                    Self::Sqlite(row) => self::column(row, column),
+                    Self::MySql(row) => self::column(row, column),
+                    Self::Postgres(row) => self::column(row, column),
                 }
             })*
         }

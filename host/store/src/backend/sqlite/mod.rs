@@ -6,22 +6,24 @@
 //! disk. One connection writes, so that writers of this process queue up in order instead of
 //! colliding.
 
+mod schema;
+
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use sqlx::query::Query;
 use sqlx::sqlite::{
     SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool,
-    SqlitePoolOptions, SqliteRow, SqliteSynchronous,
+    SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Connection, Executor, Row as _};
+use sqlx::{Arguments as _, AssertSqlSafe, ConnectOptions as _, Executor};
 use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 
-use super::{Arg, Failure, Row, Sql};
-use crate::manage::Stamp;
-use crate::schema::{self, Found, Plan, Refusal, Step};
+pub(crate) use self::schema::STEPS;
+use self::schema::prepare;
+use super::{Arg, Failure, Row, Sql, bind};
 use crate::{Error, OpenError, Options, Result};
 
 /// As the original's library writes times into SQLite.
@@ -47,13 +49,6 @@ const FULL: i32 = 13;
 const CANNOT_OPEN: i32 = 14;
 const NOT_A_DATABASE: i32 = 26;
 
-/// The steps of the schema for this system: see [`schema`].
-pub(crate) const STEPS: [&str; schema::STEPS.len()] = [
-    include_str!("../../migrations/sqlite/0001_ussuri.sql"),
-    include_str!("../../migrations/sqlite/0002_congress.sql"),
-    include_str!("../../migrations/sqlite/0003_high_availability.sql"),
-];
-
 /// The pools of one file, or the one connection of a database in memory.
 #[derive(Debug)]
 pub(crate) struct Sqlite {
@@ -69,7 +64,7 @@ impl Sqlite {
         let pool =
             single(options).connect_with(connect).await.map_err(|error| failed(sort(error)))?;
         let mut connection = pool.acquire().await.map_err(|error| failed(sort(error)))?;
-        match prepare(&mut connection, schema::HEAD).await {
+        match prepare(&mut connection, crate::schema::HEAD).await {
             Ok(Ok(_)) => {}
             // A new database gives no reason to refuse it.
             Ok(Err(_)) => return Err(failed(Error::Unexpected { reason: "not empty".into() })),
@@ -118,12 +113,27 @@ impl Sqlite {
     }
 
     async fn try_open_file(path: &Path, options: &Options) -> Result<Self, OpenError> {
-        let refused = |error| refuse(path, error);
-
         // The schema is checked before the journal's mode is touched: a database that is not ours
         // must stay as it is.
-        Self::upgrade(path, options, schema::HEAD).await?;
+        Self::upgrade(path, options, crate::schema::HEAD).await?;
 
+        Self::connect(path, options).await
+    }
+
+    /// A file that is there, to look at: nothing is changed.
+    pub(crate) async fn open_as_is(path: &Path, options: &Options) -> Result<Self, OpenError> {
+        let found = Self::look(path, options).await?;
+        if found.is_none_or(|found| found.tables.is_empty()) {
+            return Err(OpenError::NoSchema { place: path.display().to_string() });
+        }
+        let connect = base_options(options).filename(path).read_only(true);
+        let pool = single(options).connect_with(connect).await;
+        let pool = pool.map_err(|error| refuse(path, error))?;
+        Ok(Self { writer: pool.clone(), readers: pool })
+    }
+
+    async fn connect(path: &Path, options: &Options) -> Result<Self, OpenError> {
+        let refused = |error| refuse(path, error);
         let connect = base_options(options)
             .filename(path)
             .journal_mode(SqliteJournalMode::Wal)
@@ -137,66 +147,6 @@ impl Sqlite {
             .test_before_acquire(false)
             .connect_lazy_with(connect.pragma("query_only", "ON"));
         Ok(Self { writer, readers })
-    }
-
-    /// Brings the schema of a file, which is made if it is missing, to a version; the steps taken.
-    pub(crate) async fn upgrade(
-        path: &Path,
-        options: &Options,
-        to: i64,
-    ) -> Result<Vec<Step>, OpenError> {
-        let refused = |error| refuse(path, error);
-        let connect = base_options(options).filename(path).create_if_missing(true);
-        let mut connection = connect.connect().await.map_err(refused)?;
-        let prepared = prepare(&mut connection, to).await;
-        connection.close().await.map_err(refused)?;
-        prepared.map_err(refused)?.map_err(|refusal| match refusal {
-            Refusal::Foreign { table } => OpenError::NotOurs {
-                path: path.into(),
-                reason: format!("it is a database with a table '{table}', but not one of ours"),
-            },
-            refusal => refusal.of(&path.display().to_string()),
-        })
-    }
-
-    /// What a file holds, if there is one.
-    pub(crate) async fn look(path: &Path, options: &Options) -> Result<Option<Found>, OpenError> {
-        let refused = |error| refuse(path, error);
-        if !tokio::fs::try_exists(path).await.unwrap_or(true) {
-            return Ok(None);
-        }
-        let connect = base_options(options).filename(path).read_only(true);
-        let mut connection = connect.connect().await.map_err(refused)?;
-        let found = found(&mut connection).await;
-        connection.close().await.map_err(refused)?;
-        found.map(Some).map_err(refused)
-    }
-
-    /// Records what a file is said to be.
-    pub(crate) async fn stamp(
-        path: &Path,
-        options: &Options,
-        stamp: Stamp,
-    ) -> Result<(), OpenError> {
-        let connect = base_options(options).filename(path).create_if_missing(true);
-        let stamping = async {
-            let mut connection = connect.connect().await?;
-            let mut tx = connection.begin_with("BEGIN IMMEDIATE").await?;
-            tx.execute(schema::CREATE_VERSION_TABLE).await?;
-            tx.execute(schema::CREATE_ORIGINAL_TABLE).await?;
-            tx.execute("DELETE FROM congress_schema").await?;
-            tx.execute("DELETE FROM alembic_version").await?;
-            sqlx::query("INSERT INTO alembic_version (version_num) VALUES (?)")
-                .bind(stamp.original)
-                .execute(&mut *tx)
-                .await?;
-            for step in &stamp.steps.steps {
-                record(&mut tx, step).await?;
-            }
-            tx.commit().await?;
-            connection.close().await
-        };
-        stamping.await.map_err(|error| refuse(path, error))
     }
 
     pub(crate) async fn rows(&self, sql: Sql, args: &[Arg<'_>]) -> Result<Vec<Row>> {
@@ -236,65 +186,14 @@ fn single(options: &Options) -> SqlitePoolOptions {
         .test_before_acquire(false)
 }
 
-/// Brings the schema to a version, in one transaction; the steps taken.
-async fn prepare(
-    connection: &mut SqliteConnection,
-    to: i64,
-) -> sqlx::Result<Result<Vec<Step>, Refusal>> {
-    let mut tx = connection.begin_with("BEGIN IMMEDIATE").await?;
-    let found = found(&mut tx).await?;
-    let steps = match schema::plan(&found, to) {
-        Ok(Plan { steps }) if steps.is_empty() => return Ok(Ok(steps)),
-        Ok(Plan { steps }) => steps,
-        Err(refusal) => return Ok(Err(refusal)),
-    };
-    tx.execute(schema::CREATE_VERSION_TABLE).await?;
-    for step in &steps {
-        if let Some(sql) = STEPS.get(step.index).filter(|_| !step.adopted) {
-            tx.execute(sqlx::raw_sql(*sql)).await?;
-        }
-        record(&mut tx, step).await?;
-    }
-    tx.commit().await?;
-    Ok(Ok(steps))
-}
-
-async fn found(connection: &mut SqliteConnection) -> sqlx::Result<Found> {
-    let tables: Vec<String> = sqlx::query_scalar(
-        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' \
-         ESCAPE '\\' ORDER BY name",
-    )
-    .fetch_all(&mut *connection)
-    .await?;
-    let found = Found { tables, version: None, original: None };
-    let version = match found.has(schema::VERSION_TABLE) {
-        true => sqlx::query_scalar(schema::VERSION).fetch_one(&mut *connection).await?,
-        false => None,
-    };
-    let original = match found.has(schema::ORIGINAL_TABLE) {
-        true => sqlx::query_scalar(schema::ORIGINAL).fetch_optional(connection).await?,
-        false => None,
-    };
-    Ok(Found { version, original, ..found })
-}
-
-async fn record(connection: &mut SqliteConnection, step: &Step) -> sqlx::Result<()> {
-    sqlx::query(schema::RECORD_STEP)
-        .bind(step.version())
-        .bind(step.name())
-        .bind(time_text(OffsetDateTime::now_utc()))
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
 /// Runs a statement; how many rows it touched.
 pub(super) async fn execute(
     connection: &mut SqliteConnection,
     sql: Sql,
     args: &[Arg<'_>],
 ) -> Result<u64, Failure> {
-    match query(sql, bind(args)?).execute(connection).await {
+    let arguments = bound(args).map_err(Failure::Other)?;
+    match query(sql, arguments).execute(connection).await {
         Ok(done) => Ok(done.rows_affected()),
         Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Err(Failure::Taken),
         Err(error) => Err(Failure::Other(sort(error))),
@@ -307,22 +206,13 @@ pub(super) async fn rows<'c>(
     sql: Sql,
     args: &[Arg<'_>],
 ) -> Result<Vec<Row>> {
-    let arguments = bind(args).map_err(Error::from)?;
-    let rows = query(sql, arguments).fetch_all(executor).await.map_err(sort)?;
+    let rows = query(sql, bound(args)?).fetch_all(executor).await.map_err(sort)?;
     Ok(rows.into_iter().map(Row::Sqlite).collect())
 }
 
 /// Makes the changes of a transaction last.
 pub(super) async fn commit(tx: sqlx::Transaction<'static, sqlx::Sqlite>) -> Result<()> {
     tx.commit().await.map_err(sort)
-}
-
-/// Reads a column.
-pub(super) fn column<'r, T>(row: &'r SqliteRow, column: usize) -> Result<T>
-where
-    T: sqlx::Decode<'r, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>,
-{
-    row.try_get(column).map_err(|error| Error::Corrupt { what: error.to_string() })
 }
 
 fn query(sql: Sql, arguments: SqliteArguments) -> Query<'static, sqlx::Sqlite, SqliteArguments> {
@@ -333,20 +223,9 @@ fn query(sql: Sql, arguments: SqliteArguments) -> Query<'static, sqlx::Sqlite, S
     }
 }
 
-fn bind(args: &[Arg<'_>]) -> Result<SqliteArguments, Failure> {
-    let mut bound = SqliteArguments::default();
-    for arg in args {
-        match arg {
-            Arg::Text(text) => bound.add(text.as_ref()),
-            Arg::OptionalText(text) => bound.add(text.as_deref()),
-            Arg::Int(int) => bound.add(*int),
-            Arg::Bool(bool) => bound.add(*bool),
-            Arg::Bytes(bytes) => bound.add(*bytes),
-            Arg::Time(time) => bound.add(time_text(*time)),
-        }
-        .map_err(|error| Failure::Other(Error::Unexpected { reason: error.to_string() }))?;
-    }
-    Ok(bound)
+fn bound(args: &[Arg<'_>]) -> Result<SqliteArguments> {
+    let time = |bound: &mut SqliteArguments, time| bound.add(time_text(time));
+    bind(args, time).map_err(sort)
 }
 
 fn time_text(time: OffsetDateTime) -> String {
