@@ -211,6 +211,7 @@ fn options(config: Config) -> anyhow::Result<node::NodeOptions> {
         actions: datasources.actions,
         longest_pause: datasources.longest_pause,
         revision_timeout: config.timeouts.revision,
+        library: config.library_path,
         client: ClientOptions {
             timeout: config.timeouts.call,
             long_timeout: config.timeouts.long_call,

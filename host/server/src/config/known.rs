@@ -11,12 +11,7 @@ const WITHOUT_EFFECT: &[(&str, &str, &[&str])] = &[
     (
         "DEFAULT",
         "this version does not have it yet",
-        &[
-            "delete_missing_driver_datasources",
-            "policy_library_path",
-            "tcp_keepalive",
-            "tcp_keepidle",
-        ],
+        &["delete_missing_driver_datasources", "tcp_keepalive", "tcp_keepidle"],
     ),
     ("DEFAULT", "one process uses all processors", &["api_workers", "executor_thread_pool_size"]),
     ("DEFAULT", "the API's pipeline is fixed", &["api_paste_config"]),
