@@ -106,7 +106,7 @@ async fn python_congressclient() {
         .await
         .unwrap();
     server
-        .eventually("/v1/system/drivers/files", SOON, |body| body["id"] == "files")
+        .eventually("/v1/system/drivers/files?detail=true", SOON, |body| body["id"] == "files")
         .await
         .unwrap();
     let client = Client { program: &program, url: server.url() };

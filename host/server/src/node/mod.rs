@@ -30,7 +30,7 @@ pub use self::exit::{Ended, Exit};
 
 use self::lock::LockFile;
 use self::notify::ServiceManager;
-use crate::api::{self, ApiOptions, App, Slot};
+use crate::api::{self, ApiOptions, App, Slot, Streams};
 use crate::config::{BusConfig, Roles};
 use crate::datasources::{
     Client, ClientOptions, DriverFolders, Ending, Manager, ManagerOptions, Surroundings,
@@ -40,6 +40,7 @@ use crate::health::{Health, Phase};
 use crate::keys::Keys;
 use crate::lease::machine::Times;
 use crate::lease::{self, Lease};
+use crate::library::Library;
 
 /// How long the node waits for datasources before it calls itself ready without them.
 const SETTLE: Duration = Duration::from_secs(2);
@@ -91,6 +92,8 @@ pub struct NodeOptions {
     pub all_or_nothing: bool,
     /// How long a request waits for the revision that it asks for.
     pub revision_timeout: Duration,
+    /// Folders with policies for a library that is empty.
+    pub library: Vec<PathBuf>,
     /// How the API reaches datasources.
     pub client: ClientOptions,
 }
@@ -138,13 +141,13 @@ pub async fn run(options: NodeOptions, stop: CancellationToken) -> Result<(), En
     let closing = CancellationToken::new();
     let turns = health.pulse.watch("listener");
     let serving = api::serve(listener, front, options.api, turns, closing.clone());
-    let serving = Serving { task: tokio::spawn(serving), closing };
+    let serving = Serving { task: tokio::spawn(serving), closing: closing.clone() };
     let beating = tokio::spawn(begin::beat(health.clone(), manager.clone()));
     tracing::info!(
         %address, node = %options.node_id, %instance, roles = %options.roles, "listening"
     );
 
-    let node = Node { health, instance, slot, stop, manager: manager.clone() };
+    let node = Node { health, instance, slot, closing, stop, manager: manager.clone() };
     let outcome = node.run(options, serving).await;
     manager.tell("STOPPING=1");
     beating.abort();
@@ -158,6 +161,8 @@ struct Node {
     instance: String,
     /// Where the API comes, if this node has one.
     slot: Option<Slot>,
+    /// Cancelled when requests under way are to end.
+    closing: CancellationToken,
     stop: CancellationToken,
     manager: ServiceManager,
 }
@@ -280,7 +285,15 @@ impl Node {
             let datasources =
                 Client::new(store.clone(), keys, bus, engine.clone(), options.client.clone());
             let revision_timeout = options.revision_timeout;
-            slot.fill(App { engine: engine.clone(), datasources, revision_timeout });
+            let library = Library::new(store.clone());
+            library.fill(options.library.clone()).await;
+            slot.fill(App {
+                engine: engine.clone(),
+                datasources,
+                library,
+                streams: Streams::new(self.closing.clone()),
+                revision_timeout,
+            });
             readiness.role("api", "serving");
         }
         let alone = options.bus.url.is_in_process();
