@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -44,20 +44,33 @@ pub(crate) fn guarded(folder: &Path) -> Command {
 pub struct Process {
     child: Child,
     log: PathBuf,
+    /// What a guarded process reads until this one has ended.
+    _alive: Option<ChildStdin>,
 }
 
 impl Process {
     /// Starts it; what it prints is appended to `log`.
-    pub fn start(mut command: Command, log: &Path) -> anyhow::Result<Self> {
+    pub fn start(command: Command, log: &Path) -> anyhow::Result<Self> {
+        Self::start_reading(command, log, Stdio::null())
+    }
+
+    /// The same for a program that ends by itself when its standard input does: it does so too if
+    /// this process ends without dropping anything, as a test binary does with what its tests share.
+    pub fn start_guarded(command: Command, log: &Path) -> anyhow::Result<Self> {
+        Self::start_reading(command, log, Stdio::piped())
+    }
+
+    fn start_reading(mut command: Command, log: &Path, input: Stdio) -> anyhow::Result<Self> {
         let file = File::options().create(true).append(true).open(log)?;
-        let child = command
-            .stdin(Stdio::null())
+        let mut child = command
+            .stdin(input)
             .stdout(file.try_clone()?)
             .stderr(file)
             .process_group(0)
             .spawn()
             .with_context(|| format!("cannot start {}", command.get_program().display()))?;
-        Ok(Self { child, log: log.to_owned() })
+        let alive = child.stdin.take();
+        Ok(Self { child, log: log.to_owned(), _alive: alive })
     }
 
     /// Its id, which is its group's too.

@@ -94,7 +94,10 @@ fn path(random: &mut Random, templates: &[String]) -> String {
         2 => path.push_str(&"y".repeat(random.below(8_000))),
         _ => {}
     }
-    path + random.pick(&QUERIES)
+    {
+        let query: &str = random.pick(&QUERIES[..]);
+        path + query
+    }
 }
 
 fn value(random: &mut Random, depth: usize) -> Value {
