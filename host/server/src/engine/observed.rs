@@ -53,12 +53,6 @@ impl Observers {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many watch.
-    #[cfg(test)]
-    pub(super) fn count(&self) -> usize {
-        self.lock().queues.len()
-    }
-
     /// Hands on what a change did. Who has no room for it is let go, and sees that.
     pub(super) fn note(&self, fired: &[Fired]) {
         let mut state = self.lock();
