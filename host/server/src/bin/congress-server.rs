@@ -9,7 +9,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use congress_plugins::{CompilerProgram, HostConfig};
 use congress_server::api::ApiOptions;
-use congress_server::config::{Cli, Config, Environment, Loaded, load};
+use congress_server::auth::check_policy;
+use congress_server::config::{AuthStrategy, Cli, Config, Environment, Loaded, load};
 use congress_server::datasources::{ClientOptions, DriverFolders};
 use congress_server::engine::EngineOptions;
 use congress_server::node::{self, Ended, Listen, Patience};
@@ -92,6 +93,9 @@ fn check(loaded: &Loaded) -> Result<(), Ended> {
             let _ = writeln!(out, "note: {missing}");
         }
     }
+    if let AuthStrategy::Keystone(auth) = &config.auth_strategy {
+        check_policy(&auth.policy).map_err(Ended::configuration)?;
+    }
     let _ = writeln!(out, "the configuration is good");
     Ok(())
 }
@@ -111,7 +115,7 @@ fn announce(config: &Config) {
             tracing::info!("configuration read from {}", file.display());
         }
     }
-    if config.roles.api {
+    if config.roles.api && config.auth_strategy == AuthStrategy::NoAuth {
         tracing::warn!(
             "auth_strategy is noauth: whoever can reach {}:{} may change everything",
             config.bind_host,
@@ -206,7 +210,13 @@ fn options(config: Config) -> anyhow::Result<node::NodeOptions> {
         api: ApiOptions {
             max_body_bytes: config.max_request_body_size,
             max_simultaneous_requests: config.max_simultaneous_requests,
+            proxy_headers: config.proxy_headers,
             ..ApiOptions::default()
+        },
+        cors: config.cors,
+        auth: match config.auth_strategy {
+            AuthStrategy::Keystone(auth) => Some(*auth),
+            _ => None,
         },
         actions: datasources.actions,
         longest_pause: datasources.longest_pause,

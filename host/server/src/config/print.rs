@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::Loaded;
+use super::options::Spec;
 
 impl Loaded {
     /// All options as a configuration file: each with its help, the origin of its value, and
@@ -21,7 +22,11 @@ impl Loaded {
             let _ = match value {
                 None => writeln!(text, "# not set\n# {} =", spec.name),
                 Some((value, origin)) => {
-                    let value = if spec.is_url { mask(value) } else { value.clone() };
+                    let value = match spec {
+                        Spec { is_secret: true, .. } => "***".to_owned(),
+                        Spec { is_url: true, .. } => mask(value),
+                        _ => value.clone(),
+                    };
                     let value = value.replace('$', "$$").replace('\n', "\n    ");
                     writeln!(text, "# from: {origin}\n{} = {value}", spec.name)
                 }

@@ -30,7 +30,8 @@ pub use self::exit::{Ended, Exit};
 
 use self::lock::LockFile;
 use self::notify::ServiceManager;
-use crate::api::{self, ApiOptions, App, Slot};
+use crate::api::{self, ApiOptions, App, Cors, Slot};
+use crate::auth::{AuthOptions, Guard};
 use crate::config::{BusConfig, Roles};
 use crate::datasources::{
     Client, ClientOptions, DriverFolders, Ending, Manager, ManagerOptions, Surroundings,
@@ -83,6 +84,10 @@ pub struct NodeOptions {
     pub engine: EngineOptions,
     /// The API's bounds.
     pub api: ApiOptions,
+    /// Pages of other origins that may use it.
+    pub cors: Option<Cors>,
+    /// Who may use it; none: whoever can reach it.
+    pub auth: Option<AuthOptions>,
     /// How actions are run.
     pub actions: crate::actions::Options,
     /// How long a datasource that fails again and again waits at most between two attempts.
@@ -128,9 +133,14 @@ pub async fn run(options: NodeOptions, stop: CancellationToken) -> Result<(), En
         ])?;
     }
     let health = Health::default();
+    let guard = options.auth.clone().filter(|_| options.roles.api);
+    let guard = guard
+        .map(|auth| Guard::start(auth, &health.readiness, stop.clone()))
+        .transpose()
+        .map_err(Ended::configuration)?;
     begin::describe(&health, &options, &instance);
     let slot = options.roles.api.then(Slot::default);
-    let front = api::front(health.clone(), options.api, slot.clone());
+    let front = api::front(health.clone(), options.api, options.cors.clone(), slot.clone());
     let closing = CancellationToken::new();
     let turns = health.pulse.watch("listener");
     let serving = api::serve(listener, front, options.api, turns, closing.clone());
@@ -140,7 +150,7 @@ pub async fn run(options: NodeOptions, stop: CancellationToken) -> Result<(), En
         %address, node = %options.node_id, %instance, roles = %options.roles, "listening"
     );
 
-    let node = Node { health, instance, slot, stop, manager: manager.clone() };
+    let node = Node { health, instance, slot, guard, stop, manager: manager.clone() };
     let outcome = node.run(options, serving).await;
     manager.tell("STOPPING=1");
     beating.abort();
@@ -154,6 +164,8 @@ struct Node {
     instance: String,
     /// Where the API comes, if this node has one.
     slot: Option<Slot>,
+    /// Whom it lets in.
+    guard: Option<Arc<Guard>>,
     stop: CancellationToken,
     manager: ServiceManager,
 }
@@ -276,7 +288,8 @@ impl Node {
             let datasources =
                 Client::new(store.clone(), keys, bus, engine.clone(), options.client.clone());
             let revision_timeout = options.revision_timeout;
-            slot.fill(App { engine: engine.clone(), datasources, revision_timeout });
+            let app = App { engine: engine.clone(), datasources, revision_timeout };
+            slot.fill(app, self.guard.clone());
             readiness.role("api", "serving");
         }
         let alone = options.bus.url.is_in_process();
