@@ -90,18 +90,13 @@ fn read(path: &Path) -> io::Result<String> {
 }
 
 fn parse(text: &str) -> Result<BTreeMap<String, Check>, String> {
-    // Not all JSON is YAML: tabulators.
-    let rules: Option<BTreeMap<String, Value>> = match serde_json::from_str(text) {
-        Ok(rules) => rules,
-        Err(error)
-            if text.trim_start().starts_with('{')
-                && serde_norway::from_str::<Value>(text).is_err() =>
-        {
-            return Err(format!("it is not JSON: {error}"));
-        }
-        Err(_) => serde_norway::from_str(text).map_err(|error| {
+    // Not all JSON is YAML (tabulators), and broken JSON may be YAML that nobody meant.
+    let rules: Option<BTreeMap<String, Value>> = if text.trim_start().starts_with('{') {
+        serde_json::from_str(text).map_err(|error| format!("it is not JSON: {error}"))?
+    } else {
+        serde_norway::from_str(text).map_err(|error| {
             format!("it is not YAML (or JSON) with a check for each rule: {error}")
-        })?,
+        })?
     };
     rules
         .unwrap_or_default()

@@ -292,7 +292,7 @@ mod tests {
             ("()", "has ')' where"),
             ("admin", "\"admin\", which is no check"),
             (":admin", "nothing before the colon"),
-            ("'a b'", "where a check must stand"),
+            ("'ab'", "where a check must stand"),
             ("role:%(x)d", "\"role:%(x)d\" has a %"),
             ("http://server/check", "ask another server"),
             ("rule:a or https://server/%(x)s", "ask another server"),
