@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::bail;
-use congress_test_services::{Mariadb, RabbitMq};
+use congress_test_services::{Mariadb, Postgresql, RabbitMq};
 use reqwest::Method;
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
@@ -35,12 +35,29 @@ impl Cluster {
     /// A cluster on the broker and the database server of this test process, with a bus and a
     /// database of its own. Nodes find drivers in this folder.
     pub async fn start(drivers: &Path) -> anyhow::Result<Self> {
-        static CLUSTERS: AtomicUsize = AtomicUsize::new(0);
         let (broker, server) = tokio::try_join!(RabbitMq::shared(), Mariadb::shared())?;
-        let name = format!("congress{}", CLUSTERS.fetch_add(1, Ordering::Relaxed));
+        let name = unused_name();
+        let connection = server.database(&name).await?;
+        Self::on(broker, connection, name, drivers).await
+    }
+
+    /// The same on PostgreSQL.
+    pub async fn start_on_postgresql(drivers: &Path) -> anyhow::Result<Self> {
+        let (broker, server) = tokio::try_join!(RabbitMq::shared(), Postgresql::shared())?;
+        let name = unused_name();
+        let connection = server.database(&name).await?;
+        Self::on(broker, connection, name, drivers).await
+    }
+
+    async fn on(
+        broker: &RabbitMq,
+        connection: String,
+        name: String,
+        drivers: &Path,
+    ) -> anyhow::Result<Self> {
         Ok(Self {
             transport_url: format!("rabbit://guest:guest@127.0.0.1:{}/", broker.port()),
-            connection: crate::database(server, &name).await?,
+            connection: crate::database::with_tables(connection).await?,
             name,
             keys: tempfile::tempdir()?,
             drivers: drivers.to_owned(),
@@ -85,6 +102,12 @@ impl Cluster {
         is_active(&server).await?;
         Ok(server)
     }
+}
+
+/// The name of a bus and a database that no other cluster has.
+fn unused_name() -> String {
+    static CLUSTERS: AtomicUsize = AtomicUsize::new(0);
+    format!("congress{}", CLUSTERS.fetch_add(1, Ordering::Relaxed))
 }
 
 /// Waits until a datasource node is the active one; its term.

@@ -6,7 +6,11 @@ use tokio::process::Command;
 
 /// Makes a database and its tables, as the deployment guide has it; its URL.
 pub async fn database(server: &Mariadb, name: &str) -> anyhow::Result<String> {
-    let url = server.database(name).await?;
+    with_tables(server.database(name).await?).await
+}
+
+/// Makes the tables of an empty database; its URL.
+pub(crate) async fn with_tables(url: String) -> anyhow::Result<String> {
     let tool = crate::binaries::manager()?;
     let made = Command::new(&tool)
         .args(["--database-connection", &url, "upgrade", "head"])

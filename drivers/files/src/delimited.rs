@@ -53,11 +53,8 @@ fn comma() -> String {
 const BUFFER: usize = 128 << 10;
 
 impl Delimited {
-    /// The columns, read from the file's header if the mapping does not name them.
-    pub(crate) fn columns(&self, path: &str) -> Result<Vec<Option<FileColumn>>> {
-        if let Some(columns) = &self.columns {
-            return Ok(columns.clone());
-        }
+    /// The columns that a file's header names.
+    pub(crate) fn header_of(&self, path: &str) -> Result<Vec<Option<FileColumn>>> {
         let mut header = ByteRecord::new();
         self.records(File::at(path))
             .read_byte_record(&mut header)
@@ -71,17 +68,8 @@ impl Delimited {
         Ok(columns)
     }
 
-    /// Reads the file's records as rows of those columns.
+    /// Reads the records of what is at that path or address as rows of those columns.
     pub(crate) fn read(
-        &self,
-        path: &str,
-        columns: &[Option<FileColumn>],
-        row: impl FnMut(Row) -> Result<()>,
-    ) -> Result<()> {
-        self.read_from(File::at(path), path, columns, row)
-    }
-
-    fn read_from(
         &self,
         file: impl Read,
         path: &str,
@@ -200,7 +188,7 @@ mod tests {
         let crate::Form::Delimited(delimited) = source.form else { panic!("{mapping}") };
         let columns = delimited.columns.clone().unwrap();
         let mut rows = Vec::new();
-        delimited.read_from(content.as_bytes(), "/f", &columns, |row| {
+        delimited.read(content.as_bytes(), "/f", &columns, |row| {
             rows.push(row);
             Ok(())
         })?;

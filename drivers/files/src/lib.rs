@@ -1,13 +1,16 @@
-//! Tables from files: CSV and TSV, JSON, colon-separated files such as `/etc/passwd`, plain lines;
-//! and whether the paths in a column exist. `drivers/files/README.md` describes the mapping.
+//! Tables from files and from what HTTP serves as such: CSV and TSV, JSON, YAML, colon-separated
+//! files such as `/etc/passwd`, plain lines; and whether the paths in a column exist. `drivers/files/README.md` describes the mapping.
 
+mod content;
 mod delimited;
 mod mapping;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use congress_driver::files::{self, File, FileError};
-use congress_driver::mapping::read;
+use congress_driver::conditional::Version;
+use congress_driver::describe::{login, tls};
+use congress_driver::files::{self, FileError};
+use congress_driver::mapping::{Rows, read};
 use congress_driver::prelude::*;
 use congress_driver::rows::TableWriter;
 use congress_driver::tables::TableSet;
@@ -17,17 +20,22 @@ struct Files;
 
 impl Driver for Files {
     fn metadata() -> Metadata {
-        let description = "Reads tables from files: CSV, TSV, JSON, colon-separated, lines.";
+        let description =
+            "Reads tables from files and addresses: CSV, TSV, JSON, YAML, colon-separated, lines.";
         metadata("files", env!("CARGO_PKG_VERSION"), description)
+            .with_session(SessionKind::Configured)
             .with_files(["{folder}"])
+            .with_hosts(["{url}"])
             .with_config([
                 field("folder", "Where relative paths in `tables` start; nothing outside is read."),
                 field("tables", "The mapping: {table: {path, format, columns, …}}.")
                     .of(FieldType::Json)
                     .required(),
-                poll_time(),
-                lazy_tables(),
+                field("url", "The address that each `url` in `tables` is below."),
             ])
+            .with_config(login("none"))
+            .with_config(tls())
+            .with_config([poll_time(), lazy_tables()])
     }
 
     fn tables(config: &Config) -> Result<Vec<Table>> {
@@ -60,47 +68,48 @@ fn sources(config: &Config) -> Result<Sources> {
 }
 
 fn poll(config: &Config, sources: &Sources, name: &str, source: &Source) -> Result<()> {
+    if let Form::Exists(existence) = &source.form {
+        let paths = paths_to_check(config, sources, existence)?;
+        let rows = paths.into_iter().map(|path| {
+            let exists = exists(&path);
+            vec![path.into(), exists.into()]
+        });
+        return rows::replace(name, rows);
+    }
+    let location = source.location(config)?;
+    let Some((content, version)) = content::changed(&location, name)? else { return Ok(()) };
+    let place = location.text();
     match &source.form {
         Form::Delimited(delimited) => {
-            let path = source.path(config)?;
-            let columns = delimited.columns(&path)?;
+            let columns = source.columns(delimited, config)?;
             let mut rows = TableWriter::new(name);
             let mut lists: Vec<TableWriter> =
                 delimited.lists.keys().map(|table| TableWriter::new(table)).collect();
-            delimited.read(&path, &columns, |row| {
+            delimited.read(content, place, &columns, |row| {
                 for (list, writer) in delimited.lists.values().zip(&mut lists) {
                     list.split(&columns, &row).into_iter().try_for_each(|row| writer.push(row))?;
                 }
                 rows.push(row)
             })?;
             lists.into_iter().try_for_each(TableWriter::finish)?;
-            rows.finish()
+            rows.finish()?;
         }
-        Form::Json(mapping) => {
-            let path = source.path(config)?;
-            let file = std::io::BufReader::new(File::at(&path));
-            let content =
-                serde_json::from_reader(file).map_err(|error| match error.io_error_kind() {
-                    Some(_) => std::io::Error::from(error).into(),
-                    None => Error::Protocol(format!("{path}: {error}")),
-                })?;
-            let items = mapping.items(&content).map_err(|found| {
-                Error::Protocol(format!("{path}: {} is {found}, not a list", mapping.rows))
-            })?;
-            let translator = mapping.translator(name)?;
-            let mut rows = TableSet::of(&translator);
-            translator.translate(items, &mut rows)?;
-            rows.finish()
-        }
-        Form::Exists(existence) => {
-            let paths = paths_to_check(config, sources, existence)?;
-            let rows = paths.into_iter().map(|path| {
-                let exists = exists(&path);
-                vec![path.into(), exists.into()]
-            });
-            rows::replace(name, rows)
-        }
+        Form::Json(mapping) => tree(name, mapping, place, &content.json(place)?)?,
+        Form::Yaml(mapping) => tree(name, mapping, place, &content.yaml(place)?)?,
+        Form::Exists(_) => {}
     }
+    version.map_or(Ok(()), Version::keep)
+}
+
+/// Sends the rows of a list somewhere in a JSON value.
+fn tree(table: &str, mapping: &Rows, place: &str, content: &serde_json::Value) -> Result<()> {
+    let items = mapping.items(content).map_err(|found| {
+        Error::Protocol(format!("{place}: {} is {found}, not a list", mapping.rows))
+    })?;
+    let translator = mapping.translator(table)?;
+    let mut rows = TableSet::of(&translator);
+    translator.translate(items, &mut rows)?;
+    rows.finish()
 }
 
 /// The distinct values of the column whose paths are to be checked.
@@ -110,14 +119,14 @@ fn paths_to_check(
     existence: &Existence,
 ) -> Result<BTreeSet<String>> {
     let (source, delimited) = existence.source(sources)?;
-    let path = source.path(config)?;
-    let columns = delimited.columns(&path)?;
-    let Some(place) = columns.iter().flatten().position(|c| c.name == existence.column) else {
+    let location = source.location(config)?;
+    let columns = source.columns(delimited, config)?;
+    let Some(column) = columns.iter().flatten().position(|c| c.name == existence.column) else {
         return Ok(BTreeSet::new());
     };
     let mut paths = BTreeSet::new();
-    delimited.read(&path, &columns, |row| {
-        if let Some(Value::Text(path)) = row.into_iter().nth(place) {
+    delimited.read(content::whole(&location)?, location.text(), &columns, |row| {
+        if let Some(Value::Text(path)) = row.into_iter().nth(column) {
             paths.insert(path);
         }
         Ok(())

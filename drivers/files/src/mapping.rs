@@ -6,7 +6,7 @@ use congress_driver::describe::{boolean, column, table, text};
 use congress_driver::mapping::{self, Child, Rows, Type, check_name};
 use congress_driver::path::Path;
 use congress_driver::types::DataType;
-use congress_driver::{Config, Error, Result, Table};
+use congress_driver::{Config, Error, Result, Table, url};
 use serde::Deserialize;
 
 use crate::Sources;
@@ -16,8 +16,28 @@ use crate::delimited::{Delimited, SplitList};
 #[derive(Clone, Debug, Deserialize)]
 #[serde(try_from = "Flat")]
 pub(crate) struct Source {
-    path: String,
+    place: Place,
     pub(crate) form: Form,
+}
+
+/// Where a source's content is.
+#[derive(Clone, Debug)]
+enum Place {
+    /// A file: its path, absolute or in the folder.
+    File(String),
+    /// An address, below that of the datasource.
+    Url(String),
+    /// Nowhere: it is made of another table.
+    None,
+}
+
+/// Where a source's content is, with what the configuration adds.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Location {
+    /// The absolute path of a file.
+    File(String),
+    /// An address.
+    Url(String),
 }
 
 /// What kind of file it is.
@@ -25,6 +45,7 @@ pub(crate) struct Source {
 pub(crate) enum Form {
     Delimited(Delimited),
     Json(Rows),
+    Yaml(Rows),
     Exists(Existence),
 }
 
@@ -71,6 +92,7 @@ struct FullColumn {
 struct Flat {
     format: Format,
     path: Option<String>,
+    url: Option<String>,
     columns: Option<Vec<Option<FileColumn>>>,
     header: Option<bool>,
     delimiter: Option<char>,
@@ -92,6 +114,7 @@ enum Format {
     Colon,
     Lines,
     Json,
+    Yaml,
     Exists,
 }
 
@@ -125,6 +148,7 @@ impl TryFrom<Flat> for Source {
         let Flat {
             format,
             path,
+            url,
             columns,
             header,
             delimiter,
@@ -135,17 +159,19 @@ impl TryFrom<Flat> for Source {
             table,
             column,
         } = flat;
-        let is_text = !matches!(format, Format::Json | Format::Exists);
+        let is_tree = matches!(format, Format::Json | Format::Yaml);
+        let is_text = !is_tree && format != Format::Exists;
         let is_csv = matches!(format, Format::Csv | Format::Tsv);
         let refuse = [
             (path.is_some() && format == Format::Exists, "path"),
+            (url.is_some() && format == Format::Exists, "url"),
             (columns.is_some() && format == Format::Exists, "columns"),
             (header.is_some() && !is_csv, "header"),
             (delimiter.is_some() && !is_csv, "delimiter"),
             (comment.is_some() && !is_text, "comment"),
             (!lists.is_empty() && !is_text, "lists"),
-            (rows.is_some() && format != Format::Json, "rows"),
-            (!children.is_empty() && format != Format::Json, "children"),
+            (rows.is_some() && !is_tree, "rows"),
+            (!children.is_empty() && !is_tree, "children"),
             (table.is_some() && format != Format::Exists, "table"),
             (column.is_some() && format != Format::Exists, "column"),
         ];
@@ -161,11 +187,12 @@ impl TryFrom<Flat> for Source {
             _ => b',',
         };
         let form = match format {
-            Format::Json => {
+            Format::Json | Format::Yaml => {
                 let columns = columns.ok_or_else(|| missing("columns"))?;
                 let columns =
                     columns.into_iter().map(json_column).collect::<std::result::Result<_, _>>()?;
-                Form::Json(Rows { rows: rows.unwrap_or_default(), columns, children })
+                let rows = Rows { rows: rows.unwrap_or_default(), columns, children };
+                if format == Format::Json { Form::Json(rows) } else { Form::Yaml(rows) }
             }
             Format::Exists => Form::Exists(Existence {
                 table: table.ok_or_else(|| missing("table"))?,
@@ -179,7 +206,8 @@ impl TryFrom<Flat> for Source {
                     (_, columns) => columns,
                 };
                 let header = header.unwrap_or(is_csv && columns.is_none());
-                if columns.is_none() && !header {
+                if columns.is_none() && (!header || url.is_some()) {
+                    // What a datasource's tables are must be known before anything is fetched.
                     return Err(missing("columns"));
                 }
                 if let Some(columns) = &columns {
@@ -195,11 +223,17 @@ impl TryFrom<Flat> for Source {
                 })
             }
         };
-        let path = path.unwrap_or_default();
-        if path.is_empty() && format != Format::Exists {
-            return Err(missing("path"));
-        }
-        Ok(Self { path, form })
+        let place = match (path.filter(|path| !path.is_empty()), url) {
+            (Some(_), Some(_)) => return Err("give either 'path' or 'url'".to_owned()),
+            (_, Some(url)) if url.contains("://") => {
+                return Err(format!("url '{url}' is whole; give what stands below field 'url'"));
+            }
+            (Some(path), None) => Place::File(path),
+            (None, Some(url)) => Place::Url(url),
+            (None, None) if format == Format::Exists => Place::None,
+            (None, None) => return Err("'path' is missing, or 'url'".to_owned()),
+        };
+        Ok(Self { place, form })
     }
 }
 
@@ -230,22 +264,43 @@ fn check_columns(columns: &[Option<FileColumn>], header: bool) -> std::result::R
 }
 
 impl Source {
-    /// The file's absolute path.
-    pub(crate) fn path(&self, config: &Config) -> Result<String> {
-        if self.path.starts_with('/') {
-            return Ok(self.path.clone());
+    /// Where its content is.
+    pub(crate) fn location(&self, config: &Config) -> Result<Location> {
+        match &self.place {
+            Place::File(path) if path.starts_with('/') => Ok(Location::File(path.clone())),
+            Place::File(path) => match config.get("folder") {
+                Some(folder) if folder.starts_with('/') => {
+                    Ok(Location::File(format!("{}/{path}", folder.trim_end_matches('/'))))
+                }
+                Some(folder) => Err(Error::Config(format!(
+                    "field 'folder' must be an absolute path, not '{folder}'"
+                ))),
+                None => Err(Error::Config(format!(
+                    "path '{path}' is relative, and field 'folder' is not set"
+                ))),
+            },
+            Place::Url(below) => match config.get("url").filter(|url| !url.is_empty()) {
+                Some(url) => Ok(Location::Url(url::join(url, below))),
+                None => Err(Error::Config(format!(
+                    "url '{below}' is below an address, and field 'url' is not set"
+                ))),
+            },
+            Place::None => Err(Error::Config("there is nothing to read".into())),
         }
-        match config.get("folder") {
-            Some(folder) if folder.starts_with('/') => {
-                Ok(format!("{}/{}", folder.trim_end_matches('/'), self.path))
+    }
+
+    /// The columns of a table of records; those of a file may be read from its header.
+    pub(crate) fn columns(
+        &self,
+        delimited: &Delimited,
+        config: &Config,
+    ) -> Result<Vec<Option<FileColumn>>> {
+        match (&delimited.columns, self.location(config)?) {
+            (Some(columns), _) => Ok(columns.clone()),
+            (None, Location::File(path)) => delimited.header_of(&path),
+            (None, Location::Url(url)) => {
+                Err(Error::Config(format!("{url}: 'columns' is missing")))
             }
-            Some(folder) => Err(Error::Config(format!(
-                "field 'folder' must be an absolute path, not '{folder}'"
-            ))),
-            None => Err(Error::Config(format!(
-                "path '{}' is relative, and field 'folder' is not set",
-                self.path
-            ))),
         }
     }
 
@@ -259,7 +314,7 @@ impl Source {
         check_name(name)?;
         match &self.form {
             Form::Delimited(delimited) => {
-                let columns = delimited.columns(&self.path(config)?)?;
+                let columns = self.columns(delimited, config)?;
                 let named: Vec<&FileColumn> = columns.iter().flatten().collect();
                 let mut tables = Vec::new();
                 for (list_name, list) in &delimited.lists {
@@ -278,13 +333,13 @@ impl Source {
                 tables.push(table(name, named.into_iter().map(FileColumn::declared)));
                 Ok(tables)
             }
-            Form::Json(mapping) => {
-                self.path(config)?;
+            Form::Json(mapping) | Form::Yaml(mapping) => {
+                self.location(config)?;
                 Ok(mapping.translator(name)?.tables())
             }
             Form::Exists(existence) => {
                 let (source, delimited) = existence.source(sources)?;
-                let columns = delimited.columns(&source.path(config)?)?;
+                let columns = source.columns(delimited, config)?;
                 if !columns.iter().flatten().any(|column| column.name == existence.column) {
                     return Err(Error::Config(format!(
                         "table '{name}': '{}' has no column '{}'",
@@ -299,6 +354,15 @@ impl Source {
                     ],
                 )])
             }
+        }
+    }
+}
+
+impl Location {
+    /// The path or address, for messages.
+    pub(crate) fn text(&self) -> &str {
+        match self {
+            Self::File(text) | Self::Url(text) => text,
         }
     }
 }
@@ -367,9 +431,21 @@ mod tests {
     fn relative_paths_start_at_the_folder() {
         let json = r#"{"t": {"format": "lines", "path": "a/b"}}"#;
         let sources = sources(json).unwrap();
-        assert_eq!(sources["t"].path(&config(json)).unwrap(), "/data/a/b");
-        let without = sources["t"].path(&Config::default()).unwrap_err();
+        let location = sources["t"].location(&config(json)).unwrap();
+        assert_eq!(location, Location::File("/data/a/b".into()));
+        let without = sources["t"].location(&Config::default()).unwrap_err();
         assert!(matches!(without, Error::Config(text) if text.contains("'folder' is not set")));
+    }
+
+    #[test]
+    fn addresses_are_below_that_of_the_datasource() {
+        let json = r#"{"t": {"format": "yaml", "url": "a.yaml", "rows": "x", "columns": ["n"]}}"#;
+        let sources = sources(json).unwrap();
+        let config = Config::new(vec![("url".into(), "https://h/data/".into())]);
+        let location = sources["t"].location(&config).unwrap();
+        assert_eq!(location, Location::Url("https://h/data/a.yaml".into()));
+        let without = sources["t"].location(&Config::default()).unwrap_err();
+        assert!(matches!(without, Error::Config(text) if text.contains("'url' is not set")));
     }
 
     #[test]
@@ -377,7 +453,10 @@ mod tests {
         for (json, message) in [
             (r#"{"t": {"format": "xml"}}"#, "at t.format: unknown variant `xml`"),
             (r#"{"t": {"format": "colon", "path": "/x"}}"#, "'columns' is missing"),
-            (r#"{"t": {"format": "lines"}}"#, "'path' is missing"),
+            (r#"{"t": {"format": "lines"}}"#, "'path' is missing, or 'url'"),
+            (r#"{"t": {"format": "csv", "url": "x.csv"}}"#, "'columns' is missing"),
+            (r#"{"t": {"format": "lines", "url": "x", "path": "y"}}"#, "either 'path' or 'url'"),
+            (r#"{"t": {"format": "lines", "url": "http://x/"}}"#, "below field 'url'"),
             (
                 r#"{"t": {"format": "lines", "path": "/x", "header": true}}"#,
                 "lines knows no 'header'",

@@ -81,7 +81,7 @@ fn headers(config: &Config) -> Result<Vec<(String, String)>> {
 }
 
 fn poll(table: &str, source: &Source, base: &str, headers: &[(String, String)]) -> Result<()> {
-    let request = source.request(base).headers(headers);
+    let request = source.request(base, headers);
     // Where rows come from a list deep in the answer, pages are counted there too.
     let pages = Pages::new(request, source.paging(table)?, source.rows.rows.clone());
     let translator = source.rows.translator(table)?;
@@ -102,13 +102,16 @@ fn poll(table: &str, source: &Source, base: &str, headers: &[(String, String)]) 
 }
 
 impl Source {
-    /// The request for the first page.
-    fn request(&self, base: &str) -> Request {
+    /// The request for the first page. The datasource's headers come before those that are usual.
+    fn request(&self, base: &str, headers: &[(String, String)]) -> Request {
         let mut url = url::join(base, &self.path);
         for (name, value) in self.query() {
             url = url::with_query(&url, name, &value);
         }
-        let request = Request::new(self.method(), &url).header("accept", "application/json");
+        let mut request = Request::new(self.method(), &url).headers(headers);
+        if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("accept")) {
+            request = request.header("accept", "application/json");
+        }
         match &self.body {
             Some(body) => request.json(body),
             None => request,

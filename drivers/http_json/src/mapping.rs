@@ -178,7 +178,7 @@ mod tests {
             "query": {"q": "a b", "deep": true, "n": 1.5},
             "paging": {"style": "offset", "limit": 50, "limit_parameter": "size"},
         }));
-        let request = source.request("https://h/api/");
+        let request = source.request("https://h/api/", &[]);
         assert_eq!(request.url, "https://h/api/v1/things?all=yes&deep=true&n=1.5&q=a%20b&size=50");
         assert_eq!(request.method, "GET");
         assert_eq!(
@@ -188,9 +188,21 @@ mod tests {
     }
 
     #[test]
+    fn a_datasource_may_ask_for_another_form() {
+        let source = source(json!({"path": "simple/"}));
+        let accept = |headers: &[(String, String)]| {
+            let headers = source.request("http://h", headers).headers;
+            headers.into_iter().map(|(_, value)| value).collect::<Vec<_>>()
+        };
+        assert_eq!(accept(&[]), ["application/json"]);
+        let form = "application/vnd.pypi.simple.v1+json";
+        assert_eq!(accept(&[("Accept".into(), form.into())]), [form]);
+    }
+
+    #[test]
     fn a_query_language_is_posted() {
         let source = source(json!({"path": "search", "method": "POST", "body": {"q": "*"}}));
-        let request = source.request("http://h");
+        let request = source.request("http://h", &[]);
         assert_eq!(
             (request.method.as_str(), request.body.as_deref()),
             ("POST", Some(&b"{\"q\":\"*\"}"[..]))

@@ -7,11 +7,17 @@ use congress_driver::session::Request;
 use congress_driver::{Action, Call, Result, describe, logging, pytext, url};
 use serde_json::{Map, Value as Json, json};
 
+use crate::reads::READS;
 use crate::templates::TEMPLATES;
 
 /// Actions that are more, or less, than one request of fixed shape.
 const SET_META: &str = "servers_set_meta";
 const DELETE_META: &str = "servers.delete_meta";
+const RESCUE: &str = "servers.rescue";
+const DELETE_QUOTAS: &str = "quotas.delete";
+const DELETE_SNAPSHOT: &str = "assisted_volume_snapshots.delete";
+const VERSIONS: [&str; 4] =
+    ["versions.find", "versions.findall", "versions.get_current", "versions.list"];
 
 /// All actions, as the metadata shows them.
 pub(crate) fn all() -> impl Iterator<Item = Action> {
@@ -24,7 +30,21 @@ pub(crate) fn all() -> impl Iterator<Item = Action> {
     let delete_meta = describe::action(DELETE_META, "Deletes items of a server's metadata.")
         .argument("server", "")
         .argument("keys", "A list, or one key.");
-    actions::describe(TEMPLATES).chain([set_meta, delete_meta])
+    let rescue = describe::action(RESCUE, "Starts a server in rescue mode.")
+        .argument("server", "")
+        .optional("password", "")
+        .optional("image", "");
+    let delete_quotas = describe::action(DELETE_QUOTAS, "Returns a project to the default quotas.")
+        .argument("tenant_id", "")
+        .optional("user_id", "Only the quotas of this user.");
+    let delete_snapshot = describe::action(DELETE_SNAPSHOT, "Deletes a snapshot of a volume.")
+        .argument("snapshot", "")
+        .argument("delete_info", "");
+    let versions = VERSIONS.map(|name| describe::action(name, "Reads the API's versions."));
+    actions::describe(TEMPLATES)
+        .chain(actions::describe(READS))
+        .chain([set_meta, delete_meta, rescue, delete_quotas, delete_snapshot])
+        .chain(versions)
 }
 
 /// Runs an action.
@@ -40,6 +60,31 @@ pub(crate) fn execute(service: &Service, call: &Call) -> Result<()> {
         DELETE_META => delete_meta(call)?.iter().try_for_each(|path| {
             service.send(Request::new("DELETE", &url::join(service.base(), path)))
         }),
+        RESCUE => service.send(rescue(call, service.base())?),
+        DELETE_QUOTAS => {
+            let arguments = Arguments::of(call, "tenant_id user_id?")?;
+            let mut url = url::join(service.base(), &arguments.path("os-quota-sets/{tenant_id}")?);
+            if let Some(user) = arguments.get("user_id") {
+                url = url::with_query(&url, "user_id", &pytext::text(user));
+            }
+            service.send(Request::new("DELETE", &url))
+        }
+        DELETE_SNAPSHOT => {
+            let arguments = Arguments::of(call, "snapshot delete_info")?;
+            let path = arguments.path("os-assisted-volume-snapshots/{snapshot}")?;
+            let info = arguments.get("delete_info").unwrap_or(&Json::Null).to_string();
+            let url = url::with_query(&url::join(service.base(), &path), "delete_info", &info);
+            service.send(Request::new("DELETE", &url))
+        }
+        name if VERSIONS.contains(&name) => {
+            Arguments::of(call, "")?;
+            let base = service.base();
+            // Above the version that the catalogue names are all versions.
+            let all = base.rsplit_once('/').map_or(base, |(all, _)| all);
+            let url = if name == "versions.get_current" { base } else { all };
+            service.send(Request::get(url))
+        }
+        name if READS.iter().any(|template| template.name == name) => service.execute(READS, call),
         _ => service.execute(TEMPLATES, call),
     }
 }
@@ -60,6 +105,15 @@ fn set_meta(call: &Call) -> Result<Option<Call>> {
         positional: vec![server.clone(), json!(metadata)],
         named: call.named.clone(),
     }))
+}
+
+/// A password or an image make an object of what is null otherwise.
+fn rescue(call: &Call, base: &str) -> Result<Request> {
+    let arguments = Arguments::of(call, "server password? image?")?;
+    let given = json!({"adminPass": "{password}", "rescue_image_ref": "{image}"});
+    let given = arguments.body(&given).filter(|given| *given != json!({}));
+    let url = url::join(base, &arguments.path("servers/{server}/action")?);
+    Ok(Request::new("POST", &url).json(&json!({ "rescue": given })))
 }
 
 /// The paths of the items to delete.
@@ -119,6 +173,16 @@ mod tests {
         assert_eq!(call(&[]), Ok(None));
         let Err(Error::Unsupported(text)) = call(&["s", "k1"]) else { panic!("odd number") };
         assert!(text.contains("['k1'] must be pairs"), "{text}");
+    }
+
+    #[test]
+    fn rescue_takes_a_password_or_nothing() {
+        let body = |arguments: &[&str]| {
+            let request = rescue(&call(RESCUE, arguments), "http://n/v2.1").unwrap();
+            serde_json::from_slice::<Json>(&request.body.unwrap()).unwrap()
+        };
+        assert_eq!(body(&["s"]), json!({"rescue": null}));
+        assert_eq!(body(&["s", "p"]), json!({"rescue": {"adminPass": "p"}}));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! zones of Nova.
 
 mod actions;
+mod reads;
 mod templates;
 
 use congress_driver::describe::field;

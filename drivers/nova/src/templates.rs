@@ -1,5 +1,5 @@
 //! The actions that are one request: names, arguments and requests of the original, which offered
-//! the methods of its Python client. Methods that only read are left out: an action has no result.
+//! the methods of its Python client. Those that only read are in `reads`.
 
 use congress_driver::actions::{Template, bare, with_body};
 
@@ -13,6 +13,13 @@ const fn server_action(
 }
 
 pub(crate) const TEMPLATES: &[Template] = &[
+    with_body(
+        "assisted_volume_snapshots.create",
+        "volume_id create_info",
+        "POST os-assisted-volume-snapshots",
+        r#"{"snapshot": {"volume_id": "{volume_id}", "create_info": "{create_info}"}}"#,
+        "Creates a snapshot of a volume with the help of its server's host.",
+    ),
     with_body(
         "agents.create",
         "os architecture version url md5hash hypervisor",
@@ -99,12 +106,6 @@ pub(crate) const TEMPLATES: &[Template] = &[
         r#"{"quota_class_set": {"instances": "{instances}", "cores": "{cores}", "ram": "{ram}", "metadata_items": "{metadata_items}", "key_pairs": "{key_pairs}", "server_groups": "{server_groups}", "server_group_members": "{server_group_members}"}}"#,
         "Changes a class of quotas.",
     ),
-    bare(
-        "quotas.delete",
-        "tenant_id",
-        "DELETE os-quota-sets/{tenant_id}",
-        "Returns a project to the default quotas.",
-    ),
     with_body(
         "quotas.update",
         "tenant_id instances? cores? ram? metadata_items? key_pairs? server_groups? server_group_members?",
@@ -176,9 +177,25 @@ pub(crate) const TEMPLATES: &[Template] = &[
     server_action("servers.confirm_resize", r#"{"confirmResize": null}"#, "Confirms a resize."),
     with_body(
         "servers.create",
-        "name image flavor",
+        "name image flavor meta? files? reservation_id? min_count=1 max_count=1 security_groups? \
+         userdata? key_name? availability_zone? block_device_mapping? block_device_mapping_v2? \
+         nics? scheduler_hints? config_drive? disk_config? admin_pass? access_ip_v4? \
+         access_ip_v6? trusted_image_certificates? host? hypervisor_hostname?",
         "POST servers",
-        r#"{"server": {"name": "{name}", "imageRef": "{image}", "flavorRef": "{flavor}", "min_count": 1, "max_count": 1}}"#,
+        r#"{"server": {"name": "{name}", "imageRef": "{image}", "flavorRef": "{flavor}",
+            "metadata": "{meta}", "personality": "{files}",
+            "return_reservation_id": "{reservation_id}", "min_count": "{min_count}",
+            "max_count": "{max_count}", "security_groups": "{security_groups}",
+            "user_data": "{userdata}", "key_name": "{key_name}",
+            "availability_zone": "{availability_zone}",
+            "block_device_mapping": "{block_device_mapping}",
+            "block_device_mapping_v2": "{block_device_mapping_v2}", "networks": "{nics}",
+            "config_drive": "{config_drive}", "OS-DCF:diskConfig": "{disk_config}",
+            "adminPass": "{admin_pass}", "accessIPv4": "{access_ip_v4}",
+            "accessIPv6": "{access_ip_v6}",
+            "trusted_image_certificates": "{trusted_image_certificates}", "host": "{host}",
+            "hypervisor_hostname": "{hypervisor_hostname}"},
+            "os:scheduler_hints": "{scheduler_hints}"}"#,
         "Creates a server.",
     ),
     with_body(
@@ -241,9 +258,11 @@ pub(crate) const TEMPLATES: &[Template] = &[
     ),
     with_body(
         "servers.rebuild",
-        "server image password?",
+        "server image password? disk_config? preserve_ephemeral? name? meta? files?",
         "POST servers/{server}/action",
-        r#"{"rebuild": {"imageRef": "{image}", "adminPass": "{password}"}}"#,
+        r#"{"rebuild": {"imageRef": "{image}", "adminPass": "{password}",
+            "OS-DCF:diskConfig": "{disk_config}", "preserve_ephemeral": "{preserve_ephemeral}",
+            "name": "{name}", "metadata": "{meta}", "personality": "{files}"}}"#,
         "Makes a server anew from an image.",
     ),
     with_body(
@@ -253,7 +272,6 @@ pub(crate) const TEMPLATES: &[Template] = &[
         r#"{"removeSecurityGroup": {"name": "{security_group}"}}"#,
         "Removes a security group from a server.",
     ),
-    server_action("servers.rescue", r#"{"rescue": null}"#, "Starts a server in rescue mode."),
     server_action(
         "servers.reset_network",
         r#"{"resetNetwork": null}"#,
@@ -268,9 +286,9 @@ pub(crate) const TEMPLATES: &[Template] = &[
     ),
     with_body(
         "servers.resize",
-        "server flavor",
+        "server flavor disk_config?",
         "POST servers/{server}/action",
-        r#"{"resize": {"flavorRef": "{flavor}"}}"#,
+        r#"{"resize": {"flavorRef": "{flavor}", "OS-DCF:diskConfig": "{disk_config}"}}"#,
         "Changes a server's flavor.",
     ),
     server_action("servers.restore", r#"{"restore": null}"#, "Restores a deleted server."),

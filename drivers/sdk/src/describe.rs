@@ -171,6 +171,26 @@ pub fn lazy_tables() -> ConfigField {
         .of(FieldType::Json)
 }
 
+/// The fields of a login at a service that is none of OpenStack's, for
+/// [`SessionKind::Configured`]; `auth` is the way to log in when none is chosen.
+pub fn login(auth: &str) -> [ConfigField; 5] {
+    [
+        field("auth", "How to log in: none, basic, bearer or header.").or(auth),
+        field("username", "For basic."),
+        field("password", "For basic.").secret(),
+        field("token", "For bearer and header.").secret(),
+        field("auth_header", "For header: the name of the header that carries the token."),
+    ]
+}
+
+/// Whose certificates the host accepts from the service.
+pub fn tls() -> [ConfigField; 2] {
+    [
+        field("cacert", "The authorities to trust: certificates in PEM, or the path of a file."),
+        field("insecure", "Accept any certificate (not for production).").of(FieldType::Boolean),
+    ]
+}
+
 /// An action without arguments.
 pub fn action(name: &str, description: &str) -> Action {
     Action { name: name.into(), description: description.into(), arguments: Vec::new() }

@@ -27,6 +27,27 @@ pub fn of_pairs<'a>(pairs: impl IntoIterator<Item = (&'a Value, &'a Value)>) -> 
     digest(&mut entries)
 }
 
+/// A name-based UUID (version 3, RFC 9562): the same name in the same namespace is the same UUID.
+pub fn uuid3(namespace: [u8; 16], name: &str) -> [u8; 16] {
+    let mut uuid: [u8; 16] =
+        Md5::new().chain_update(namespace).chain_update(name).finalize().into();
+    uuid[6] = (uuid[6] & 0x0f) | 0x30;
+    uuid[8] = (uuid[8] & 0x3f) | 0x80;
+    uuid
+}
+
+/// A UUID's text.
+pub fn uuid_text(uuid: [u8; 16]) -> String {
+    let hex: String = uuid.iter().map(|byte| format!("{byte:02x}")).collect();
+    let part = |range: std::ops::Range<usize>| hex.get(range).unwrap_or_default();
+    [part(0..8), part(8..12), part(12..16), part(16..20), part(20..32)].join("-")
+}
+
+/// The namespace of names that are URLs.
+pub const NAMESPACE_URL: [u8; 16] = [
+    0x6b, 0xa7, 0xb8, 0x11, 0x9d, 0xad, 0x11, 0xd1, 0x80, 0xb4, 0x00, 0xc0, 0x4f, 0xd4, 0x30, 0xc8,
+];
+
 fn digest(entries: &mut [(String, String)]) -> String {
     entries.sort();
     let texts: Vec<&str> = entries.iter().map(|(_, json)| json.as_str()).collect();
@@ -104,6 +125,12 @@ fn json_text(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_have_uuids() {
+        let uuid = uuid3(NAMESPACE_URL, "http://www.example.com/");
+        assert_eq!(uuid_text(uuid), "556cf76b-3b36-3ae6-85f9-50424b369b50");
+    }
 
     #[test]
     fn values_in_any_order_have_one_id() {

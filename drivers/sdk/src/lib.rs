@@ -7,17 +7,24 @@
 //! * [`Driver`] and [`export_driver!`]: the component itself; [`describe`]: what it is;
 //! * [`Config`], [`state`], [`logging`], [`files`], [`session`]: what the host offers;
 //! * [`rows`], [`tables`]: rows on their way to the host, in batches;
-//! * [`paging`], [`path`], [`url`]: reading long lists from JSON services;
+//! * [`push`], [`alarms`], [`clock`]: bodies that are pushed, the rows that they replace, and how old
+//!   those are;
+//! * [`paging`], [`path`], [`url`], [`conditional`]: reading lists from JSON services, long ones,
+//!   and only what has changed;
 //! * [`translate`] with [`types`], [`json`], [`pytext`] and [`hash`]: rows from JSON objects, as the
 //!   original's drivers make them;
 //! * [`mapping`]: tables declared by the configuration;
-//! * [`actions`]: requests made from arguments; [`openstack`]: all of it for OpenStack services.
+//! * [`actions`]: requests made from arguments; [`rest`]: lists and actions of a JSON service, and
+//!   [`openstack`] the same for OpenStack's.
 //!
 //! Everything that needs no host also compiles and is tested natively.
 
 pub mod actions;
+pub mod alarms;
 pub mod bindings;
 mod call;
+pub mod clock;
+pub mod conditional;
 mod config;
 pub mod describe;
 #[doc(hidden)]
@@ -30,7 +37,9 @@ pub mod mapping;
 pub mod openstack;
 pub mod paging;
 pub mod path;
+pub mod push;
 pub mod pytext;
+pub mod rest;
 pub mod rows;
 pub mod session;
 pub mod state;

@@ -64,7 +64,7 @@ pub struct Child {
     /// The name of that column here; the same by default.
     #[serde(rename = "as")]
     parent_column: Option<String>,
-    /// For a list of objects.
+    /// For a list of objects, or an object of objects or of lists of them.
     columns: Option<Vec<Column>>,
     /// For an object: the column of its keys.
     key: Option<String>,
@@ -160,9 +160,18 @@ impl Child {
             (Some(columns), None, None) => {
                 hdict(table).in_list().fields(fields(table, columns, &self.children)?)
             }
+            (Some(columns), Some(key), None) => {
+                let key = value(key).at(Path::member(KEY));
+                let fields = fields(table, columns, &self.children)?;
+                hdict(table).in_list().extract_objects(members).fields([key]).fields(fields)
+            }
             (None, Some(key), Some(value)) => vdict(table, key, value),
             (None, None, Some(value)) => list(table, value),
-            _ => return Err(wrong("give either 'columns', or 'value', or 'key' and 'value'")),
+            _ => {
+                return Err(wrong(
+                    "give either 'columns', or 'value', or 'key' and one of these two",
+                ));
+            }
         };
         if self.columns.is_none() && !self.children.is_empty() {
             return Err(wrong("only a table with 'columns' has children"));
@@ -179,6 +188,26 @@ impl Child {
         let all = move |item: &Json| Json::Array(rows.all(item).into_iter().cloned().collect());
         Ok(nested(table, translator.extract_objects(all)).at(Path::default()))
     }
+}
+
+/// A name that no member of a service's objects has.
+const KEY: &str = "\0key";
+
+/// The members of an object, or the elements of those that are lists, each with the member's name.
+fn members(object: &Json) -> Json {
+    let Some(object) = object.as_object() else { return object.clone() };
+    let named = object.iter().flat_map(|(name, member)| {
+        let items = member.as_array().map_or(std::slice::from_ref(member), Vec::as_slice);
+        items.iter().map(move |item| match item {
+            Json::Object(item) => {
+                let mut item = item.clone();
+                item.insert(KEY.to_owned(), name.as_str().into());
+                Json::Object(item)
+            }
+            other => other.clone(), // the translator says that it is no object
+        })
+    });
+    named.collect()
 }
 
 impl<'de> Deserialize<'de> for Column {
@@ -312,6 +341,24 @@ mod tests {
         let ips = translator.tables().into_iter().find(|table| table.name == "p.ips").unwrap();
         assert_eq!(ips.columns[0].name, "pod");
         assert_eq!(ips.root.as_deref(), Some("p"));
+    }
+
+    #[test]
+    fn objects_by_name_are_rows() {
+        let mapping = mapping(json!({
+            "columns": ["name"],
+            "children": {"p.files": {"rows": "files", "parent": "name", "key": "release",
+                                     "columns": ["url"]}},
+        }))
+        .unwrap();
+        let translator = mapping.translator("p").unwrap();
+        let body = json!([{"name": "a", "files": {
+            "1.0": [{"url": "x"}, {"url": "y"}], "1.1": {"url": "z"}, "2.0": [],
+        }}]);
+        let mut output = Collected::default();
+        translator.translate(mapping.items(&body).unwrap(), &mut output).unwrap();
+        let row = |release: &str, url: &str| cells([json!("a"), json!(release), json!(url)]);
+        assert_eq!(output.0["p.files"], [row("1.0", "x"), row("1.0", "y"), row("1.1", "z")]);
     }
 
     #[test]

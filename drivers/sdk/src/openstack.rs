@@ -28,8 +28,8 @@ pub fn openstack(
             field("region", "The region whose endpoint to use."),
             field("username", "The user to log in as.").required(),
             field("password", "The user's password.").required().secret(),
-            field("user_domain_name", "The user's domain.").or("Default"),
-            field("project_domain_name", "The project's domain.").or("Default"),
+            field("user_domain_name", "The user's domain; Default if it is not given."),
+            field("project_domain_name", "The project's domain; Default if it is not given."),
             field("tenant_name", "Old name of project_name."),
             field("project_name", "The project to log in to.").required(),
             poll_time(),
@@ -41,16 +41,28 @@ pub fn openstack(
 /// A list that the service offers, and what becomes of its items.
 #[derive(Debug)]
 pub struct Collection {
-    path: &'static str,
-    list: &'static str,
+    path: String,
+    list: Path,
     paging: Paging,
     translator: Translator,
 }
 
 impl Collection {
     /// The list `list` in the answer to `GET path`, on one page.
-    pub fn new(path: &'static str, list: &'static str, translator: Translator) -> Self {
-        Self { path, list, paging: Paging::None, translator }
+    pub fn new(path: impl Into<String>, list: &str, translator: Translator) -> Self {
+        Self { path: path.into(), list: Path::member(list), paging: Paging::None, translator }
+    }
+
+    /// The list is elsewhere in the answer.
+    #[must_use]
+    pub fn at(mut self, list: Path) -> Self {
+        self.list = list;
+        self
+    }
+
+    /// What becomes of the items.
+    pub fn translator(&self) -> &Translator {
+        &self.translator
     }
 
     /// Further pages are found so.
@@ -60,10 +72,15 @@ impl Collection {
         self
     }
 
+    /// The name of its root table.
+    pub fn table(&self) -> &str {
+        self.translator.table()
+    }
+
     /// Further pages are found in `<list>_links`, as in Nova, Neutron and Cinder.
     #[must_use]
     pub fn with_links(self) -> Self {
-        let links = Path::member(format!("{}_links", self.list));
+        let links = self.list.beside("_links");
         self.paged(Paging::RelNext(links))
     }
 }
@@ -89,9 +106,35 @@ impl Service {
         }
     }
 
+    /// The service under the first of several types that the catalogue has. Clouds list the same
+    /// service under the name of a version, or under another name than they did.
+    pub fn find_first(
+        config: &Config,
+        service_types: &[&str],
+        interface: EndpointInterface,
+    ) -> Result<Self> {
+        let mut first_error = None;
+        for service_type in service_types {
+            match Self::find(config, service_type, interface) {
+                // What the catalogue lacks is one of these; another type may be there.
+                Err(error @ Error::Connection(_)) => first_error = first_error.or(Some(error)),
+                found_or_failed => return found_or_failed,
+            }
+        }
+        Err(first_error.unwrap_or_else(|| Error::Config("no type of service is named".into())))
+    }
+
     /// The service at that address.
     pub fn at(base: &str) -> Self {
         Self { base: base.trim_end_matches('/').into(), headers: Vec::new() }
+    }
+
+    /// The service at its root: without the version that its address may end with, as `/v2.1`.
+    /// Catalogues name the same service with or without it.
+    #[must_use]
+    pub fn without_version(mut self) -> Self {
+        self.base.truncate(version_at(&self.base).unwrap_or(self.base.len()));
+        self
     }
 
     /// Adds headers to every request.
@@ -113,8 +156,8 @@ impl Service {
 
     /// Reads the collections whose root tables are wanted.
     pub fn poll(&self, collections: &[Collection], wanted: &Wanted) -> Result<()> {
-        wanted.each(collections.iter().map(|collection| collection.translator.table()), |root| {
-            let mut of_root = collections.iter().filter(|c| c.translator.table() == root);
+        wanted.each(collections.iter().map(Collection::table), |root| {
+            let mut of_root = collections.iter().filter(|c| c.table() == root);
             of_root.try_for_each(|collection| self.read(collection))
         })
     }
@@ -129,17 +172,18 @@ impl Service {
         request.headers(&self.headers).send().map(drop)
     }
 
-    fn read(&self, collection: &Collection) -> Result<()> {
+    /// Reads a collection, whether it is wanted or not.
+    pub fn read(&self, collection: &Collection) -> Result<()> {
         let Collection { path, list, paging, translator } = collection;
-        let pages = Pages::new(self.get(path), paging.clone(), Path::member(*list)).same_address();
+        let pages = Pages::new(self.get(path), paging.clone(), list.clone()).same_address();
         let mut rows = TableSet::of(translator);
         for page in pages {
             let page = page?;
-            match page.body.get(list) {
+            match list.get(&page.body) {
                 Some(serde_json::Value::Array(items)) => translator.translate(items, &mut rows)?,
                 other => {
                     return Err(Error::Protocol(format!(
-                        "GET {}: '{list}' in the answer is {}, not a list",
+                        "GET {}: {list} in the answer is {}, not a list",
                         url::without_query(&page.url),
                         other.map_or("missing", json::kind),
                     )));
@@ -147,5 +191,33 @@ impl Service {
             }
         }
         rows.finish()
+    }
+}
+
+/// Where the version begins that an address ends with.
+fn version_at(base: &str) -> Option<usize> {
+    let slash = base.rfind('/').filter(|slash| !base[..*slash].ends_with('/'))?;
+    let version = base[slash..].strip_prefix("/v")?;
+    let is_version = version.starts_with(|c: char| c.is_ascii_digit())
+        && version.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    is_version.then_some(slash)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_left_out() {
+        for (address, root) in [
+            ("http://h:9292/v2/", "http://h:9292"),
+            ("http://h/image/v2.1", "http://h/image"),
+            ("http://h/image", "http://h/image"),
+            ("http://h/vol", "http://h/vol"),
+            ("http://h/v2/project", "http://h/v2/project"),
+            ("http://v2", "http://v2"),
+        ] {
+            assert_eq!(Service::at(address).without_version().base(), root);
+        }
     }
 }

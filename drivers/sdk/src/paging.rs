@@ -6,8 +6,8 @@ use std::hash::{BuildHasher, RandomState};
 use serde_json::Value as Json;
 
 use crate::path::Path;
-use crate::session::{Request, Response};
-use crate::{Result, url};
+use crate::session::{self, Request, Response};
+use crate::{Error, Result, json, url};
 
 /// How to find the page that follows.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -79,6 +79,19 @@ impl Page {
     pub fn items(&self) -> Vec<&Json> {
         items_of(&self.items, &self.body)
     }
+
+    /// The list on the page; an answer without it is an error.
+    pub fn list(&self) -> Result<&[Json]> {
+        let found = self.items.get(&self.body);
+        found.and_then(Json::as_array).map(Vec::as_slice).ok_or_else(|| {
+            Error::Protocol(format!(
+                "GET {}: {} in the answer is {}, not a list",
+                url::without_query(&self.url),
+                self.items,
+                found.map_or("missing", json::kind),
+            ))
+        })
+    }
 }
 
 /// The items at a path: the elements of the list there, or all that a path with `[*]` selects.
@@ -97,6 +110,7 @@ pub struct Pages {
     paging: Paging,
     items: Path,
     same_address: bool,
+    may_be_gone: bool,
     progress: Progress,
 }
 
@@ -108,6 +122,7 @@ impl Pages {
             paging,
             items,
             same_address: false,
+            may_be_gone: false,
             progress: Progress::default(),
         }
     }
@@ -120,8 +135,21 @@ impl Pages {
         self
     }
 
+    /// Takes a 404 for the end of the list: the lists of things that vanish while they are read
+    /// one by one.
+    #[must_use]
+    pub fn may_be_gone(mut self) -> Self {
+        self.may_be_gone = true;
+        self
+    }
+
     fn read(&mut self, request: Request) -> Result<Option<Page>> {
-        let (response, body) = request.send_json()?;
+        let response = session::send(&request)?;
+        if self.may_be_gone && response.status == 404 {
+            return Ok(None);
+        }
+        let response = response.success(&request)?;
+        let body = response.json(&request)?;
         if self.progress.repeats(&response.body) {
             return Ok(None);
         }
@@ -194,7 +222,9 @@ impl Progress {
         match paging {
             Paging::None => None,
             Paging::Link(path) => {
-                let link = path.get(body)?.as_str().filter(|link| !link.is_empty())?;
+                // Some services write null as text.
+                let no_link = |link: &&str| matches!(*link, "" | "null");
+                let link = path.get(body)?.as_str().filter(|link| !no_link(link))?;
                 Some(url::resolve(url, link))
             }
             Paging::RelNext(path) => {
@@ -292,9 +322,10 @@ mod tests {
         let link = Paging::Link(path("links.next"));
         let body = json!({"links": {"next": "/v2/things?marker=b"}});
         assert_eq!(next(link.clone(), body).unwrap(), "http://h/v2/things?marker=b");
-        for last in [json!({"links": {"next": null}}), json!({"links": {"next": ""}}), json!([])] {
-            assert_eq!(next(link.clone(), last), None);
+        for last in [json!(null), json!(""), json!("null")] {
+            assert_eq!(next(link.clone(), json!({"links": {"next": last}})), None);
         }
+        assert_eq!(next(link, json!([])), None);
         let rel = Paging::RelNext(path("things_links"));
         let body =
             json!({"things_links": [{"rel": "previous"}, {"rel": "next", "href": "http://h/x"}]});
@@ -346,6 +377,16 @@ mod tests {
         let url = next_after(&mut progress, &page, URL, &two, &[]).unwrap();
         assert_eq!(url, "http://h/v2/things?limit=2&page=2");
         assert_eq!(next_after(&mut progress, &page, &url, &json!({"things": [3]}), &[]), None);
+    }
+
+    #[test]
+    fn a_page_without_its_list_is_an_error() {
+        let page = |body: Json| Page { url: URL.into(), body, items: Path::member("things") };
+        assert_eq!(page(json!({"things": [1]})).list().unwrap(), [json!(1)]);
+        let error = page(json!({"things": {}})).list().unwrap_err().to_string();
+        assert!(error.contains("GET http://h/v2/things: $.things in the answer is an object"));
+        let whole = Page { items: Path::default(), ..page(json!([1])) };
+        assert_eq!(whole.list().unwrap().len(), 1);
     }
 
     #[test]

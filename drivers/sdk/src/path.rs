@@ -33,6 +33,16 @@ impl Path {
         Self(names.map(|name| Step::Member(name.to_owned())).into())
     }
 
+    /// The path to the member whose name is that of this one's last member with `ending` behind it.
+    #[must_use]
+    pub fn beside(&self, ending: &str) -> Self {
+        let mut steps = self.0.clone();
+        if let Some(Step::Member(name)) = steps.last_mut() {
+            name.push_str(ending);
+        }
+        Self(steps)
+    }
+
     /// Whether it selects one value at most, that is, has no `[*]`.
     pub fn is_single(&self) -> bool {
         !self.0.contains(&Step::Each)
@@ -195,6 +205,7 @@ mod tests {
             assert_eq!(path.parse::<Path>().unwrap().to_string(), path);
         }
         assert_eq!(Path::member("a.b").to_string(), "$['a.b']");
+        assert_eq!(Path::members(["a", "b"]).beside("_links").to_string(), "$.a.b_links");
     }
 
     #[test]

@@ -22,13 +22,18 @@ pub fn replace(table: &str, rows: impl IntoIterator<Item = Row>) -> Result<()> {
     writer.finish()
 }
 
-/// Changes a table against the rows that the host holds: `removed` go, `added` come.
+/// Changes a table against the rows that the host holds: `removed` go, `added` come. It counts as
+/// published also if there are none.
 pub fn patch(table: &str, added: &[Row], removed: &[Row]) -> Result<()> {
-    for rows in added.chunks(BATCH_ROWS) {
-        sink::patch(table, rows, &[])?;
+    if added.is_empty() && removed.is_empty() {
+        sink::patch(table, &[], &[])?;
     }
+    // In this order: a later batch takes out again what an earlier one has added.
     for rows in removed.chunks(BATCH_ROWS) {
         sink::patch(table, &[], rows)?;
+    }
+    for rows in added.chunks(BATCH_ROWS) {
+        sink::patch(table, rows, &[])?;
     }
     Ok(())
 }

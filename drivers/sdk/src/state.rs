@@ -28,6 +28,12 @@ pub fn remove(key: &str) -> Result<()> {
     state::set(key, None).map_err(refused)
 }
 
+/// Asks for a call of `poll` with nothing wanted in that many seconds, to put in order what has
+/// become old: also of a driver to which rows are only pushed.
+pub fn wake_after(seconds: u32) {
+    state::wake_after(seconds);
+}
+
 fn refused(reason: String) -> Error {
     Error::Protocol(format!("the host refused to store state: {reason}"))
 }

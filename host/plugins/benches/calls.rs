@@ -144,10 +144,10 @@ fn rows(c: &mut Criterion) {
 struct Held(CallOutcome);
 
 impl HeldRows for Held {
-    fn read(&self, name: &str, with: &mut dyn FnMut(&Table)) {
+    fn read(&self, name: &str, with: &mut dyn FnMut(&Table, u64)) {
         for (table, operation) in &self.0.tables {
             if let (true, TableOperation::Replace(rows)) = (**table == *name, operation) {
-                with(rows);
+                with(rows.rows(), 1);
             }
         }
     }

@@ -46,6 +46,8 @@ pub(crate) struct Guest {
     pub(crate) budget: Arc<Budget>,
     pub(crate) log_lines: usize,
     pub(crate) opened: Opened,
+    /// When the driver wants to be called again.
+    pub(crate) wake_after: Option<Duration>,
     /// The limit that ended the call, if one did outside the sink.
     pub(crate) exceeded: Option<String>,
     limiter: Limiter,
@@ -89,6 +91,7 @@ impl Guest {
             outgoing: wasi::Outgoing { session: context.session.clone(), budget: budget.clone() },
             log_lines: 0,
             opened: Opened::default(),
+            wake_after: None,
             exceeded: None,
             resources,
             budget,
@@ -118,9 +121,20 @@ pub(crate) type GuestConfig = Arc<Vec<(String, String)>>;
 pub(crate) enum Job {
     Describe,
     Tables,
-    Poll { wanted: Vec<String>, held: Option<Arc<dyn HeldRows>> },
-    Receive { push: wit::Push },
-    Execute { action: String, positional: Vec<String>, named: Vec<(String, String)> },
+    Poll {
+        wanted: Vec<String>,
+        held: Option<Arc<dyn HeldRows>>,
+    },
+    Receive {
+        push: wit::Push,
+        held: Option<Arc<dyn HeldRows>>,
+    },
+    Execute {
+        action: String,
+        positional: Vec<String>,
+        named: Vec<(String, String)>,
+        held: Option<Arc<dyn HeldRows>>,
+    },
 }
 
 /// What it answers.
@@ -140,8 +154,10 @@ impl Job {
 
     fn held(&self) -> Option<Arc<dyn HeldRows>> {
         match self {
-            Self::Poll { held, .. } => held.clone(),
-            _ => None,
+            Self::Poll { held, .. } | Self::Receive { held, .. } | Self::Execute { held, .. } => {
+                held.clone()
+            }
+            Self::Describe | Self::Tables => None,
         }
     }
 
@@ -158,6 +174,7 @@ pub(crate) struct Success {
     pub(crate) reply: Reply,
     pub(crate) sink: Sink,
     pub(crate) state: StagedState,
+    pub(crate) wake_after: Option<Duration>,
     pub(crate) figures: Figures,
 }
 
@@ -229,7 +246,8 @@ async fn in_instance(
         requests: guest.budget.sent(),
         duration: start.elapsed(),
     };
-    Ok(Success { reply, sink: guest.sink, state: guest.state, figures })
+    let Guest { sink, state, wake_after, .. } = guest;
+    Ok(Success { reply, sink, state, wake_after, figures })
 }
 
 async fn ask(
@@ -244,8 +262,8 @@ async fn ask(
         Job::Describe => Ok(Reply::Described(Box::new(driver.call_describe(store).await?))),
         Job::Tables => driver.call_tables(store, &config).await?.map(Reply::Tables),
         Job::Poll { wanted, .. } => done(driver.call_poll(store, &config, &wanted).await?),
-        Job::Receive { push } => done(driver.call_receive(store, &config, &push).await?),
-        Job::Execute { action, positional, named } => {
+        Job::Receive { push, .. } => done(driver.call_receive(store, &config, &push).await?),
+        Job::Execute { action, positional, named, .. } => {
             done(driver.call_execute(store, &config, &action, &positional, &named).await?)
         }
     })

@@ -87,6 +87,16 @@ impl Datasource {
 
     /// Hands over what was pushed.
     pub async fn receive(&self, push: Push) -> Result<CallOutcome, CallError> {
+        self.receive_beside(push, None).await
+    }
+
+    /// [`Datasource::receive`] for a caller that holds the rows of earlier calls, among which the
+    /// driver may look for those that the push replaces. Callers hand over one push at a time.
+    pub async fn receive_beside(
+        &self,
+        push: Push,
+        held: Option<Arc<dyn HeldRows>>,
+    ) -> Result<CallOutcome, CallError> {
         if !self.driver().metadata().feed.takes_pushes() {
             return Err(self.unsupported("it takes no pushes"));
         }
@@ -94,7 +104,7 @@ impl Datasource {
             Push::Rows { table, body } => wit::Push::Rows((table, body.to_string())),
             Push::Webhook(payload) => wit::Push::Webhook(payload.to_string()),
         };
-        self.run(Job::Receive { push }).await
+        self.run(Job::Receive { push, held }).await
     }
 
     /// Runs an action. The outcome's tables are usually empty: most actions change the service,
@@ -105,7 +115,19 @@ impl Datasource {
         positional: &[Json],
         named: &ConfigValues,
     ) -> Result<CallOutcome, CallError> {
+        self.execute_beside(action, positional, named, None).await
+    }
+
+    /// [`Datasource::execute`] for a caller that holds the rows of earlier calls.
+    pub async fn execute_beside(
+        &self,
+        action: &str,
+        positional: &[Json],
+        named: &ConfigValues,
+        held: Option<Arc<dyn HeldRows>>,
+    ) -> Result<CallOutcome, CallError> {
         self.run(Job::Execute {
+            held,
             action: action.to_owned(),
             positional: positional.iter().map(Json::to_string).collect(),
             named: named.iter().map(|(name, value)| (name.clone(), value.to_string())).collect(),
@@ -118,7 +140,8 @@ impl Datasource {
         let loaded = self.driver().loaded();
         let state = self.current_state();
         let success = run(&loaded.host, &loaded.code, context, config.clone(), state, job).await;
-        let Success { sink, state, figures, .. } = success.map_err(|kind| self.error(kind))?;
+        let Success { sink, state, wake_after, figures, .. } =
+            success.map_err(|kind| self.error(kind))?;
         let changes = state.into_changes();
         let state = (!changes.is_empty()).then(|| {
             let mut current = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -129,7 +152,7 @@ impl Datasource {
         let Content { tables, failed, refused } = sink.finish();
         // It repeats names that the guest has made.
         let refused = refused.map(|text| context.scrubber.scrub(&text).into_owned());
-        Ok(CallOutcome { tables, failed, refused, state, figures })
+        Ok(CallOutcome { tables, failed, refused, state, wake_after, figures })
     }
 
     fn current_state(&self) -> Arc<State> {

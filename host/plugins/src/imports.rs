@@ -1,6 +1,7 @@
 //! The host's side of the contract: what a guest's imports do.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
@@ -10,7 +11,7 @@ use wasmtime::component::{HasData, Linker};
 use crate::bindings::files::{FileError, FileInfo};
 use crate::bindings::logging::Level;
 use crate::bindings::session::{EndpointInterface, Request, Response};
-use crate::bindings::sink::{ColumnData, SinkError};
+use crate::bindings::sink::{ColumnData, SinkError, Test};
 use crate::bindings::types::{DriverError as WitError, Row};
 use crate::bindings::{Datasource, files, logging, session, sink, state, types};
 use crate::call::Guest;
@@ -63,6 +64,15 @@ impl sink::Host for Guest {
         self.batch(outcome)
     }
 
+    fn find(
+        &mut self,
+        table: String,
+        column: String,
+        test: Test,
+    ) -> Result<std::result::Result<Vec<Row>, SinkError>> {
+        Ok(self.sink.find(&table, &column, &test))
+    }
+
     fn failed(&mut self, table: String, error: WitError) -> Result<()> {
         let error = self.lift_error(error);
         if !self.sink.fail(&table, error) {
@@ -80,6 +90,11 @@ impl state::Host for Guest {
 
     fn set(&mut self, key: String, value: Option<String>) -> Result<Result<(), String>> {
         Ok(self.state.set(key, value))
+    }
+
+    fn wake_after(&mut self, seconds: u32) -> Result<()> {
+        self.wake_after = Some(Duration::from_secs(seconds.into()));
+        Ok(())
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use congress_table::{Table, TableDelta};
+use congress_table::{NewContent, Table, TableDelta};
 
 /// Everything that one successful call put in. The caller applies all of it, or nothing.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +24,8 @@ pub struct CallOutcome {
     ///
     /// [`Datasource`]: crate::Datasource
     pub state: Option<State>,
+    /// After how long the driver wants a poll with nothing wanted, if it asked for one.
+    pub wake_after: Option<Duration>,
     /// What the call cost.
     pub figures: Figures,
 }
@@ -32,16 +34,17 @@ pub struct CallOutcome {
 #[derive(Clone, Debug, PartialEq)]
 pub enum TableOperation {
     /// These are all its rows.
-    Replace(Table),
+    Replace(NewContent),
     /// Remove rows, then add rows. Rows to remove may be missing and rows to add may be there.
     Patch(TableDelta),
 }
 
 /// Tables that the caller holds already. Rows of a call that equal theirs are not made anew but
-/// shared with them: most rows are the same from poll to poll.
+/// shared with them, and what differs is noted as it comes: most rows are the same from poll to poll.
 pub trait HeldRows: Send + Sync {
-    /// Calls `with` once with the table, as it is now; does not call it if there is none.
-    fn read(&self, table: &str, with: &mut dyn FnMut(&Table));
+    /// Calls `with` once with the table, as it is now, and a version, which is another whenever the
+    /// table may be; does not call it if there is none.
+    fn read(&self, table: &str, with: &mut dyn FnMut(&Table, u64));
 }
 
 /// What a call cost.

@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 
 use crate::net::{expand, parse_url};
 use crate::secret::{Scrubber, Secret};
+use crate::session::fields::{APPLICATION_CREDENTIAL, TOKEN};
 use crate::{ConfigError, ConfigField, ConfigValues, FieldType, Metadata, SessionKind};
 
 /// A checked configuration: values in the form in which drivers take them, defaults filled in.
@@ -62,7 +63,9 @@ impl SessionKind {
     pub(crate) fn uses_up(self, field: &str) -> bool {
         match self {
             Self::None => false,
-            Self::Keystone => field == "password",
+            Self::Keystone => {
+                ["password", "token", "application_credential_secret"].contains(&field)
+            }
             Self::Configured => field == "password" || field == "token",
         }
     }
@@ -78,7 +81,7 @@ impl Metadata {
 
         let mut unknown: Vec<String> = config
             .keys()
-            .filter(|key| self.config.iter().all(|field| field.name != **key))
+            .filter(|key| self.fields().all(|field| field.name != **key))
             .cloned()
             .collect();
         if !unknown.is_empty() {
@@ -91,6 +94,7 @@ impl Metadata {
             .iter()
             .filter(|field| field.required && field.default.is_none() && !is_set(&field.name))
             .filter(|field| !(field.name == "project_name" && is_set("tenant_name")))
+            .filter(|field| !self.is_replaced(&field.name, config))
             .map(|field| field.name.clone())
             .collect();
         if !missing.is_empty() {
@@ -98,7 +102,7 @@ impl Metadata {
         }
 
         let mut values = BTreeMap::new();
-        for field in &self.config {
+        for field in self.fields() {
             let value = match config.get(&field.name) {
                 Some(value) if !value.is_null() => self.convert(field, value)?,
                 _ => match &field.default {
@@ -108,10 +112,23 @@ impl Metadata {
             };
             values.insert(field.name.clone(), value);
         }
-        let secrets = self.config.iter().filter(|f| f.secret).map(|f| f.name.clone()).collect();
+        let secrets = self.fields().filter(|f| f.secret).map(|f| f.name.clone()).collect();
         let settings = Settings { values, secrets };
         self.check_addresses(&settings)?;
         Ok(settings)
+    }
+
+    /// Whether another way to log in makes a field of a password's login needless.
+    fn is_replaced(&self, field: &str, config: &ConfigValues) -> bool {
+        let way = config.get("auth_type").and_then(Json::as_str).map(str::trim);
+        self.session == SessionKind::Keystone
+            && match way {
+                Some(APPLICATION_CREDENTIAL) => {
+                    ["username", "password", "project_name"].contains(&field)
+                }
+                Some(TOKEN) => ["username", "password"].contains(&field),
+                _ => false,
+            }
     }
 
     /// Refuses passwords in addresses. No request would ever go there, and an address is shown to

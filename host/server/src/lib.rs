@@ -18,6 +18,7 @@ pub mod health;
 pub mod keys;
 pub mod lease;
 pub mod log;
+pub mod maintenance;
 pub mod node;
 mod python;
 

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use congress_test_services::Mariadb;
+use congress_test_services::{Mariadb, Postgresql};
 use tempfile::TempDir;
 
 const HEAD: &str = "congress0003";
@@ -74,6 +74,60 @@ fn an_sqlite_file() {
     assert!(!file.exists(), "looking makes nothing");
     from_nothing(place.path());
     assert!(file.exists());
+    to_nothing(place.path());
+}
+
+/// Back to what the original left, and from there to nothing.
+fn to_nothing(folder: &Path) {
+    let undone = prints(folder, &["downgrade", "-1"]);
+    assert!(undone.starts_with("downgraded congress0003 -> congress0002, "), "{undone}");
+    let undone = prints(folder, &["downgrade", "c0125080d572"]);
+    assert!(undone.starts_with("downgraded congress0002 -> c0125080d572, "), "{undone}");
+    assert_eq!(prints(folder, &["current"]), "c0125080d572\n");
+    let (_, errors) = fails(folder, &["downgrade", "head"]);
+    assert!(errors.contains("is older than congress0003"), "{errors}");
+    let (_, errors) = fails(folder, &["downgrade", "aabe895bbd4d"]);
+    assert!(errors.contains("one of the original's before its last"), "{errors}");
+    assert_eq!(fails(folder, &["downgrade", "nothing"]).0, 255);
+    assert!(fails(folder, &["downgrade"]).1.contains("You must provide a revision"));
+
+    prints(folder, &["upgrade", "head"]);
+    prints(folder, &["downgrade", "base"]);
+    assert_eq!(prints(folder, &["current"]), "");
+}
+
+#[tokio::test]
+async fn a_postgresql_server() {
+    let server = Postgresql::start().await.unwrap();
+    let place = configuration(&server.database("congress").await.unwrap());
+    let place = place.path();
+    from_nothing(place);
+    let sql = prints(place, &["downgrade", "head:c0125080d572", "--sql"]);
+    assert!(sql.starts_with("DROP TABLE IF EXISTS congress_actions;\n"), "{sql}");
+    assert!(!sql.contains(" policies"), "{sql}");
+    let stamp = prints(place, &["stamp", "c0125080d572", "--sql"]);
+    server.sql_in("congress", &stamp).await.unwrap();
+    assert_eq!(prints(place, &["current"]), "c0125080d572\n");
+    prints(place, &["stamp", "head"]);
+    to_nothing(place);
+    assert_eq!(
+        server
+            .sql_in("congress", "SELECT COUNT(*) FROM pg_tables WHERE schemaname = 'public'")
+            .await
+            .unwrap()
+            .trim(),
+        "0"
+    );
+
+    // Somebody who may look but not touch.
+    prints(place, &["upgrade", "c0125080d572"]);
+    let sql = "CREATE ROLE reader LOGIN PASSWORD 'r'; \
+               GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader";
+    server.sql_in("congress", sql).await.unwrap();
+    let url = format!("postgresql://reader:r@127.0.0.1:{}/congress", server.port());
+    let (status, errors) = fails(place, &["--database-connection", &url, "upgrade", "head"]);
+    assert_eq!(status, 1);
+    assert!(errors.contains("of a user who may"), "{errors}");
 }
 
 #[tokio::test]
@@ -84,6 +138,8 @@ async fn a_mariadb_server() {
     from_nothing(place);
     let tables = server.sql("SHOW TABLES FROM congress").await.unwrap();
     assert!(tables.contains("congress_leases") && tables.contains("alembic_version"), "{tables}");
+    to_nothing(place);
+    assert_eq!(server.sql("SHOW TABLES FROM congress").await.unwrap(), "");
 
     // Somebody who may look but not touch.
     server

@@ -18,7 +18,7 @@ use crate::config::Content;
 use crate::{DatasourceConfig, Sealer};
 
 /// The name of the file in a key folder.
-const FILE: &str = "aes_key";
+pub(crate) const FILE: &str = "aes_key";
 
 /// The length of a key in its text form.
 const KEY_LENGTH: usize = 44;
@@ -173,7 +173,12 @@ impl KeyRing {
         Ok(fields)
     }
 
-    fn decrypt(&self, field: &str, token: &str) -> Result<String, KeyError> {
+    /// Whether a token is of the first key.
+    pub(crate) fn is_sealed_with_first(&self, token: &str) -> bool {
+        self.sealer.key().decrypt_at_time(token, None, END_OF_TIME).is_ok()
+    }
+
+    pub(crate) fn decrypt(&self, field: &str, token: &str) -> Result<String, KeyError> {
         let secret = std::iter::once(self.sealer.key())
             .chain(&*self.retired)
             .find_map(|key| key.decrypt_at_time(token, None, END_OF_TIME).ok())
@@ -207,7 +212,7 @@ fn create(folder: &Path, path: &Path) -> Result<(), KeyError> {
     write().map_err(|source| file_error("create the key file", path, source))
 }
 
-fn file_error(action: &'static str, path: &Path, source: io::Error) -> KeyError {
+pub(crate) fn file_error(action: &'static str, path: &Path, source: io::Error) -> KeyError {
     KeyError::File { action, path: path.to_owned(), source }
 }
 

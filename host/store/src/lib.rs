@@ -3,7 +3,7 @@
 //!
 //! [`Store`] is the one way in. The operations are written once, in portable SQL; what differs
 //! between database systems (connecting, migrations, binding and reading values, telling errors
-//! apart) lives in one module each, behind the `backend` module. Only SQLite is there so far.
+//! apart) lives in one module each, behind the `backend` module.
 //!
 //! One counter, the [`Revision`], is raised in the transaction of every change that other nodes
 //! must notice. It is also how writers are serialised without table locks: a change that was
@@ -32,6 +32,7 @@ mod manage;
 mod model;
 mod policies;
 mod pushed;
+mod rotation;
 mod rules;
 mod schema;
 mod sealer;
@@ -43,14 +44,15 @@ pub use drivers::component_hash;
 pub use error::{Error, Kind, OpenError, Result};
 pub use keys::{KeyError, KeyRing};
 pub use lease::{Acquired, Fence, Lease, Renewed};
-pub use location::{Location, MySql, Password, Tls, TlsMode};
+pub use location::{Location, Password, Server, Tls, TlsMode};
 pub use manage::{
-    SCHEMA_HISTORY, SchemaRevision, current_schema, schema_revision, schema_sql, stamp_schema,
-    upgrade_schema,
+    SCHEMA_HISTORY, SchemaRevision, current_schema, downgrade_schema, downgrade_sql,
+    schema_revision, schema_sql, stamp_schema, stamp_sql, upgrade_schema,
 };
 pub use model::{
     At, Committed, Datasource, Driver, LibraryPolicy, LibraryRule, NewDatasource, NewLibraryPolicy,
     NewPolicy, NewRule, Policy, Revision, Rule, Snapshot,
 };
+pub use rotation::{add_key, promote_key, retire_keys};
 pub use sealer::Sealer;
 pub use store::{Options, Store};

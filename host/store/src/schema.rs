@@ -30,6 +30,30 @@ pub(crate) const ORIGINAL_HEAD: &str = "c0125080d572";
 /// text for each.
 pub(crate) const STEPS: [&str; 3] = ["ussuri", "congress", "high availability"];
 
+/// What undoes each step.
+pub(crate) const UNDO: [&[&str]; STEPS.len()] = [
+    &[
+        "DROP TABLE IF EXISTS library_policies",
+        "DROP TABLE IF EXISTS dstabledata",
+        "DROP TABLE IF EXISTS datasources",
+        "DROP TABLE IF EXISTS policy_rules",
+        "DROP TABLE IF EXISTS policiesdeleted",
+        "DROP TABLE IF EXISTS policies",
+        "DROP TABLE IF EXISTS alembic_version",
+    ],
+    &[
+        "DROP TABLE IF EXISTS congress_driver_chunks",
+        "DROP TABLE IF EXISTS congress_drivers",
+        "DROP TABLE IF EXISTS congress_revision",
+    ],
+    &["DROP TABLE IF EXISTS congress_actions", "DROP TABLE IF EXISTS congress_leases"],
+];
+
+/// Undoes the record of steps as a whole.
+pub(crate) const DROP_VERSION_TABLE: &str = "DROP TABLE IF EXISTS congress_schema";
+/// Undoes the record of those above a version.
+pub(crate) const FORGET_STEPS: &str = "DELETE FROM congress_schema WHERE version > ?";
+
 /// The newest version.
 pub(crate) const HEAD: i64 = STEPS.len() as i64;
 

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::backend::mysql::MySqlServer;
+use crate::backend::remote::Remote;
 use crate::backend::sqlite::Sqlite;
 use crate::backend::{Backend, Transaction, args};
 use crate::location::Location;
@@ -50,7 +50,24 @@ impl Store {
         let backend = match location {
             Location::SqliteMemory => Backend::Sqlite(Sqlite::open_memory(options).await?),
             Location::SqliteFile(path) => Backend::Sqlite(Sqlite::open_file(path, options).await?),
-            Location::MySql(mysql) => Backend::MySql(MySqlServer::open(mysql, options).await?),
+            Location::MySql(server) => Backend::MySql(Remote::open(server, options).await?),
+            Location::Postgres(server) => Backend::Postgres(Remote::open(server, options).await?),
+        };
+        Ok(Self { backend: Arc::new(backend) })
+    }
+
+    /// Opens a database to look at it: nothing is made or brought up to date. What its version does
+    /// not have yet fails with [`Error::Unexpected`]. [`OpenError::NoSchema`] if there is nothing.
+    pub async fn open_as_is(location: &Location, options: &Options) -> Result<Self, OpenError> {
+        let backend = match location {
+            Location::SqliteMemory => {
+                return Err(OpenError::NoSchema { place: location.to_string() });
+            }
+            Location::SqliteFile(path) => Backend::Sqlite(Sqlite::open_as_is(path, options).await?),
+            Location::MySql(server) => Backend::MySql(Remote::open_as_is(server, options).await?),
+            Location::Postgres(server) => {
+                Backend::Postgres(Remote::open_as_is(server, options).await?)
+            }
         };
         Ok(Self { backend: Arc::new(backend) })
     }

@@ -6,6 +6,7 @@
 
 mod cell;
 mod change;
+mod content;
 mod digest;
 mod schema;
 mod table;
@@ -13,6 +14,7 @@ mod value;
 
 pub use cell::Cell;
 pub use change::{Change, TableDelta};
+pub use content::NewContent;
 pub use digest::Digest;
 pub use schema::{Column, ColumnType, TableSchema};
 pub use table::{Row, Table};

@@ -108,21 +108,44 @@ impl Table {
     /// Puts a row in that is made only if it must be: if `known` has its equal, that is shared.
     /// False if it was there.
     pub fn insert_cells(&mut self, cells: &[Cell<'_>], known: Option<&Table>) -> bool {
+        match known {
+            Some(known) => self.insert_beside(cells, known).is_some(),
+            None => self.insert_beside(cells, &Self::new()).is_some(),
+        }
+    }
+
+    /// The same, and tells the row and its place in `known`, if it is there; nothing if the row was
+    /// here already.
+    pub(crate) fn insert_beside(
+        &mut self,
+        cells: &[Cell<'_>],
+        known: &Self,
+    ) -> Option<(&Row, Option<usize>)> {
         let (hash, digest) = identify(cells.iter().copied());
         let same = |entry: &Entry| entry.hash == hash && are(cells, &entry.row);
-        match self.rows.entry(hash, same, |entry| entry.hash) {
-            hashbrown::hash_table::Entry::Occupied(_) => false,
-            hashbrown::hash_table::Entry::Vacant(place) => {
-                self.digest.add(digest);
-                let known = known.and_then(|table| table.rows.find(hash, same));
-                let row = match known {
-                    Some(entry) => entry.row.clone(),
-                    None => cells.iter().map(|cell| Value::from(*cell)).collect(),
-                };
-                place.insert(Entry { hash, row });
-                true
-            }
-        }
+        let hashbrown::hash_table::Entry::Vacant(free) =
+            self.rows.entry(hash, same, |entry| entry.hash)
+        else {
+            return None;
+        };
+        self.digest.add(digest);
+        let place = known.rows.find_bucket_index(hash, same);
+        let row = match place.and_then(|place| known.at(place)) {
+            Some(row) => row.clone(),
+            None => cells.iter().map(|cell| Value::from(*cell)).collect(),
+        };
+        Some((&free.insert(Entry { hash, row }).into_mut().row, place))
+    }
+
+    /// How many places there are, with a row or without; they stay as they are while the table
+    /// does.
+    pub(crate) fn places(&self) -> usize {
+        self.rows.num_buckets()
+    }
+
+    /// The row in a place.
+    pub(crate) fn at(&self, place: usize) -> Option<&Row> {
+        self.rows.get_bucket(place).map(|entry| &entry.row)
     }
 
     /// Makes room for so many rows more.

@@ -1,14 +1,14 @@
 //! A change at a source, until it shows in a derived row on both engines.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Instant, SystemTime};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use congress_tests::{Database, Deployment, DeploymentOptions, Node};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::figures;
-use crate::files::Source;
+use crate::files::{LOOK, PATIENCE, Source};
 
 /// Which lines the nodes log.
 const LEVELS: &str = "info,congress_server::datasources=debug,congress_server::engine=debug";
@@ -70,14 +70,16 @@ pub(crate) async fn change() -> Result<()> {
             }
             let marker = format!("g{turn}");
             source.write(case.rows, &salt, &marker)?;
+            let active = deployment.datasources.first().context("no datasource node")?;
+            let before = Said::so_far(active);
+            let engines: Vec<_> = deployment.engines.iter().map(Said::so_far).collect();
             source.refresh(server).await?;
             source.is_everywhere(&deployment, &marker).await?;
-            let active = deployment.datasources.first().context("no datasource node")?;
-            let polled = latest(active, "tables read", &source.name)?;
-            for node in &deployment.engines {
-                let shown = latest(node, "rows are in the engine", &source.name)?;
+            let polled = before.next("tables read", &source.name).await?;
+            for engine in engines {
+                let shown = engine.next("rows are in the engine", &source.name).await?;
                 if step > 0 {
-                    times.push(shown.duration_since(polled).unwrap_or(Duration::ZERO));
+                    times.push(shown.duration_since(polled)?);
                 }
             }
         }
@@ -87,13 +89,34 @@ pub(crate) async fn change() -> Result<()> {
     Ok(())
 }
 
-/// When a node last logged a line about a datasource.
-fn latest(node: &Node, line: &str, datasource: &str) -> Result<SystemTime> {
-    let log = node.log();
-    let about = format!("datasource={datasource}");
-    let found = log.lines().rev().find(|text| text.contains(line) && text.contains(&about));
-    let found = found.with_context(|| format!("{} logs no '{line}'", node.name()))?;
-    let time = found.split_whitespace().next().unwrap_or_default();
-    let time = OffsetDateTime::parse(time, &Rfc3339).with_context(|| found.to_owned())?;
-    Ok(time.into())
+/// A node, and how much it had logged before a change.
+struct Said<'a> {
+    node: &'a Node,
+    bytes: usize,
+}
+
+impl<'a> Said<'a> {
+    fn so_far(node: &'a Node) -> Self {
+        Self { node, bytes: node.log().len() }
+    }
+
+    /// When the node first logged a line about a datasource since then. It may do so a moment after
+    /// readers have seen the change.
+    async fn next(&self, line: &str, datasource: &str) -> Result<SystemTime> {
+        let about = format!("datasource={datasource}");
+        let begin = Instant::now();
+        loop {
+            let log = self.node.log();
+            let log = log.get(self.bytes..).unwrap_or_default();
+            if let Some(found) = log.lines().find(|t| t.contains(line) && t.contains(&about)) {
+                let time = found.split_whitespace().next().unwrap_or_default();
+                let time = OffsetDateTime::parse(time, &Rfc3339);
+                return Ok(time.with_context(|| found.to_owned())?.into());
+            }
+            if begin.elapsed() > PATIENCE {
+                bail!("{} logs no '{line}'", self.node.name());
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
 }

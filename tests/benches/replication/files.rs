@@ -12,7 +12,7 @@ use serde_json::json;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How often a node is asked whether it shows something.
-const LOOK: Duration = Duration::from_millis(1);
+pub(crate) const LOOK: Duration = Duration::from_millis(1);
 
 /// A file with rows `k<i>, v<i>-<salt>` and a marker, and the datasource that reads it.
 pub(crate) struct Source {

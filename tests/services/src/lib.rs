@@ -1,5 +1,5 @@
-//! Private servers for tests: RabbitMQ, MariaDB and others as Debian packages
-//! them, Keystone from PyPI.
+//! Private servers for tests: RabbitMQ, MariaDB, PostgreSQL and others as Debian packages them,
+//! Keystone from PyPI.
 //!
 //! Each runs on free loopback ports with its data in a temporary folder, is asked until it answers,
 //! and ends with its handle, by its process id. Nothing that already ran is touched.
@@ -11,6 +11,7 @@ mod isolation;
 mod keystone;
 mod mariadb;
 mod pacemaker;
+mod postgresql;
 mod process;
 mod proxy;
 mod python;
@@ -23,6 +24,7 @@ pub use isolation::{Isolation, isolated};
 pub use keystone::Keystone;
 pub use mariadb::Mariadb;
 pub use pacemaker::{Cluster, Link, SERVICES};
+pub use postgresql::Postgresql;
 pub use process::{Process, free_port};
 pub use proxy::Proxy;
 pub use python::python_environment;

@@ -9,6 +9,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
+use crate::process::guarded;
 use crate::{Process, eventually, free_port};
 
 /// The user that tests connect as.
@@ -20,20 +21,6 @@ const ENCODED: &str = "s3cr%3At%2F%40%C3%BC%25";
 
 /// How long the server may take to come up or to go down.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Runs the server, and ends it and removes its folder when the process that owns it is gone: a
-/// server for a whole test binary has nobody who would drop it.
-const GUARD: &str = r#"
-owner=$1 folder=$2; shift 2
-"$@" & server=$!
-( tail --pid="$owner" -f /dev/null; : >"$folder/orphaned"; kill -KILL $server ) & guard=$!
-# A signal to stop is for the server; this waits until that has ended.
-trap : TERM
-while kill -0 $server 2>/dev/null; do wait $server; status=$?; done
-if [ -e "$folder/orphaned" ]; then rm -rf "$folder"; fi
-kill $guard 2>/dev/null
-exit $status
-"#;
 
 /// A MariaDB server of its own, on a free port of 127.0.0.1 and on a socket.
 #[derive(Debug)]
@@ -178,11 +165,8 @@ impl Mariadb {
     async fn run(&mut self) -> anyhow::Result<()> {
         let folder = self.folder.path();
         let log = folder.join("log");
-        let mut command = Command::new("sh");
+        let mut command = guarded(folder);
         command
-            .args(["-c", GUARD, "mariadb-guard"])
-            .arg(std::process::id().to_string())
-            .arg(folder)
             .args(["mariadbd", "--no-defaults", "--user=root"])
             .arg(argument("--datadir", &self.data()))
             .arg(argument("--socket", &self.socket()))

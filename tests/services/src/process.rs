@@ -17,6 +17,28 @@ pub fn free_port() -> anyhow::Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
+/// Runs the server, and ends it and removes its folder when the process that owns it is gone: a
+/// server for a whole test binary has nobody who would drop it.
+const GUARD: &str = r#"
+owner=$1 folder=$2; shift 2
+"$@" & server=$!
+( tail --pid="$owner" -f /dev/null; : >"$folder/orphaned"; kill -KILL $server ) & guard=$!
+# A signal to stop is for the server; this waits until that has ended.
+trap : TERM
+while kill -0 $server 2>/dev/null; do wait $server; status=$?; done
+if [ -e "$folder/orphaned" ]; then rm -rf "$folder"; fi
+kill $guard 2>/dev/null
+exit $status
+"#;
+
+/// A command that runs the program given by further arguments under the guard, for a server with
+/// its data in `folder`.
+pub(crate) fn guarded(folder: &Path) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", GUARD, "guard"]).arg(std::process::id().to_string()).arg(folder);
+    command
+}
+
 /// A process in a group of its own, with its output in a file. Dropping it ends the whole group.
 #[derive(Debug)]
 pub struct Process {

@@ -52,6 +52,7 @@ pub struct RabbitMq {
     epmd_port: u16,
     port: u16,
     tls_port: Option<u16>,
+    management_port: Option<u16>,
     _epmd: Guarded,
     server: Option<Guarded>,
 }
@@ -107,6 +108,15 @@ impl RabbitMq {
 
     /// Starts one that also speaks TLS.
     pub async fn start_with(tls: Option<RabbitTlsFiles>) -> anyhow::Result<Self> {
+        Self::start_as(tls, false).await
+    }
+
+    /// Starts one with the plugin for its management over HTTP.
+    pub async fn start_with_management() -> anyhow::Result<Self> {
+        Self::start_as(None, true).await
+    }
+
+    async fn start_as(tls: Option<RabbitTlsFiles>, management: bool) -> anyhow::Result<Self> {
         // Before anything is started.
         program("rabbitmq-server")?;
         let folder = tempfile::Builder::new().prefix("congress-rabbitmq-").tempdir()?;
@@ -138,14 +148,31 @@ impl RabbitMq {
                 files.verify_peer
             )?;
         }
+        let management_port = management.then(free_port).transpose()?;
+        if let Some(port) = management_port {
+            write!(
+                config,
+                "management.tcp.ip = 127.0.0.1\n\
+                 management.tcp.port = {port}\n"
+            )?;
+        }
         std::fs::write(folder.path().join("rabbitmq.conf"), config)?;
-        std::fs::write(folder.path().join("plugins"), "[].\n")?;
+        let plugins = if management { "[rabbitmq_management].\n" } else { "[].\n" };
+        std::fs::write(folder.path().join("plugins"), plugins)?;
         let mut epmd = Command::new("epmd");
         epmd.args(["-port", &epmd_port.to_string(), "-address", "127.0.0.1"]);
         let epmd = Guarded::start(epmd, folder.path(), "epmd.log")?;
         let node = format!("congress-test-{port}@localhost");
-        let mut broker =
-            Self { folder, node, epmd_port, port, tls_port, _epmd: epmd, server: None };
+        let mut broker = Self {
+            folder,
+            node,
+            epmd_port,
+            port,
+            tls_port,
+            management_port,
+            _epmd: epmd,
+            server: None,
+        };
         broker.run().await?;
         Ok(broker)
     }
@@ -158,6 +185,11 @@ impl RabbitMq {
     /// The port of AMQP over TLS.
     pub fn tls_port(&self) -> Option<u16> {
         self.tls_port
+    }
+
+    /// The port of its management over HTTP, on 127.0.0.1. It answers some time after AMQP does.
+    pub fn management_port(&self) -> Option<u16> {
+        self.management_port
     }
 
     /// What it has printed.

@@ -9,6 +9,25 @@ use crate::names::{Names, has_placeholders};
 /// Arrays under these keys are sets.
 const SETS: [&str; 3] = ["results", "result", "tables"];
 
+/// Members that the original's drivers and statuses did not have.
+const EXTENSIONS: [&str; 15] = [
+    "data_age",
+    "driver_error",
+    "driver_hash",
+    "driver_version",
+    "error",
+    "failures",
+    "file",
+    "hash",
+    "loaded_at",
+    "next_attempt",
+    "next_build",
+    "state",
+    "tables_updated",
+    "version",
+    "world",
+];
+
 /// Whether a value is the recorded one; if so, names first seen in it are kept.
 pub(crate) fn fits(names: &mut Names, recorded: &Value, value: &Value) -> bool {
     let mut tried = names.clone();
@@ -27,7 +46,11 @@ fn fits_value(names: &mut Names, recorded: &Value, value: &Value) -> bool {
                 && recorded.iter().zip(values).all(|(r, v)| fits_value(names, r, v))
         }
         (Value::Object(recorded), Value::Object(values)) => {
-            recorded.len() == values.len()
+            let is_extension = |(key, value): (&String, &Value)| {
+                EXTENSIONS.contains(&key.as_str()) && (key != "error" || value.is_null())
+            };
+            let more = values.iter().filter(|(key, _)| !recorded.contains_key(*key));
+            more.into_iter().all(is_extension)
                 && recorded.iter().all(|(key, recorded)| {
                     values.get(key).is_some_and(|value| match (recorded, value) {
                         (Value::Array(recorded), Value::Array(values))

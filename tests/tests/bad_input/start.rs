@@ -57,7 +57,7 @@ async fn what_is_not_built_is_refused_by_name() {
     for (section, name, value, text) in [
         ("DEFAULT", "auth_strategy", "keystone", "keystone"),
         ("DEFAULT", "transport_url", "zmq://u:s3cr3t@localhost/", "'zmq'"),
-        ("database", "connection", "postgresql://u:s3cr3t@localhost/congress", "postgresql"),
+        ("database", "connection", "oracle://u:s3cr3t@localhost/congress", "'oracle'"),
         ("DEFAULT", "api", "true", "not all roles"),
     ] {
         let log =

@@ -1,58 +1,69 @@
-//! Finding recorded cases, and replaying them.
+//! Finding recorded cases, and replaying those that are polled.
 
 use std::path::{Path, PathBuf};
 
-use congress_plugins::{Host, HostConfig, State};
 use congress_server::datasources::lazy_tables;
 use congress_server::fixture::{Fixture, compare, tables};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::host;
 use super::service::Service;
 
-/// All cases below a folder: driver and file.
-pub(crate) fn files(folder: &Path) -> Vec<(String, PathBuf)> {
-    let entries = |folder: &Path| -> Vec<PathBuf> {
-        let mut paths: Vec<_> = std::fs::read_dir(folder)
-            .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
-            .map(|entry| entry.expect("a folder entry").path())
-            .collect();
-        paths.sort();
-        paths
-    };
-    let name = |path: &Path| path.file_name().map(|n| n.to_string_lossy().into_owned());
+/// The folders below a folder, by name: one for each driver.
+pub(crate) fn drivers(folder: &Path) -> Vec<(String, PathBuf)> {
     entries(folder)
         .into_iter()
         .filter(|path| path.is_dir())
-        .flat_map(|driver| {
-            let id = name(&driver).unwrap_or_default();
-            entries(&driver).into_iter().map(move |file| (id.clone(), file))
-        })
-        .filter(|(_, file)| name(file).is_some_and(|n| n.starts_with(|c: char| c.is_ascii_digit())))
+        .map(|path| (name(&path), path))
+        .filter(|(name, _)| !name.starts_with('_'))
         .collect()
+}
+
+/// The cases in a driver's folder: all but what is recorded of the driver itself.
+pub(crate) fn cases(folder: &Path) -> Vec<PathBuf> {
+    const OTHERS: [&str; 3] = ["actions.json", "execute.json", "schema.json"];
+    let is_case = |path: &PathBuf| {
+        let name = name(path);
+        name.ends_with(".json") && !OTHERS.contains(&name.as_str())
+    };
+    entries(folder).into_iter().filter(is_case).collect()
 }
 
 /// Reads a case.
 pub(crate) fn read(path: &Path) -> Fixture {
-    let text = std::fs::read_to_string(path).expect("a readable case");
+    typed(path)
+}
+
+/// Reads a file.
+pub(crate) fn json(path: &Path) -> Value {
+    typed(path)
+}
+
+/// Reads a file of a known form.
+pub(crate) fn typed<T: DeserializeOwned>(path: &Path) -> T {
+    let text = std::fs::read_to_string(path).expect("a readable file");
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let mut paths: Vec<_> = std::fs::read_dir(folder)
+        .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+        .map(|entry| entry.expect("a folder entry").path())
+        .collect();
+    paths.sort();
+    paths
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
 /// Polls once and compares; the error describes the first differences.
-pub(crate) async fn replay(component: &Path, case: &Fixture) -> Result<(), String> {
-    let service = Service::start(case.http.clone()).await;
-    let config = service.fill(&Value::Object(case.config.clone()));
-    let Value::Object(config) = config else { unreachable!("an object stays one") };
-    let host = Host::new(HostConfig {
-        allowed_hosts: vec!["127.0.0.1".parse().expect("an address")],
-        ..HostConfig::default()
-    })
-    .map_err(|error| error.to_string())?;
-    let driver = host.load(component).await.map_err(|error| error.to_string())?;
-    let source = driver
-        .datasource("replay", &config, State::default())
-        .await
-        .map_err(|error| error.to_string())?;
-    let roots = tables::roots(&source, &lazy_tables(&config));
+pub(crate) async fn poll(component: &Path, case: &Fixture) -> Result<(), String> {
+    let service = Service::start(case.http.clone(), None).await;
+    let source = host::source(component, &service, case.config.clone()).await?;
+    let roots = tables::roots(&source, &lazy_tables(&case.config));
     let polled = tables::poll(&source, &roots).await.map_err(|error| {
         format!("{error}\nrequests without an answer: {:?}", service.unanswered())
     })?;

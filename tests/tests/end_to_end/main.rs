@@ -5,11 +5,14 @@
     reason = "a test that cannot go on fails; clippy knows tests by their attribute only"
 )]
 
+mod addresses;
 mod drivers;
 mod fail_over;
 mod http_json;
 mod languages;
 mod life_cycle;
+mod partial;
+mod pushed;
 mod rows;
 mod stored;
 

@@ -49,10 +49,10 @@ impl Driver for Corpus {
                 table("ports", [text("id"), text("server_id"), text("network_id")]),
             ])
             .with_actions([
-                action("set_status", "Changes the status of a server.")
-                    .argument("server_id", "Its id.")
-                    .argument("status", "The status."),
-                action("remove_server", "Removes a server.").argument("server_id", "Its id."),
+                action("set_status", "change the status of one server")
+                    .argument("server_id", "server to change")
+                    .argument("status", "new status"),
+                action("remove_server", "drop one server").argument("server_id", "server to drop"),
             ])
     }
 

@@ -1,4 +1,7 @@
-//! Logging in at Keystone v3 with a password, and the catalogue that comes with the token.
+//! Logging in at Keystone, and the catalogue that comes with the token: at version 3 of its API, or at
+//! 2.0 where a configuration names that and nothing later is there.
+
+mod v2;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,17 +29,104 @@ pub(super) struct Keystone {
     auth_url: Url,
     credentials: Credentials,
     region: Option<String>,
+    /// Which endpoints to use, whatever drivers ask for.
+    interface: Option<Interface>,
     /// Where tokens are made; found out with the first login.
-    tokens_url: Mutex<Option<Url>>,
+    tokens_url: Mutex<Option<TokensUrl>>,
     token: Mutex<Option<Arc<Token>>>,
 }
 
-pub(super) struct Credentials {
-    pub(super) username: String,
-    pub(super) password: Secret,
-    pub(super) user_domain: String,
+/// A project by its name and its domain's.
+pub(super) struct Scope {
     pub(super) project: String,
-    pub(super) project_domain: String,
+    pub(super) domain: String,
+}
+
+/// A user by name and domain's name.
+pub(super) struct User {
+    pub(super) name: String,
+    pub(super) domain: String,
+}
+
+pub(super) enum Credentials {
+    Password {
+        user: User,
+        password: Secret,
+        scope: Scope,
+    },
+    /// It knows its project itself.
+    ApplicationCredential {
+        which: ApplicationCredential,
+        secret: Secret,
+    },
+    Token {
+        token: Secret,
+        scope: Scope,
+    },
+}
+
+pub(super) enum ApplicationCredential {
+    Id(String),
+    Name(String, User),
+}
+
+impl Credentials {
+    /// The body of a login.
+    fn request(&self) -> serde_json::Value {
+        let user = |user: &User| json!({"name": user.name, "domain": {"name": user.domain}});
+        let (method, content, scope) = match self {
+            Self::Password { user: who, password, scope } => {
+                let mut user = user(who);
+                user["password"] = password.expose().into();
+                ("password", json!({ "user": user }), Some(scope))
+            }
+            Self::ApplicationCredential { which, secret } => {
+                let mut content = match which {
+                    ApplicationCredential::Id(id) => json!({ "id": id }),
+                    ApplicationCredential::Name(name, owner) => {
+                        json!({ "name": name, "user": user(owner) })
+                    }
+                };
+                content["secret"] = secret.expose().into();
+                ("application_credential", content, None)
+            }
+            Self::Token { token, scope } => ("token", json!({ "id": token.expose() }), Some(scope)),
+        };
+        let mut auth = json!({ "identity": { "methods": [method], method: content } });
+        if let Some(Scope { project, domain }) = scope {
+            auth["scope"] = json!({"project": {"name": project, "domain": {"name": domain}}});
+        }
+        json!({ "auth": auth })
+    }
+
+    /// Who logs in, for messages.
+    fn who(&self) -> String {
+        match self {
+            Self::Password { user, scope, .. } => {
+                format!("user '{}' for project '{}'", user.name, scope.project)
+            }
+            Self::ApplicationCredential { which: ApplicationCredential::Id(id), .. } => {
+                format!("application credential '{id}'")
+            }
+            Self::ApplicationCredential {
+                which: ApplicationCredential::Name(name, user), ..
+            } => format!("application credential '{name}' of user '{}'", user.name),
+            Self::Token { scope, .. } => format!("the token for project '{}'", scope.project),
+        }
+    }
+}
+
+/// Where tokens are made, and by which version of the API.
+#[derive(Clone)]
+struct TokensUrl {
+    url: Url,
+    version: Version,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Version {
+    V2,
+    V3,
 }
 
 /// Which of a service's endpoints.
@@ -48,6 +138,12 @@ pub(crate) enum Interface {
 }
 
 impl Interface {
+    /// The interface of that name; old clients say `publicURL` and the like.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        let name = name.strip_suffix("URL").unwrap_or(name);
+        [Self::Public, Self::Internal, Self::Admin].into_iter().find(|i| i.name() == name)
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::Public => "public",
@@ -95,11 +191,17 @@ struct Endpoint {
 }
 
 impl Keystone {
-    pub(super) fn new(auth_url: Url, credentials: Credentials, region: Option<String>) -> Self {
+    pub(super) fn new(
+        auth_url: Url,
+        credentials: Credentials,
+        region: Option<String>,
+        interface: Option<Interface>,
+    ) -> Self {
         Self {
             auth_url,
             credentials,
             region,
+            interface,
             tokens_url: Mutex::default(),
             token: Mutex::default(),
         }
@@ -107,6 +209,11 @@ impl Keystone {
 
     pub(super) fn region(&self) -> Option<&str> {
         self.region.as_deref()
+    }
+
+    /// The interface that the configuration asks for, else the driver's.
+    pub(super) fn interface(&self, asked: Interface) -> Interface {
+        self.interface.unwrap_or(asked)
     }
 
     /// The token at hand, also an expired one: its catalogue still says what is granted.
@@ -138,17 +245,11 @@ impl Keystone {
     }
 
     async fn log_in(&self, sender: &Sender, budget: &Budget) -> Result<Token, SessionError> {
-        let url = self.tokens_url(sender, budget).await?;
-        let Credentials { username, password, user_domain, project, project_domain } =
-            &self.credentials;
-        let body = json!({"auth": {
-            "identity": {"methods": ["password"], "password": {"user": {
-                "name": username,
-                "domain": {"name": user_domain},
-                "password": password.expose(),
-            }}},
-            "scope": {"project": {"name": project, "domain": {"name": project_domain}}},
-        }});
+        let TokensUrl { url, version } = self.tokens_url(sender, budget).await?;
+        let body = match version {
+            Version::V2 => v2::login(&self.credentials)?,
+            Version::V3 => self.credentials.request(),
+        };
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         budget.take()?;
@@ -156,9 +257,13 @@ impl Keystone {
             .fetch(Request { method: Method::POST, url, headers, body: body.to_string().into() })
             .await?;
         match answer.status {
-            StatusCode::OK | StatusCode::CREATED => Token::read(&answer),
+            StatusCode::OK | StatusCode::CREATED => match version {
+                Version::V2 => v2::token(&answer),
+                Version::V3 => Token::read(&answer),
+            },
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(SessionError::Auth(format!(
-                "Keystone refused user '{username}' for project '{project}' with status {}{}",
+                "Keystone refused {} with status {}{}",
+                self.credentials.who(),
                 answer.status.as_u16(),
                 message(&answer)
             ))),
@@ -175,31 +280,62 @@ impl Keystone {
     }
 
     /// Where to log in: `auth_url` itself if it names version 3, else what Keystone says.
-    async fn tokens_url(&self, sender: &Sender, budget: &Budget) -> Result<Url, SessionError> {
+    async fn tokens_url(
+        &self,
+        sender: &Sender,
+        budget: &Budget,
+    ) -> Result<TokensUrl, SessionError> {
         let known = self.tokens_url.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(url) = known {
-            return Ok(url);
+        if let Some(known) = known {
+            return Ok(known);
         }
-        let mut base = self.auth_url.clone();
-        base.set_query(None);
-        base.set_fragment(None);
-        let version = base.path().trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-        if version != "v3" {
-            if version.starts_with("v2") {
-                // Version 2 is gone everywhere; its URL stands in many a configuration.
-                pop_segment(&mut base);
+        let mut given = self.auth_url.clone();
+        given.set_query(None);
+        given.set_fragment(None);
+        let version = given.path().trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+        let found = if version == "v3" {
+            TokensUrl::v3(given)
+        } else if version.starts_with("v2") {
+            // Version 2 is gone nearly everywhere, but stands in many a configuration.
+            let mut root = given.clone();
+            pop_segment(&mut root);
+            match discover(&root, sender, budget).await? {
+                Some(v3) => TokensUrl::v3(v3),
+                None => TokensUrl::v2(given),
             }
-            base = discover(base, sender, budget).await?;
-        }
-        push_segments(&mut base, &["auth", "tokens"]);
-        *self.tokens_url.lock().unwrap_or_else(PoisonError::into_inner) = Some(base.clone());
-        Ok(base)
+        } else {
+            TokensUrl::v3(match discover(&given, sender, budget).await? {
+                Some(v3) => v3,
+                None => {
+                    push_segments(&mut given, &["v3"]);
+                    given
+                }
+            })
+        };
+        *self.tokens_url.lock().unwrap_or_else(PoisonError::into_inner) = Some(found.clone());
+        Ok(found)
+    }
+}
+
+impl TokensUrl {
+    fn v2(mut url: Url) -> Self {
+        push_segments(&mut url, &["tokens"]);
+        Self { url, version: Version::V2 }
+    }
+
+    fn v3(mut url: Url) -> Self {
+        push_segments(&mut url, &["auth", "tokens"]);
+        Self { url, version: Version::V3 }
     }
 }
 
 /// Asks an unversioned URL for its version 3. What it answers counts only if it stays on the
 /// same origin, for behind proxies services often know no address of theirs that works.
-async fn discover(base: Url, sender: &Sender, budget: &Budget) -> Result<Url, SessionError> {
+async fn discover(
+    base: &Url,
+    sender: &Sender,
+    budget: &Budget,
+) -> Result<Option<Url>, SessionError> {
     budget.take()?;
     let request = Request {
         method: Method::GET,
@@ -214,20 +350,25 @@ async fn discover(base: Url, sender: &Sender, budget: &Budget) -> Result<Url, Se
         document.pointer("/versions"),
         document.pointer("/version"),
     ];
-    let found = versions
+    let mut v3 = versions
         .into_iter()
         .flatten()
         .flat_map(|v| v.as_array().map_or(std::slice::from_ref(v), Vec::as_slice))
         .filter(|v| v["id"].as_str().is_some_and(|id| id.starts_with("v3")))
+        .peekable();
+    if v3.peek().is_none() {
+        return Ok(None);
+    }
+    let named = v3
         .flat_map(|v| v["links"].as_array().map_or(&[][..], Vec::as_slice))
         .filter(|link| link["rel"] == "self")
         .filter_map(|link| base.join(link["href"].as_str()?).ok())
         .find(|url| url.origin() == base.origin());
-    Ok(found.unwrap_or_else(|| {
-        let mut url = base;
+    Ok(Some(named.unwrap_or_else(|| {
+        let mut url = base.clone();
         push_segments(&mut url, &["v3"]);
         url
-    }))
+    })))
 }
 
 fn push_segments(url: &mut Url, segments: &[&str]) {
@@ -251,9 +392,12 @@ fn message(answer: &Answer) -> String {
     }
 }
 
+fn protocol(what: &str) -> SessionError {
+    SessionError::Protocol(format!("Keystone's login {what}"))
+}
+
 impl Token {
     fn read(answer: &Answer) -> Result<Self, SessionError> {
-        let protocol = |what: &str| SessionError::Protocol(format!("Keystone's login {what}"));
         let mut value = answer
             .headers
             .get("x-subject-token")
@@ -264,27 +408,30 @@ impl Token {
             .map_err(|_| protocol("gave a document that cannot be read"))?;
         let body = document.token;
 
+        Self::new(value, body.expires_at, body.issued_at, body.catalog)
+    }
+
+    fn new(
+        value: HeaderValue,
+        expires_at: Option<String>,
+        issued_at: Option<String>,
+        catalogue: Vec<Service>,
+    ) -> Result<Self, SessionError> {
         // Keystone's two times are compared with each other, so that its clock need not agree
         // with ours.
-        let parse = |text: &Option<String>| OffsetDateTime::parse(text.as_deref()?, &Rfc3339).ok();
-        let expires = parse(&body.expires_at).ok_or_else(|| protocol("gave no time of expiry"))?;
-        let issued = parse(&body.issued_at).unwrap_or_else(OffsetDateTime::now_utc);
+        let parse = |text: Option<String>| OffsetDateTime::parse(&text?, &Rfc3339).ok();
+        let expires = parse(expires_at).ok_or_else(|| protocol("gave no time of expiry"))?;
+        let issued = parse(issued_at).unwrap_or_else(OffsetDateTime::now_utc);
         let lifetime = Duration::try_from(expires - issued).unwrap_or_default();
         let lifetime = lifetime.saturating_sub(MARGIN.min(lifetime / 2));
 
-        let origins = body
-            .catalog
+        let origins = catalogue
             .iter()
             .flat_map(|service| &service.endpoints)
             .filter_map(|endpoint| Origin::parse(&endpoint.url).ok())
             .collect();
         let now = Instant::now();
-        Ok(Self {
-            value,
-            renew_at: now.checked_add(lifetime).unwrap_or(now),
-            catalogue: body.catalog,
-            origins,
-        })
+        Ok(Self { value, renew_at: now.checked_add(lifetime).unwrap_or(now), catalogue, origins })
     }
 
     /// The value of `X-Auth-Token`.

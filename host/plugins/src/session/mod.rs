@@ -1,5 +1,6 @@
 //! Requests with credentials that the guest never sees.
 
+pub(crate) mod fields;
 mod keystone;
 
 use std::sync::Arc;
@@ -11,19 +12,21 @@ use reqwest::Url;
 use tokio::sync::OwnedSemaphorePermit;
 
 pub(crate) use self::keystone::Interface;
-use self::keystone::{Keystone, Token};
+use self::keystone::{ApplicationCredential, Credentials, Keystone, Scope, Token, User};
 use crate::net::{
     Answer, GrantTrust, Grants, Network, Origin, Request, SendError, Sender, TlsTrust, parse_url,
 };
 use crate::secret::Secret;
 use crate::settings::{Settings, basic};
-use crate::{ConfigError, DriverError, Limits, Metadata, SessionKind};
+use crate::{ConfigError, ConfigField, DriverError, Limits, Metadata, SessionKind};
 
 /// A datasource's way to its service; kept across calls, and with it the Keystone token.
 pub(crate) struct Session {
     login: Login,
     grants: Grants,
     sender: Sender,
+    /// The fields that hold addresses, and what they hold.
+    addresses: Vec<(String, String)>,
 }
 
 enum Login {
@@ -63,7 +66,14 @@ impl Session {
             SessionKind::Keystone => Login::keystone(metadata, settings, &mut grants)?,
             SessionKind::Configured => Login::configured(metadata, settings, &mut grants)?,
         };
-        Ok(Self { login, grants, sender: Sender::new(network, trust) })
+        let named = |field: &&ConfigField| {
+            metadata.hosts.iter().any(|pattern| pattern.contains(&format!("{{{}}}", field.name)))
+        };
+        let held = |field: &ConfigField| {
+            Some((field.name.clone(), settings.filled(&field.name)?.to_owned()))
+        };
+        let addresses = metadata.config.iter().filter(named).filter_map(held).collect();
+        Ok(Self { login, grants, sender: Sender::new(network, trust), addresses })
     }
 
     /// A session that reaches nothing, for calls that have no configuration.
@@ -72,6 +82,7 @@ impl Session {
             login: Login::None,
             grants: Grants::default(),
             sender: Sender::new(network, TlsTrust::System),
+            addresses: Vec::new(),
         }
     }
 
@@ -92,7 +103,7 @@ impl Session {
             ));
         };
         let token = keystone.token(&self.sender, budget).await?;
-        token.endpoint(service_type, interface, keystone.region())
+        token.endpoint(service_type, keystone.interface(interface), keystone.region())
     }
 
     /// Sends a request with the datasource's credentials; after a 401 once more with new ones.
@@ -104,7 +115,9 @@ impl Session {
         body: Vec<u8>,
         budget: &Budget,
     ) -> Result<Answer, SessionError> {
-        let url = parse_url(url)?;
+        let url = parse_url(url)
+            .and_then(|parsed| Origin::of(&parsed).map(|_| parsed))
+            .map_err(|error| self.unusable(url, error))?;
         let method = Method::from_bytes(method.as_bytes())
             .ok()
             .filter(|method| method != Method::CONNECT)
@@ -121,14 +134,32 @@ impl Session {
         }
 
         let mut request = Request { method, url, headers, body: body.into() };
-        let mut left = self.limits().redirects;
+        let limit = self.limits().redirects;
+        let mut left = limit;
         loop {
-            let answer = self.send_once(request.clone(), budget).await?;
+            let answer =
+                self.send_once(request.clone(), budget).await.map_err(|error| match error {
+                    SessionError::Send(SendError::Denied(text)) if left < limit => {
+                        SendError::Denied(format!("the service redirects elsewhere: {text}")).into()
+                    }
+                    other => other,
+                })?;
             match redirect(&request, &answer).filter(|_| left > 0) {
                 Some(url) => request.url = url,
                 None => return Ok(answer),
             }
             left -= 1;
+        }
+    }
+
+    /// Why a URL cannot be used: because of the configuration if it begins with what a field holds.
+    fn unusable(&self, url: &str, error: SendError) -> SessionError {
+        match self.addresses.iter().find(|(_, value)| url.trim_start().starts_with(value)) {
+            Some((field, _)) => SessionError::Config(format!(
+                "the field '{field}' must hold an address that begins with http:// or https:// \
+                 ({error})"
+            )),
+            None => error.into(),
         }
     }
 
@@ -277,22 +308,65 @@ impl Login {
             .map_err(|e| metadata.invalid("auth_url", format!("cannot be used: {e}")));
         let (url, origin) = url?;
         grants.add(origin);
-        let project = match settings.filled("project_name").or(settings.filled("tenant_name")) {
-            Some(project) => project.to_owned(),
-            None => need("project_name")?.to_owned(),
+        let interface = match settings.filled("interface") {
+            None => None,
+            Some(name) => Some(Interface::named(name).ok_or_else(|| {
+                metadata.invalid("interface", "must be public, internal or admin")
+            })?),
         };
-        let domain = |field: &str| settings.filled(field).unwrap_or("Default").to_owned();
         Ok(Self::Keystone(Box::new(Keystone::new(
             url,
-            keystone::Credentials {
-                username: need("username")?.to_owned(),
-                password: Secret::new(settings.get("password").unwrap_or_default()),
-                user_domain: domain("user_domain_name"),
-                project,
-                project_domain: domain("project_domain_name"),
-            },
+            credentials(metadata, settings)?,
             settings.filled("region").map(str::to_owned),
+            interface,
         ))))
+    }
+}
+
+/// What to log in at Keystone with, as `auth_type` says.
+fn credentials(metadata: &Metadata, settings: &Settings) -> Result<Credentials, ConfigError> {
+    let need = |field: &str| need(metadata, settings, field).map(str::to_owned);
+    let secret = |field: &str| need(field).map(Secret::new);
+    let domain = |field: &str| settings.filled(field).unwrap_or("Default").to_owned();
+    let user = || -> Result<User, ConfigError> {
+        Ok(User { name: need("username")?, domain: domain("user_domain_name") })
+    };
+    let scope = || -> Result<Scope, ConfigError> {
+        let project = match settings.filled("project_name").or(settings.filled("tenant_name")) {
+            Some(project) => project.to_owned(),
+            None => need("project_name")?,
+        };
+        Ok(Scope { project, domain: domain("project_domain_name") })
+    };
+    match settings.filled("auth_type").unwrap_or(fields::PASSWORD) {
+        fields::PASSWORD => Ok(Credentials::Password {
+            user: user()?,
+            // An empty one is for Keystone to refuse.
+            password: Secret::new(settings.get("password").unwrap_or_default()),
+            scope: scope()?,
+        }),
+        fields::APPLICATION_CREDENTIAL => {
+            let which = match settings.filled("application_credential_id") {
+                Some(id) => ApplicationCredential::Id(id.to_owned()),
+                None if settings.filled("application_credential_name").is_some() => {
+                    ApplicationCredential::Name(need("application_credential_name")?, user()?)
+                }
+                None => {
+                    return Err(metadata.invalid(
+                        "auth_type",
+                        "is v3applicationcredential, which needs application_credential_id, or \
+                         application_credential_name with username",
+                    ));
+                }
+            };
+            let secret = secret("application_credential_secret")?;
+            Ok(Credentials::ApplicationCredential { which, secret })
+        }
+        fields::TOKEN => Ok(Credentials::Token { token: secret("token")?, scope: scope()? }),
+        _ => {
+            Err(metadata
+                .invalid("auth_type", "must be password, v3applicationcredential or v3token"))
+        }
     }
 }
 
@@ -346,6 +420,8 @@ pub(crate) enum SessionError {
     Protocol(String),
     #[error("{0}")]
     Unsupported(String),
+    #[error("{0}")]
+    Config(String),
 }
 
 impl From<SessionError> for DriverError {
@@ -357,6 +433,7 @@ impl From<SessionError> for DriverError {
                 Self::Protocol(text)
             }
             SessionError::Unsupported(_) => Self::Unsupported(text),
+            SessionError::Config(_) => Self::Config(text),
             // Grants and catalogues can change without the configuration, so none of these is
             // final.
             SessionError::NotFound(_) | SessionError::Send(_) => Self::Connection(text),

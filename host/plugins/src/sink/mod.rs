@@ -5,14 +5,15 @@
 //! that ends where a limit stood must not be published as if it were complete.
 
 mod columns;
+mod find;
 
 use std::collections::HashMap;
 use std::mem::size_of;
 use std::sync::Arc;
 
-use congress_table::{Cell, Row, Table, TableDelta, TableSchema, Value};
+use congress_table::{Cell, NewContent, Row, Table, TableDelta, TableSchema, Value};
 
-use crate::bindings::sink::{ColumnData, SinkError};
+use crate::bindings::sink::{ColumnData, SinkError, Test};
 use crate::bindings::types;
 use crate::text::clean;
 use crate::{DriverError, HeldRows, Limits, TableOperation};
@@ -55,11 +56,11 @@ pub(crate) struct Sink {
 }
 
 enum Staged {
-    Replace(Table),
+    Replace(NewContent),
     /// Rows to remove, then rows to add.
     Patch {
         removed: Table,
-        added: Table,
+        added: NewContent,
     },
 }
 
@@ -114,25 +115,23 @@ impl Sink {
         let batch = columns::Batch::new(&schema, data).map_err(SinkError::BadRow)?;
         self.admit(batch.rows(), batch.text_bytes(), schema.width())?;
         self.put(&schema, |table, held| {
-            batch.for_each(|row| {
-                table.insert_cells(row, held);
-            });
+            batch.for_each(|row| table.insert_cells(row, held));
         });
         Ok(())
     }
 
     /// Adds to the new content of a table, beside what the caller holds of it.
-    fn put(&mut self, schema: &Arc<TableSchema>, add: impl Fn(&mut Table, Option<&Table>)) {
+    fn put(
+        &mut self,
+        schema: &Arc<TableSchema>,
+        add: impl Fn(&mut NewContent, Option<(&Table, u64)>),
+    ) {
         let held = self.held.clone();
         let staged = self.staged_table(schema);
         let mut is_done = false;
         if let Some(held) = held {
-            held.read(&schema.name, &mut |held| {
-                if staged.is_empty() {
-                    // Most tables change little from poll to poll.
-                    staged.reserve(held.len());
-                }
-                add(staged, Some(held));
+            held.read(&schema.name, &mut |held, version| {
+                add(staged, Some((held, version)));
                 is_done = true;
             });
         }
@@ -150,7 +149,8 @@ impl Sink {
         let schema = self.schema(table)?;
         self.admit_rows(&schema, &removed)?;
         self.admit_rows(&schema, &added)?;
-        match self.staged(&schema, || Staged::Patch { removed: Table::new(), added: Table::new() })
+        match self
+            .staged(&schema, || Staged::Patch { removed: Table::new(), added: NewContent::new() })
         {
             Staged::Replace(rows) => {
                 for row in removed {
@@ -170,6 +170,31 @@ impl Sink {
             }
         }
         Ok(())
+    }
+
+    /// The rows that the caller holds whose cell in a column passes a test.
+    pub(crate) fn find(
+        &mut self,
+        table: &str,
+        column: &str,
+        test: &Test,
+    ) -> Result<Vec<types::Row>> {
+        let schema = self.schema(table)?;
+        let at = schema.columns.iter().position(|c| c.name == column).ok_or_else(|| {
+            let column = clean(column, 255);
+            SinkError::BadRow(format!("table '{}' has no column '{column}'", schema.name))
+        })?;
+        let Some(held) = self.held.clone() else { return Ok(Vec::new()) };
+        let passes = find::test(test);
+        let mut found = Vec::new();
+        held.read(&schema.name, &mut |held, _| {
+            let rows = held.rows().filter(|row| row.get(at).is_some_and(&passes));
+            // One more than may be found, so that the limit below shows.
+            found.extend(rows.take(self.limits.rows_per_call + 1).cloned());
+        });
+        let texts = found.iter().map(|row: &Row| row.iter().map(find::text_bytes).sum::<usize>());
+        self.admit(found.len(), texts.sum(), schema.width())?;
+        Ok(found.iter().map(|row| row.iter().map(find::lower).collect()).collect())
     }
 
     /// Counts a refused batch. The limit, once the driver has been refused too often.
@@ -217,7 +242,7 @@ impl Sink {
                     Staged::Replace(table) => TableOperation::Replace(table),
                     Staged::Patch { removed, added } => TableOperation::Patch(TableDelta {
                         removed: removed.rows().cloned().collect(),
-                        added: added.rows().cloned().collect(),
+                        added: added.rows().rows().cloned().collect(),
                     }),
                 };
                 (Arc::from(schema.name.as_str()), operation)
@@ -287,13 +312,13 @@ impl Sink {
     }
 
     /// The new content of a table; a patch that came before is obsolete.
-    fn staged_table(&mut self, schema: &Arc<TableSchema>) -> &mut Table {
-        let staged = self.staged(schema, || Staged::Replace(Table::new()));
+    fn staged_table(&mut self, schema: &Arc<TableSchema>) -> &mut NewContent {
+        let staged = self.staged(schema, || Staged::Replace(NewContent::new()));
         if matches!(staged, Staged::Patch { .. }) {
-            *staged = Staged::Replace(Table::new());
+            *staged = Staged::Replace(NewContent::new());
         }
         match staged {
-            Staged::Replace(table) | Staged::Patch { added: table, .. } => table,
+            Staged::Replace(content) | Staged::Patch { added: content, .. } => content,
         }
     }
 }
@@ -305,12 +330,12 @@ fn text_bytes(value: &types::Value) -> usize {
     }
 }
 
-fn insert(table: &mut Table, rows: &[types::Row], held: Option<&Table>) {
+fn insert(content: &mut NewContent, rows: &[types::Row], held: Option<(&Table, u64)>) {
     let mut cells = Vec::new();
     for row in rows {
         cells.clear();
         cells.extend(row.iter().map(cell));
-        table.insert_cells(&cells, held);
+        content.insert_cells(&cells, held);
     }
 }
 

@@ -63,7 +63,7 @@ fn batches_add_up() {
     let content = sink.finish();
     let rows = [row(&[1.into(), "x".into()]), row(&[2.into(), Value::Null])];
     assert_eq!(content.tables[0].1, TableOperation::Replace(rows.into_iter().collect()));
-    assert_eq!(content.tables[1].1, TableOperation::Replace(Table::new()));
+    assert_eq!(content.tables[1].1, TableOperation::Replace(Table::new().into()));
     assert_eq!(content.tables.len(), 2);
 }
 

@@ -381,9 +381,9 @@ async fn rows_that_the_caller_holds_are_shared() {
     #[derive(Default)]
     struct Holding(Mutex<Table>);
     impl HeldRows for Holding {
-        fn read(&self, table: &str, with: &mut dyn FnMut(&Table)) {
+        fn read(&self, table: &str, with: &mut dyn FnMut(&Table, u64)) {
             if table == "numbers" {
-                with(&self.0.lock().unwrap());
+                with(&self.0.lock().unwrap(), 1);
             }
         }
     }

@@ -76,7 +76,7 @@ pub(crate) async fn poll_mode(mode: &str) -> Result<CallOutcome, CallError> {
 /// The new content of a table that was replaced.
 pub(crate) fn replaced<'a>(outcome: &'a CallOutcome, table: &str) -> &'a Table {
     match outcome.tables.iter().find(|(name, _)| &**name == table) {
-        Some((_, TableOperation::Replace(table))) => table,
+        Some((_, TableOperation::Replace(content))) => content.rows(),
         other => panic!("table {table}: {other:?}"),
     }
 }

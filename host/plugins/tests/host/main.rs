@@ -13,6 +13,8 @@ mod fuzz;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod keystone_v2;
+#[cfg(test)]
 mod languages;
 #[cfg(test)]
 mod load;

@@ -48,7 +48,7 @@ pub(super) fn of(method: &Method, route: &str, action: Option<&str>) -> Option<N
         ["policies", ..] => vec![named(verb, "policies")],
         ["librarypolicies", ..] => vec![named(verb, "library_policies")],
         ["data-sources", .., "webhook"] => vec!["post_webhook".into()],
-        ["data-sources", "tables", "rows", ..] => {
+        ["data-sources", "tables", "rows" | "events", ..] => {
             vec![named(verb, "data_source_rows"), named(verb, "data_sources")]
         }
         ["data-sources", ..] => vec![named(verb, "data_sources")],
@@ -128,6 +128,14 @@ mod tests {
                 None,
                 "update_data_source_rows update_data_sources update_v1",
             ),
+            (
+                "GET",
+                "/v1/data-sources/{d}/tables/{t}/events",
+                None,
+                "get_data_source_rows get_data_sources get_v1",
+            ),
+            ("GET", "/v1/policies/{p}/tables/{t}/explain", None, "get_policy_rows get_v1"),
+            ("GET", "/v1/policies/{p}/tables/{t}/events", None, "get_policy_rows get_v1"),
             ("POST", "/v1/data-sources/{d}", Some("request-refresh"), "request_refresh create_v1"),
             (
                 "POST",

@@ -9,12 +9,15 @@ use std::time::Duration;
 use anyhow::Context as _;
 use congress_plugins::{CompilerProgram, HostConfig};
 use congress_server::api::ApiOptions;
+use congress_server::ask;
 use congress_server::auth::check_policy;
-use congress_server::config::{AuthStrategy, Cli, Config, Environment, Loaded, load};
+use congress_server::config::{
+    AuthStrategy, Cli, Config, ConfigError, Environment, Loaded, load, option_reference, sample,
+};
 use congress_server::datasources::{ClientOptions, DriverFolders};
 use congress_server::engine::EngineOptions;
+use congress_server::log::{self, Log};
 use congress_server::node::{self, Ended, Listen, Patience};
-use congress_server::{ask, log};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -52,6 +55,11 @@ fn start(cli: &Cli) -> Result<(), Ended> {
         let _ = writeln!(std::io::stdout(), "{}", answer.trim_end());
         return Ok(());
     }
+    if cli.print_sample || cli.print_reference {
+        let text = if cli.print_sample { sample() } else { option_reference() };
+        let _ = std::io::stdout().write_all(text.as_bytes());
+        return Ok(());
+    }
     let loaded = load(cli, &Environment::of_process()).map_err(Ended::configuration)?;
     if cli.print_config {
         let _ = std::io::stdout().write_all(loaded.print().as_bytes());
@@ -60,12 +68,12 @@ fn start(cli: &Cli) -> Result<(), Ended> {
     if cli.check_config {
         return check(&loaded);
     }
-    let Loaded { config, warnings, .. } = loaded;
+    let config = loaded.config.clone();
     if config.embedded {
         config.create_state_folder().map_err(anyhow::Error::from)?;
     }
-    log::start(&config.log)?;
-    for warning in warnings {
+    let log = log::start(&config.log)?;
+    for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
     announce(&config);
@@ -75,15 +83,19 @@ fn start(cli: &Cli) -> Result<(), Ended> {
         .thread_name("congress")
         .build()
         .context("cannot start the runtime")?
-        .block_on(run(config))
+        .block_on(run(cli.clone(), loaded, log))
 }
 
 /// Says what of the configuration deserves a word. What is wrong with the keys is an error too.
 fn check(loaded: &Loaded) -> Result<(), Ended> {
     let config = &loaded.config;
     let mut out = std::io::stdout();
-    for warning in &loaded.warnings {
+    let paths = loaded.check_paths();
+    for warning in loaded.warnings.iter().chain(&paths.warnings) {
         let _ = writeln!(out, "warning: {warning}");
+    }
+    if !paths.errors.is_empty() {
+        return Err(Ended::configuration(ConfigError::Invalid(paths.errors)));
     }
     if config.roles.datasources {
         // So it is before the first start of the first node.
@@ -134,10 +146,45 @@ fn raise_file_limit() {
     }
 }
 
-async fn run(config: Config) -> Result<(), Ended> {
+async fn run(cli: Cli, loaded: Loaded, log: Log) -> Result<(), Ended> {
     let stop = CancellationToken::new();
     tokio::spawn(stop_on_signal(stop.clone())?);
+    let config = loaded.config.clone();
+    tokio::spawn(reload_on_signal(cli, loaded, log)?);
     node::run(options(config)?, stop).await
+}
+
+/// SIGHUP has the configuration read again. What cannot change while the server runs is named.
+fn reload_on_signal(
+    cli: Cli,
+    mut loaded: Loaded,
+    log: Log,
+) -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
+    let mut hangup = signal(SignalKind::hangup()).context("cannot watch for SIGHUP")?;
+    Ok(async move {
+        while hangup.recv().await.is_some() {
+            let new = match load(&cli, &Environment::of_process()) {
+                Ok(new) => new,
+                Err(error) => {
+                    tracing::error!("the configuration stays as it was: {error}");
+                    continue;
+                }
+            };
+            if let Err(error) = log.reload(&new.config.log) {
+                tracing::error!("{error:#}");
+            }
+            let waiting = new.changes_that_wait(&loaded);
+            tracing::info!("read the configuration again");
+            if !waiting.is_empty() {
+                tracing::warn!(
+                    "these options take effect at the next start: {}",
+                    waiting.join(", ")
+                );
+            }
+            // Against what is in force: the same is said again at the next time.
+            loaded.config.log = new.config.log;
+        }
+    })
 }
 
 /// SIGTERM and SIGINT stop the server gracefully; a second one ends it at once.
@@ -181,7 +228,7 @@ fn options(config: Config) -> anyhow::Result<node::NodeOptions> {
     let datasources = config.datasources;
     let disabled: BTreeSet<_> = datasources.disabled_drivers.into_iter().collect();
     Ok(node::NodeOptions {
-        listen: listen?,
+        listen: Listen { keepalive: config.tcp_keepalive, ..listen? },
         node_id: config.node_id,
         roles: config.roles,
         lock_file: config.lock_file,
@@ -220,6 +267,7 @@ fn options(config: Config) -> anyhow::Result<node::NodeOptions> {
         },
         actions: datasources.actions,
         longest_pause: datasources.longest_pause,
+        all_or_nothing: datasources.all_or_nothing,
         revision_timeout: config.timeouts.revision,
         client: ClientOptions {
             timeout: config.timeouts.call,
@@ -236,5 +284,5 @@ fn address(host: &str, port: u16, options: [&'static str; 2]) -> anyhow::Result<
         let name = options[0];
         format!("[DEFAULT] {name} is '{host}', which is neither an address nor a known name")
     })?;
-    Ok(Listen { address, options })
+    Ok(Listen { address, keepalive: None, options })
 }

@@ -60,6 +60,24 @@ pub struct Cli {
     use_json: bool,
     #[arg(long = "nouse-json", hide = true, overrides_with = "use_json")]
     nouse_json: bool,
+    /// Log to the host's syslog too
+    #[arg(long, overrides_with = "nouse_syslog")]
+    use_syslog: bool,
+    #[arg(long = "nouse-syslog", hide = true, overrides_with = "use_syslog")]
+    nouse_syslog: bool,
+    /// Under which facility of syslog
+    #[arg(long, value_name = "FACILITY")]
+    syslog_log_facility: Option<String>,
+    /// Log to the journal of systemd too
+    #[arg(long, overrides_with = "nouse_journal")]
+    use_journal: bool,
+    #[arg(long = "nouse-journal", hide = true, overrides_with = "use_journal")]
+    nouse_journal: bool,
+    /// Open the log file anew when another has its place
+    #[arg(long, overrides_with = "nowatch_log_file")]
+    watch_log_file: bool,
+    #[arg(long = "nowatch-log-file", hide = true, overrides_with = "watch_log_file")]
+    nowatch_log_file: bool,
     /// Keep this file locked while the server lives, with its process id in it
     #[arg(long, value_name = "PATH")]
     lock_file: Option<String>,
@@ -72,6 +90,12 @@ pub struct Cli {
     /// Print the configuration in force, with the origin of each value and secrets masked, and stop
     #[arg(long)]
     pub print_config: bool,
+    /// Print a configuration file with all options, their meaning and defaults, and stop
+    #[arg(long)]
+    pub print_sample: bool,
+    /// Print the reference of all options (Markdown), and stop
+    #[arg(long)]
+    pub print_reference: bool,
     /// Ask a running server at this URL (http://…/healthcheck) whether it is well, and stop: 0 if so
     #[arg(long, value_name = "URL")]
     pub health: Option<String>,
@@ -90,14 +114,6 @@ pub struct Cli {
 struct Original {
     #[arg(long, hide = true, aliases = ["nodelete-missing-driver-datasources"])]
     delete_missing_driver_datasources: bool,
-    #[arg(long, hide = true, aliases = ["nouse-syslog"])]
-    use_syslog: bool,
-    #[arg(long, hide = true, aliases = ["nouse-journal"])]
-    use_journal: bool,
-    #[arg(long, hide = true, aliases = ["nowatch-log-file"])]
-    watch_log_file: bool,
-    #[arg(long, hide = true)]
-    syslog_log_facility: Option<String>,
     #[arg(long, hide = true)]
     log_date_format: Option<String>,
     #[arg(long, hide = true, aliases = ["log-config", "log_config"])]
@@ -145,6 +161,10 @@ impl Cli {
             ("log_file", self.log_file.clone()),
             ("log_dir", self.log_dir.clone()),
             ("use_json", switch(self.use_json, self.nouse_json)),
+            ("use_syslog", switch(self.use_syslog, self.nouse_syslog)),
+            ("syslog_log_facility", self.syslog_log_facility.clone()),
+            ("use_journal", switch(self.use_journal, self.nouse_journal)),
+            ("watch_log_file", switch(self.watch_log_file, self.nowatch_log_file)),
             ("lock_file", self.lock_file.clone()),
         ]
         .into_iter()
@@ -154,21 +174,10 @@ impl Cli {
 
     /// The options of the original that it gives and that have no effect.
     pub(super) fn without_effect(&self) -> Vec<&'static str> {
-        let Original {
-            delete_missing_driver_datasources,
-            use_syslog,
-            use_journal,
-            watch_log_file,
-            syslog_log_facility,
-            log_date_format,
-            log_config_append,
-        } = &self.original;
+        let Original { delete_missing_driver_datasources, log_date_format, log_config_append } =
+            &self.original;
         [
             ("delete_missing_driver_datasources", *delete_missing_driver_datasources),
-            ("use_syslog", *use_syslog),
-            ("use_journal", *use_journal),
-            ("watch_log_file", *watch_log_file),
-            ("syslog_log_facility", syslog_log_facility.is_some()),
             ("log_date_format", log_date_format.is_some()),
             ("log_config_append", log_config_append.is_some()),
         ]
@@ -230,8 +239,8 @@ mod tests {
 
     #[test]
     fn options_of_the_original_are_taken() {
-        let cli = read(&["--use-syslog", "--log-config-append=f", "--log-date-format", "%Y"]);
-        let expected = ["use_syslog", "log_date_format", "log_config_append"];
-        assert_eq!(cli.without_effect(), expected);
+        let cli = read(&["--nouse-syslog", "--log-config-append=f", "--log-date-format", "%Y"]);
+        assert_eq!(cli.without_effect(), ["log_date_format", "log_config_append"]);
+        assert_eq!(cli.values(), [("DEFAULT", "use_syslog", "false".to_owned())]);
     }
 }

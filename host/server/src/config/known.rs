@@ -11,12 +11,7 @@ const WITHOUT_EFFECT: &[(&str, &str, &[&str])] = &[
     (
         "DEFAULT",
         "this version does not have it yet",
-        &[
-            "delete_missing_driver_datasources",
-            "policy_library_path",
-            "tcp_keepalive",
-            "tcp_keepidle",
-        ],
+        &["delete_missing_driver_datasources", "policy_library_path"],
     ),
     ("DEFAULT", "one process uses all processors", &["api_workers", "executor_thread_pool_size"]),
     ("DEFAULT", "the API's pipeline is fixed", &["api_paste_config"]),
@@ -27,28 +22,13 @@ const WITHOUT_EFFECT: &[(&str, &str, &[&str])] = &[
     ),
     (
         "DEFAULT",
-        "log lines go to standard error or log_file, and rotation is left to the system's tools",
-        &[
-            "log_config_append",
-            "log_date_format",
-            "log_rotate_interval",
-            "log_rotate_interval_type",
-            "log_rotation_type",
-            "max_logfile_count",
-            "max_logfile_size_mb",
-            "syslog_log_facility",
-            "use_eventlog",
-            "use_journal",
-            "use_stderr",
-            "use_syslog",
-            "watch_log_file",
-        ],
+        "see log_file, use_syslog, use_journal and default_log_levels",
+        &["log_config_append", "log_date_format", "use_eventlog"],
     ),
     (
         "DEFAULT",
         "the format of log lines is fixed; see use_json and debug",
         &[
-            "default_log_levels",
             "fatal_exception_format_errors",
             "instance_format",
             "instance_uuid_format",
@@ -192,6 +172,16 @@ const SECTIONS_WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("oslo_messaging_kafka", "the bus is RabbitMQ"),
     ("oslo_messaging_notifications", "no notifications are sent"),
 ];
+
+/// All options of the original that have no effect, and why.
+pub(super) fn without_effect() -> Vec<(String, &'static str)> {
+    let options = WITHOUT_EFFECT.iter().flat_map(|(section, note, names)| {
+        names.iter().map(move |name| (format!("[{section}] {name}"), *note))
+    });
+    let sections =
+        SECTIONS_WITHOUT_EFFECT.iter().map(|(section, note)| (format!("[{section}] …"), *note));
+    options.chain(sections).collect()
+}
 
 /// A warning for everything in the files that has no effect.
 pub(super) fn warnings(files: &[Ini]) -> Vec<Problem> {

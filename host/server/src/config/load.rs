@@ -1,6 +1,6 @@
 //! From the texts of options to a checked [`Config`].
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use congress_plugins::{HostConfig, Limits};
@@ -10,13 +10,10 @@ use super::layers::{Layers, title};
 use super::options::{self, Opt, Spec};
 use super::problem::{ConfigError, Origin, Problem};
 use super::{
-    Cli, Config, CustomDriver, DatasourcesConfig, Environment, LogConfig, Roles, Timeouts,
+    Cli, Config, CustomDriver, DatasourcesConfig, Environment, Roles, Timeouts,
     embedded, files, known,
 };
 use crate::actions;
-
-/// The name of the log file if only its folder is given.
-const LOG_FILE: &str = "congress-server.log";
 
 /// A configuration, and what is worth saying about it.
 #[derive(Clone, Debug)]
@@ -63,9 +60,12 @@ pub fn load(cli: &Cli, environment: &Environment) -> Result<Loaded, ConfigError>
     Ok(Loaded { config, warnings, texts })
 }
 
-/// Reads where the database is and nothing else, for tools that need no more: whatever is wrong
-/// with other options does not keep them from it.
-pub fn load_database(cli: &Cli, environment: &Environment) -> Result<Location, ConfigError> {
+/// Reads where the database and the folder of its keys are, and nothing else, for tools that need
+/// no more: whatever is wrong with other options does not keep them from it.
+pub fn load_database(
+    cli: &Cli,
+    environment: &Environment,
+) -> Result<(Location, PathBuf), ConfigError> {
     let files = files::read(cli, environment, &mut Vec::new())?;
     let state_folder = match files.is_empty() {
         true => Some(embedded::state_folder(cli, environment).ok_or(ConfigError::NoStateFolder)?),
@@ -78,9 +78,9 @@ pub fn load_database(cli: &Cli, environment: &Environment) -> Result<Location, C
         embedded: state_folder.as_deref().map(embedded::values).unwrap_or_default(),
     };
     let mut reader = Reader { layers, problems: Vec::new(), warnings: Vec::new() };
-    let location = reader.database();
+    let found = (reader.database(), reader.value(&options::ENCRYPTION_KEY_PATH));
     match reader.problems.is_empty() {
-        true => Ok(location),
+        true => Ok(found),
         false => Err(ConfigError::Invalid(reader.problems)),
     }
 }
@@ -152,6 +152,7 @@ impl Reader<'_> {
             node_id: self.optional(&options::NODE_ID).unwrap_or(environment.host_name.clone()),
             bind_host: self.value(&options::BIND_HOST),
             bind_port: self.value(&options::BIND_PORT),
+            tcp_keepalive: self.keepalive(),
             admin_bind_host: self.value(&options::ADMIN_BIND_HOST),
             admin_bind_port: self.value(&options::ADMIN_BIND_PORT),
             lock_file: self.optional(&options::LOCK_FILE),
@@ -181,6 +182,7 @@ impl Reader<'_> {
             datasources: DatasourcesConfig {
                 sync_period: self.value(&options::SYNC_PERIOD),
                 longest_pause: self.value(&options::LONGEST_PAUSE),
+                all_or_nothing: self.value(&options::ALL_OR_NOTHING),
                 actions: self.actions(long_call),
                 driver_path: self.value(&options::DRIVER_PATH),
                 disabled_drivers: self.value(&options::DISABLED_DRIVERS),
@@ -188,6 +190,11 @@ impl Reader<'_> {
             },
             plugins: self.plugins(),
         }
+    }
+
+    fn keepalive(&mut self) -> Option<Duration> {
+        let idle = self.value(&options::TCP_KEEPIDLE);
+        self.value(&options::TCP_KEEPALIVE).then_some(idle)
     }
 
     /// How actions are run. Those of a datasource that does not run wait as long as a call that
@@ -216,22 +223,6 @@ impl Reader<'_> {
                 Roles { api: true, policy_engine: true, datasources: true }
             }
             some => some,
-        }
-    }
-
-    fn log(&mut self) -> LogConfig {
-        let file = self.optional(&options::LOG_FILE);
-        let folder = self.optional(&options::LOG_DIR);
-        LogConfig {
-            debug: self.value(&options::DEBUG),
-            // An absolute file stays where it is.
-            file: match (folder, file) {
-                (Some(folder), file) => {
-                    Some(folder.join(file.as_deref().unwrap_or(Path::new(LOG_FILE))))
-                }
-                (None, file) => file,
-            },
-            json: self.value(&options::USE_JSON),
         }
     }
 

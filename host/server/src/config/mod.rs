@@ -18,9 +18,12 @@ mod ini;
 mod known;
 mod layers;
 mod load;
+mod log;
 mod options;
+mod paths;
 mod print;
 mod problem;
+mod reference;
 mod substitution;
 #[cfg(test)]
 mod tests;
@@ -41,7 +44,10 @@ pub use cli::Cli;
 pub use embedded::StateFolderError;
 pub use environment::Environment;
 pub use load::{Loaded, load, load_database};
+pub use log::{Interval, LogConfig, Rotation};
+pub use paths::PathProblems;
 pub use problem::{ConfigError, Origin, Problem};
+pub use reference::{option_reference, sample};
 pub use transport_url::{BrokerHost, Transport, TransportUrl};
 
 /// What the server is to do, checked and complete.
@@ -63,6 +69,8 @@ pub struct Config {
     pub bind_host: String,
     /// Port on which the API listens; 0 for any.
     pub bind_port: u16,
+    /// After how long a silence clients are asked whether they are still there, if ever.
+    pub tcp_keepalive: Option<Duration>,
     /// Address or name on which a node without the API answers supervisors.
     pub admin_bind_host: String,
     /// Port of the same; 0 for any.
@@ -146,17 +154,6 @@ pub enum AuthStrategy {
     Keystone(Box<AuthOptions>),
 }
 
-/// Where log lines go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogConfig {
-    /// Whether details for developers are logged too.
-    pub debug: bool,
-    /// The log file; standard error if there is none.
-    pub file: Option<PathBuf>,
-    /// Whether each line is a JSON object.
-    pub json: bool,
-}
-
 /// Time limits of calls between nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
@@ -177,6 +174,8 @@ pub struct DatasourcesConfig {
     pub sync_period: Duration,
     /// How long a datasource that fails again and again waits at most between two attempts.
     pub longest_pause: Duration,
+    /// Whether nothing of a poll is published if a table could not be read.
+    pub all_or_nothing: bool,
     /// How actions are run.
     pub actions: crate::actions::Options,
     /// Folders with drivers (`*.wasm`), in order of preference. They need not exist.

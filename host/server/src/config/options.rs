@@ -75,6 +75,10 @@ options! {
         "Address or name on which the API listens.";
     ["DEFAULT"] "bind_port" BIND_PORT: u16 = PORT, Some("1789"),
         "Port on which the API listens.";
+    ["DEFAULT"] "tcp_keepalive" TCP_KEEPALIVE: bool = BOOLEAN, Some("false"),
+        "Have the system ask silent clients whether they are still there.";
+    ["DEFAULT"] "tcp_keepidle" TCP_KEEPIDLE: Duration = SECONDS, Some("600"),
+        "Seconds of silence before it does.";
     ["DEFAULT"] "admin_bind_host" ADMIN_BIND_HOST: String = TEXT, Some("127.0.0.1"),
         "Address or name on which a node without the API answers /healthcheck and /readyz.";
     ["DEFAULT"] "admin_bind_port" ADMIN_BIND_PORT: u16 = PORT, Some("1790"),
@@ -96,12 +100,34 @@ options! {
     ["DEFAULT"] "node_id" NODE_ID: String = TEXT, None,
         "This node's id, unique on the bus. The host's name, unless given.";
     ["DEFAULT"] "debug" DEBUG: bool = BOOLEAN, Some("false"),
-        "Log details for developers too.";
+        "Log details for developers too. Read again on SIGHUP.";
+    ["DEFAULT"] "default_log_levels" DEFAULT_LOG_LEVELS: Vec<String> = LIST, Some(""),
+        "Levels of single modules, as congress_store=DEBUG. Read again on SIGHUP.";
     ["DEFAULT"] "log_file" LOG_FILE: PathBuf = PATH, None,
         "Log to this file instead of standard error.", was "DEFAULT" "logfile";
     ["DEFAULT"] "log_dir" LOG_DIR: PathBuf = PATH, None,
         "Folder of the log file, if that is relative; alone: log to congress-server.log in it.",
         was "DEFAULT" "logdir";
+    ["DEFAULT"] "watch_log_file" WATCH_LOG_FILE: bool = BOOLEAN, Some("false"),
+        "Open the log file anew when another has its place. SIGHUP does so at any time.";
+    ["DEFAULT"] "log_rotation_type" LOG_ROTATION_TYPE: String = TEXT, Some("none"),
+        "When the log file becomes NAME.1, that one NAME.2, and so on: none, interval or size.";
+    ["DEFAULT"] "log_rotate_interval" LOG_ROTATE_INTERVAL: usize = NUMBER, Some("1"),
+        "After how many log_rotate_interval_type; for weekday the day, from 0 for Monday.";
+    ["DEFAULT"] "log_rotate_interval_type" LOG_ROTATE_INTERVAL_TYPE: String = TEXT, Some("days"),
+        "seconds, minutes, hours, days, weekday or midnight.";
+    ["DEFAULT"] "max_logfile_size_mb" MAX_LOGFILE_SIZE: usize = COUNT, Some("200"),
+        "Size before which the log file is rotated, in MiB, if log_rotation_type is size.";
+    ["DEFAULT"] "max_logfile_count" MAX_LOGFILE_COUNT: usize = NUMBER, Some("30"),
+        "How many rotated log files are kept.";
+    ["DEFAULT"] "use_stderr" USE_STDERR: bool = BOOLEAN, Some("false"),
+        "Log to standard error too. If nothing else is chosen, lines go there anyway.";
+    ["DEFAULT"] "use_syslog" USE_SYSLOG: bool = BOOLEAN, Some("false"),
+        "Log to the host's syslog too.";
+    ["DEFAULT"] "syslog_log_facility" SYSLOG_FACILITY: String = TEXT, Some("LOG_USER"),
+        "Under which facility.";
+    ["DEFAULT"] "use_journal" USE_JOURNAL: bool = BOOLEAN, Some("false"),
+        "Log to the journal of systemd too.";
     ["DEFAULT"] "use_json" USE_JSON: bool = BOOLEAN, Some("false"),
         "Write each log line as a JSON object.";
     ["DEFAULT"] "driver_path" DRIVER_PATH: Vec<PathBuf> = PATHS,
@@ -116,6 +142,9 @@ options! {
     ["DEFAULT"] "datasource_longest_pause" LONGEST_PAUSE: Duration = SECONDS, Some("300"),
         "Most seconds that a datasource which fails again and again waits between two attempts, \
          unless its poll_time is longer. The pause doubles with each failure, with some jitter.";
+    ["DEFAULT"] "datasource_all_or_nothing" ALL_OR_NOTHING: bool = BOOLEAN, Some("false"),
+        "Publish nothing of a poll in which a table could not be read, as the original does. \
+         Otherwise the tables that could be read are published.";
     ["DEFAULT"] "enable_execute_action" EXECUTE_ACTIONS: bool = BOOLEAN, Some("true"),
         "Execute actions. Otherwise they are logged only.";
     ["DEFAULT"] "max_simultaneous_requests" MAX_REQUESTS: usize = COUNT, Some("1024"),
@@ -138,7 +167,7 @@ options! {
 
     ["database"] "connection" CONNECTION: String = TEXT, Some("sqlite://"),
         "The database: mysql+pymysql://user:password@host/name for MySQL and MariaDB, \
-         sqlite:////path/file, or sqlite:// for one in memory.",
+         postgresql+psycopg2://user:password@host/name for PostgreSQL, sqlite:////path/file, or sqlite:// for one in memory.",
         was "DEFAULT" "sql_connection" "DATABASE" "sql_connection" "sql" "connection", url = true;
     ["database"] "connection_parameters" CONNECTION_PARAMETERS: String = TEXT, None,
         "More options of the connection's URL, as name=value&name=value.";

@@ -3,9 +3,23 @@
 use std::fmt::Write;
 
 use super::Loaded;
+use super::layers::title;
 use super::options::Spec;
 
+/// Options that take effect when the configuration is read again.
+const MUTABLE: [(&str, &str); 2] = [("DEFAULT", "debug"), ("DEFAULT", "default_log_levels")];
+
 impl Loaded {
+    /// The options whose values differ from those in force and that the server cannot take over
+    /// while it runs.
+    pub fn changes_that_wait(&self, in_force: &Self) -> Vec<String> {
+        let text = |value: &Option<(String, _)>| value.as_ref().map(|(text, _)| text.clone());
+        let differing = self.texts.iter().zip(&in_force.texts).filter(|((spec, new), (_, old))| {
+            !MUTABLE.contains(&(spec.section, spec.name)) && text(new) != text(old)
+        });
+        differing.map(|((spec, _), _)| title(spec)).collect()
+    }
+
     /// All options as a configuration file: each with its help, the origin of its value, and
     /// passwords in URLs masked.
     pub fn print(&self) -> String {

@@ -268,7 +268,7 @@ fn warnings_never_keep_the_server_from_starting() {
     let setting = Setting::minimal(
         "bind_prot = 1\napi_workers = 4\ncustom_driver_endpoints = a=/d/a.wasm, b=mod:Class\n",
     );
-    let loaded = setting.load(&["--use-syslog", "--state-dir", "/s"]).unwrap();
+    let loaded = setting.load(&["--log-date-format=%Y", "--state-dir", "/s"]).unwrap();
     let drivers = &loaded.config.datasources.custom_drivers;
     assert_eq!(drivers, &[CustomDriver { name: "a".into(), path: "/d/a.wasm".into() }]);
     let warnings = loaded.warnings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
@@ -276,7 +276,7 @@ fn warnings_never_keep_the_server_from_starting() {
         "congress.conf:4: [DEFAULT] bind_prot is not a known option",
         "congress.conf:5: [DEFAULT] api_workers has no effect",
         "congress.conf:6: [DEFAULT] custom_driver_endpoints has \"b=mod:Class\", which is left out",
-        "command line: --use-syslog has no effect",
+        "command line: --log-date-format has no effect",
         "command line: --state-dir has no effect",
         "default: [database] connection is a database in memory: nothing survives a restart",
     ] {

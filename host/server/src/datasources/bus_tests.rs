@@ -109,6 +109,7 @@ async fn no_message_holds_a_secret() {
         sync_period: Duration::from_secs(60),
         actions: Default::default(),
         longest_pause: Duration::from_secs(60),
+        all_or_nothing: false,
     };
     let pulse = Pulse::default();
     let lease = Lease::new(store.clone(), bus.clone(), "n", "i", Times::default());

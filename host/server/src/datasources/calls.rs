@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use congress_plugins::Push;
+use congress_plugins::{HeldRows, Push};
 use tokio::sync::watch;
 
 use super::running::Running;
@@ -91,7 +91,7 @@ fn rows(
 
 /// Takes what was pushed: rows for a table, or a webhook's payload.
 async fn push(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     running: &Running,
     table: Option<String>,
     body: serde_json::Value,
@@ -110,7 +110,8 @@ async fn push(
         Some(table) => Push::Rows { table, body },
         None => Push::Webhook(body),
     };
-    let result = running.source.receive(push).await;
+    let _one_at_a_time = shared.receiving.lock().await;
+    let result = running.source.receive_beside(push, Some(shared.clone())).await;
     // The lease may have been lost while the driver worked.
     let fence = shared.lease.fence()?;
     let store = running.persist.then_some(&fence);
@@ -139,7 +140,8 @@ fn execute(shared: Arc<Shared>, running: Running, execution: Execution) {
     }
     tracing::info!("Executing {name}:{action}({arguments})");
     tokio::spawn(async move {
-        match running.source.execute(&action, &positional, &named).await {
+        let held = Some(shared.clone() as Arc<dyn HeldRows>);
+        match running.source.execute_beside(&action, &positional, &named, held).await {
             Ok(outcome) => {
                 if let Err(error) = shared.publish(outcome, &running.schema, &[], None).await {
                     tracing::error!(datasource = %name, %action, %error, "its rows are lost");

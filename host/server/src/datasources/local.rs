@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
 use congress_bus::Epoch;
-use congress_plugins::{CallError, CallErrorKind, DriverError};
+use congress_plugins::{CallError, CallErrorKind, ConfigValues, DriverError, HeldRows};
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -78,7 +78,9 @@ impl Hands for Local {
                 return Ended::Refused(text);
             }
         };
-        match running.source.execute(action, positional, &Default::default()).await {
+        let held = Some(shared.clone() as Arc<dyn HeldRows>);
+        let named = ConfigValues::default();
+        match running.source.execute_beside(action, positional, &named, held).await {
             Ok(outcome) => {
                 if let Err(error) = shared.publish(outcome, &running.schema, &[], None).await {
                     tracing::error!(datasource = service, action, %error, "its rows are lost");

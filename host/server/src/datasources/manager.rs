@@ -44,6 +44,8 @@ pub struct ManagerOptions {
     pub actions: actions::Options,
     /// How long a datasource that fails again and again waits at most between two attempts.
     pub longest_pause: Duration,
+    /// Whether nothing of a poll is published if a table could not be read.
+    pub all_or_nothing: bool,
 }
 
 /// What the role shares with the rest of its node.
@@ -449,7 +451,7 @@ impl Manager {
             self.with.bus.publish(&row.name, epoch).map_err(|error| error.to_string())?;
         let stop = self.with.stop.child_token();
         let (id, name, driver) = (row.id.clone(), row.name.clone(), row.driver.clone());
-        let shared = Shared::new(row, &self.with, publisher, self.options.actions.enabled);
+        let shared = Shared::new(row, &self.with, publisher, &self.options);
         let (code, receiver) = watch::channel(code);
         let (outcome, first) = watch::channel(None);
         let task = Task {

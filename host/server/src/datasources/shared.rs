@@ -3,11 +3,15 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use congress_bus::{Bus, Publisher, Schema};
-use congress_plugins::{CallError, CallOutcome, HeldRows, TableOperation};
+use congress_plugins::{
+    CallError, CallErrorKind, CallOutcome, DriverError, HeldRows, TableOperation,
+};
 use congress_store::{Fence, KeyRing, Store};
 use congress_table::{Change, Table, TableDelta};
+use tokio::sync::watch;
+use tokio::time::Instant;
 
-use super::manager::Surroundings;
+use super::manager::{ManagerOptions, Surroundings};
 use super::running::Running;
 use super::status::{Progress, Status as View};
 use crate::lease::Lease;
@@ -33,9 +37,14 @@ pub(super) struct Shared {
     /// Whether this process is the active one.
     pub(super) lease: Lease,
     pub(super) execute_actions: bool,
+    all_or_nothing: bool,
     progress: Mutex<Progress>,
     /// Held while an outcome is compared with what is published and committed.
     commit: tokio::sync::Mutex<()>,
+    /// Held from a push to its publication: its driver may look for the rows that it replaces.
+    pub(super) receiving: tokio::sync::Mutex<()>,
+    /// When the driver wants to be called to put its rows in order.
+    wake: watch::Sender<Option<Instant>>,
 }
 
 impl Shared {
@@ -43,7 +52,7 @@ impl Shared {
         row: congress_store::Datasource,
         with: &Surroundings,
         publisher: Publisher,
-        execute_actions: bool,
+        options: &ManagerOptions,
     ) -> Self {
         Self {
             row,
@@ -52,15 +61,28 @@ impl Shared {
             keys: with.keys.clone(),
             lease: with.lease.clone(),
             publisher,
-            execute_actions,
+            execute_actions: options.actions.enabled,
+            all_or_nothing: options.all_or_nothing,
             progress: Mutex::default(),
             commit: tokio::sync::Mutex::new(()),
+            receiving: tokio::sync::Mutex::new(()),
+            wake: watch::Sender::new(None),
         }
     }
 
     /// Notes something about how it fares.
     pub(super) fn note(&self, note: impl FnOnce(&mut Progress)) {
         note(&mut self.progress.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// When the driver wants to be called to put its rows in order.
+    pub(super) fn wake(&self) -> &watch::Sender<Option<Instant>> {
+        &self.wake
+    }
+
+    /// Whether any row is published.
+    pub(super) fn has_rows(&self) -> bool {
+        self.publisher.read(|p| p.tables().any(|(_, table)| !table.is_empty()))
     }
 
     /// How it fares.
@@ -80,14 +102,25 @@ impl Shared {
         read: &[Arc<str>],
         store: Option<&Fence>,
     ) -> Result<(), congress_store::Error> {
+        if let Some(after) = outcome.wake_after {
+            self.wake.send_replace(Instant::now().checked_add(after));
+        }
         let _one_at_a_time = self.commit.lock().await;
         let mut change = Change::default();
+        // Ends after the commit: taking a large table apart takes its time.
+        let mut contents = Vec::new();
         for (name, operation) in outcome.tables {
             let delta = match operation {
-                TableOperation::Replace(rows) => self.publisher.read(|p| match p.table(&name) {
-                    Some(published) => published.difference_to(&rows),
-                    None => Table::new().difference_to(&rows),
-                }),
+                TableOperation::Replace(content) => {
+                    let delta = self.publisher.read(|p| match p.table(&name) {
+                        Some(published) => {
+                            content.difference_from(published, p.position().sequence)
+                        }
+                        None => Table::new().difference_to(content.rows()),
+                    });
+                    contents.push(content);
+                    delta
+                }
                 TableOperation::Patch(delta) => delta,
             };
             change.tables.push((name, delta));
@@ -139,6 +172,11 @@ impl Shared {
                     .map(|(table, error)| format!("table '{table}': {error}"))
                     .chain(outcome.refused.clone())
                     .collect();
+                if self.all_or_nothing && !failed.is_empty() {
+                    let text = format!("{}; nothing of this poll is published", failed.join("; "));
+                    self.note(|progress| progress.updated(Some(text)));
+                    return Ok(());
+                }
                 let is_read = |name: &&Arc<str>| !outcome.failed.iter().any(|(t, _)| t == *name);
                 let roots: Vec<_> = roots.iter().filter(is_read).cloned().collect();
                 let read = running.with_children(&roots);
@@ -160,6 +198,28 @@ impl Shared {
         }
     }
 
+    /// Publishes what a call that put rows in order has done. That is no update, and it is no
+    /// failure if a driver has nothing to put in order.
+    pub(super) async fn finish_upkeep(
+        &self,
+        result: Result<CallOutcome, CallError>,
+        running: &Running,
+        store: Option<&Fence>,
+    ) {
+        let failure = match result {
+            Ok(outcome) => match self.publish(outcome, &running.schema, &[], store).await {
+                Ok(()) => return,
+                Err(error) => error.to_string(),
+            },
+            Err(CallError { kind: CallErrorKind::Driver(DriverError::Unsupported(_)), .. }) => {
+                return;
+            }
+            Err(error) => error.to_string(),
+        };
+        tracing::warn!(datasource = %self.row.name, "putting its rows in order: {failure}");
+        self.note(|progress| progress.broken(failure));
+    }
+
     /// Why it does not run, or what went wrong last; empty if nothing did.
     pub(super) fn last_error(&self) -> String {
         let progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
@@ -168,10 +228,10 @@ impl Shared {
 }
 
 impl HeldRows for Shared {
-    fn read(&self, table: &str, with: &mut dyn FnMut(&Table)) {
+    fn read(&self, table: &str, with: &mut dyn FnMut(&Table, u64)) {
         self.publisher.read(|published| {
             if let Some(table) = published.table(table) {
-                with(table);
+                with(table, published.position().sequence);
             }
         });
     }

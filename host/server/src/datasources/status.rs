@@ -1,6 +1,6 @@
 //! How a datasource fares, as the API shows it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use congress_plugins::Driver;
 use jiff::{SignedDuration, Zoned};
@@ -16,6 +16,8 @@ pub(crate) struct Status {
     initialized: String,
     subscriptions: Vec<(String, String)>,
     subscribers: Vec<String>,
+    /// Seconds since all of its rows were last as the service had them.
+    data_age: String,
     /// How often it has failed in a row.
     failures: String,
     /// When it tries again after a failure, unless somebody asks for a refresh.
@@ -33,6 +35,8 @@ pub(crate) struct Status {
 pub(super) struct Progress {
     /// When the last poll or push ended.
     last_updated: Option<Zoned>,
+    /// Since when its rows are known to be right.
+    fresh_since: Option<Instant>,
     /// Why it failed, if it did.
     last_error: Option<String>,
     /// How many there were.
@@ -55,6 +59,9 @@ impl Progress {
         self.last_updated = Some(Zoned::now());
         self.updates += 1;
         self.initialized |= error.is_none();
+        if error.is_none() {
+            self.fresh_since = Some(Instant::now());
+        }
         self.last_error = error;
     }
 
@@ -118,6 +125,7 @@ impl Progress {
             initialized: if self.initialized { "True" } else { "False" }.to_owned(),
             subscriptions: Vec::new(),
             subscribers,
+            data_age: or_none(self.fresh_since.map(|at| at.elapsed().as_secs().to_string())),
             failures: self.failures.to_string(),
             next_attempt: or_none(self.next_attempt.as_ref().map(time)),
             driver_version: or_none(version),

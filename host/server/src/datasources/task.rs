@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use congress_bus::{Request, Requests};
-use congress_plugins::{Driver, State};
+use congress_plugins::{Driver, HeldRows, State};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -75,6 +75,8 @@ struct Work {
     /// The poll under way; whether it went well.
     polling: Option<Step<bool>>,
     next_poll: Option<Instant>,
+    /// The driver is putting its rows in order.
+    upkeep: Option<Step<()>>,
     failures: Backoff,
     /// The build that is to take over.
     candidate: Option<Driver>,
@@ -93,6 +95,7 @@ impl Task {
             running: None,
             polling: None,
             next_poll: None,
+            upkeep: None,
             failures: Backoff::default(),
             candidate: None,
             starting: None,
@@ -103,10 +106,12 @@ impl Task {
         };
         let _entered = self.local.enter(self.shared.clone(), work.phase.subscribe());
         let mut wanted = self.shared.publisher.wanted();
+        let mut wake = self.shared.wake().subscribe();
         self.code.mark_changed();
         loop {
-            // One at a time: a poll, or the start of other code.
-            let idle = work.polling.is_none() && work.starting.is_none();
+            // One at a time: a poll, upkeep, or the start of other code.
+            let idle = work.polling.is_none() && work.upkeep.is_none() && work.starting.is_none();
+            let upkeep_due = wake.borrow().filter(|_| idle && work.running.is_some());
             let poll_due = work.next_poll.filter(|_| idle);
             let start_due = work.next_start.filter(|_| idle);
             tokio::select! {
@@ -118,7 +123,10 @@ impl Task {
                 }
                 started = step(&mut work.starting) => self.on_start(&mut work, started),
                 went_well = step(&mut work.polling) => self.on_poll(&mut work, went_well),
+                () = step(&mut work.upkeep) => work.upkeep = None,
                 () = at(start_due) => self.begin_start(&mut work),
+                Ok(()) = wake.changed() => {}
+                () = at(upkeep_due) => self.begin_upkeep(&mut work),
                 () = at(poll_due) => self.begin_poll(&mut work, &wanted),
                 request = self.requests.next() => {
                     let Some(request) = request else { return };
@@ -151,7 +159,8 @@ impl Task {
                 if let Some(running) = work.running.take() {
                     work.kept = running.source.state();
                 }
-                (work.polling, work.starting, work.candidate) = (None, None, None);
+                (work.polling, work.upkeep, work.starting) = (None, None, None);
+                work.candidate = None;
                 (work.next_poll, work.next_start) = (None, None);
                 work.phase.send_replace(Phase::Stopped);
                 tracing::warn!(datasource = %self.shared.row.name, "{reason}");
@@ -208,6 +217,10 @@ impl Task {
                 work.candidate = None;
                 work.failures.reset();
                 work.next_poll = new.polls().then(Instant::now);
+                if !new.polls() && self.shared.has_rows() {
+                    // Rows of before may have become old meanwhile.
+                    self.shared.wake().send_replace(Some(Instant::now()));
+                }
                 work.phase.send_replace(Phase::Running(new.clone()));
                 work.running = Some(new);
                 self.tell_outcome(Ok(()));
@@ -243,6 +256,13 @@ impl Task {
         if let Some(running) = &work.running {
             let roots = running.wanted(&wanted.borrow());
             work.polling = Some(Box::pin(poll(self.shared.clone(), running.clone(), roots)));
+        }
+    }
+
+    fn begin_upkeep(&self, work: &mut Work) {
+        self.shared.wake().send_replace(None);
+        if let Some(running) = &work.running {
+            work.upkeep = Some(Box::pin(upkeep(self.shared.clone(), running.clone())));
         }
     }
 
@@ -319,4 +339,15 @@ async fn at(time: Option<Instant>) {
 async fn poll(shared: Arc<Shared>, running: Running, roots: Vec<Arc<str>>) -> bool {
     let result = running.source.poll_beside(&roots, Some(shared.clone())).await;
     shared.finish(result, &running, &roots, false, None).await.is_ok()
+}
+
+/// Has the driver put its rows in order. An error is in the status and the log.
+async fn upkeep(shared: Arc<Shared>, running: Running) {
+    let _one_at_a_time = shared.receiving.lock().await;
+    let held = Some(shared.clone() as Arc<dyn HeldRows>);
+    let result = running.source.poll_beside(&[] as &[&str], held).await;
+    // One that is not the active one any more leaves the rows to its successor.
+    let Ok(fence) = shared.lease.fence() else { return };
+    let store = running.persist.then_some(&fence);
+    shared.finish_upkeep(result, &running, store).await;
 }

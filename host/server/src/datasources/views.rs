@@ -1,6 +1,6 @@
 //! Drivers and datasources as the API shows them.
 
-use congress_plugins::Metadata;
+use congress_plugins::{ConfigField, Metadata};
 use congress_table::TableSchema;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -79,27 +79,31 @@ pub(super) fn table(schema: &TableSchema) -> Value {
     json!({ "table_id": schema.name, "columns": columns })
 }
 
+/// What the API says of an option.
+fn option(field: &ConfigField) -> &'static str {
+    if field.required { "required" } else { "(optional)" }
+}
+
 /// A driver with its options and tables, and how its loading stands.
 pub(super) fn driver(metadata: &Metadata, build: &BuildSummary) -> Value {
-    let mut config = Map::new();
-    for field in &metadata.config {
-        let value = match &field.default {
-            _ if field.required => "required",
-            Some(default) => default.as_str(),
-            None => "(optional)",
-        };
-        config.insert(field.name.clone(), value.into());
-    }
+    let config: Map<_, _> =
+        metadata.config.iter().map(|f| (f.name.clone(), option(f).into())).collect();
     let mut object = Map::new();
     object.insert("id".to_owned(), metadata.id.clone().into());
     object.insert("description".to_owned(), metadata.description.clone().into());
     object.insert("config".to_owned(), config.into());
-    let secrets: Vec<Value> = secrets(metadata).map(Into::into).collect();
+    let own = metadata.config.iter().filter(|field| field.secret);
+    let secrets: Vec<Value> = own.map(|field| field.name.as_str().into()).collect();
     if !secrets.is_empty() {
         object.insert("secret".to_owned(), secrets.into());
     }
     let tables: Vec<_> = metadata.tables.iter().map(table).collect();
     object.insert("tables".to_owned(), tables.into());
+    let of_session: Map<_, _> =
+        metadata.session_fields().map(|f| (f.name.clone(), option(f).into())).collect();
+    if !of_session.is_empty() {
+        object.insert("session_config".to_owned(), of_session.into());
+    }
     if let Ok(Value::Object(build)) = serde_json::to_value(build) {
         object.extend(build);
     }
@@ -121,7 +125,7 @@ pub(super) fn file(state: &DriverState) -> Value {
 
 /// The options of a driver that are never shown.
 pub(super) fn secrets(metadata: &Metadata) -> impl Iterator<Item = &str> {
-    metadata.config.iter().filter(|field| field.secret).map(|field| field.name.as_str())
+    metadata.fields().filter(|field| field.secret).map(|field| field.name.as_str())
 }
 
 /// A datasource. Without its driver's entry all of its configuration is hidden, for nobody knows

@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::anyhow;
 use congress_bus::Bus;
 use congress_store::{Error, KeyError, KeyRing, OpenError, Store};
+use rustix::net::sockopt;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -19,8 +20,8 @@ const EXTENSION_BEATS: u32 = 20;
 
 /// Binds an address. A port in use is an error, never shared.
 pub(super) async fn bind(listen: Listen) -> anyhow::Result<TcpListener> {
-    let Listen { address, options: [host, port] } = listen;
-    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+    let Listen { address, keepalive, options: [host, port] } = listen;
+    let listener = TcpListener::bind(address).await.map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => anyhow!(
             "cannot listen on {address}: another process uses that port; stop it, or set \
              [DEFAULT] {port} to a free one"
@@ -33,7 +34,14 @@ pub(super) async fn bind(listen: Listen) -> anyhow::Result<TcpListener> {
              to one that it has"
         ),
         _ => anyhow!("cannot listen on {address}: {error}"),
-    })
+    })?;
+    if let Some(idle) = keepalive {
+        // Connections have what their listener has.
+        sockopt::set_socket_keepalive(&listener, true)
+            .and_then(|()| sockopt::set_tcp_keepidle(&listener, idle))
+            .map_err(|error| anyhow!("cannot set [DEFAULT] tcp_keepidle: {error}"))?;
+    }
+    Ok(listener)
 }
 
 /// What `/readyz?detail` says of the node itself.
@@ -151,5 +159,29 @@ pub fn check_keys(folder: &Path) -> Result<Option<String>, KeyError> {
             path.display()
         ))),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn connections_are_kept_alive_as_configured() {
+        let address = "127.0.0.1:0".parse().unwrap();
+        for keepalive in [None, Some(Duration::from_secs(77))] {
+            let listen = Listen { address, keepalive, options: ["bind_host", "bind_port"] };
+            let listener = bind(listen).await.unwrap();
+            let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (accepted, _) = listener.accept().await.unwrap();
+            assert_eq!(sockopt::socket_keepalive(&accepted).unwrap(), keepalive.is_some());
+            if let Some(idle) = keepalive {
+                assert_eq!(sockopt::tcp_keepidle(&accepted).unwrap(), idle);
+            }
+        }
     }
 }

@@ -92,6 +92,8 @@ pub struct NodeOptions {
     pub actions: crate::actions::Options,
     /// How long a datasource that fails again and again waits at most between two attempts.
     pub longest_pause: Duration,
+    /// Whether nothing of a poll is published if a table could not be read.
+    pub all_or_nothing: bool,
     /// How long a request waits for the revision that it asks for.
     pub revision_timeout: Duration,
     /// How the API reaches datasources.
@@ -103,6 +105,8 @@ pub struct NodeOptions {
 pub struct Listen {
     /// The address; port 0 for any.
     pub address: SocketAddr,
+    /// After how long a silence clients are asked whether they are still there, if ever.
+    pub keepalive: Option<Duration>,
     /// The options that choose it, for people.
     pub options: [&'static str; 2],
 }
@@ -384,6 +388,7 @@ impl Node {
             sync_period: options.engine.sync_period,
             actions: options.actions.clone(),
             longest_pause: options.longest_pause,
+            all_or_nothing: options.all_or_nothing,
         };
         Ok(Manager::new(host, with, options, pulse.watch("datasources")))
     }

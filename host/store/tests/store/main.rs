@@ -1,4 +1,4 @@
-//! The store on real files and a real MariaDB: the same tests on both.
+//! The store on real files and a real MariaDB and PostgreSQL: the same tests on all.
 #![expect(
     clippy::panic,
     clippy::print_stdout,
@@ -16,6 +16,7 @@ mod mysql;
 mod opening;
 mod operations;
 mod place;
+mod postgres;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -268,7 +268,7 @@ async fn damaged_bytes_are_not_handed_out(place: Place) {
     let store = place.open().await;
     let hash = store.put_driver("files", &json!({}), b"component").await.unwrap().value.hash;
     store.close().await;
-    place.run("UPDATE congress_driver_chunks SET data = x'00'").await;
+    place.run("UPDATE congress_driver_chunks SET data = '0'").await;
     let error = place.open().await.driver_bytes(&hash).await.unwrap_err();
     assert!(matches!(error, Error::Corrupt { .. }), "{error}");
 }

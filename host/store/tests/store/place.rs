@@ -1,9 +1,9 @@
-//! A database of a test, on either system.
+//! A database of a test, on each of the systems.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use congress_store::{Location, Options, Store, upgrade_schema};
-use congress_test_services::Mariadb;
+use congress_test_services::{Mariadb, Postgresql};
 use sqlx::{AssertSqlSafe, Connection};
 use tempfile::TempDir;
 
@@ -25,6 +25,13 @@ macro_rules! on_all_systems {
                 super::$test($crate::place::Place::mariadb().await).await;
             })*
         }
+
+        mod postgresql {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn $test() {
+                super::$test($crate::place::Place::postgresql().await).await;
+            })*
+        }
     };
 }
 pub(super) use on_all_systems;
@@ -38,6 +45,7 @@ pub(super) struct Place {
 enum System {
     Sqlite(TempDir),
     Mariadb { server: &'static Mariadb, database: String },
+    Postgresql { server: &'static Postgresql, database: String },
 }
 
 impl Place {
@@ -49,26 +57,51 @@ impl Place {
 
     /// A database with its tables, on the server that all tests of this binary share.
     pub(super) async fn mariadb() -> Self {
-        let place = Self::empty_mariadb().await;
-        let head = congress_store::SCHEMA_HISTORY.len() - 1;
-        upgrade_schema(&place.location, &Options::default(), head).await.unwrap();
-        place
+        Self::empty_mariadb().await.with_tables().await
+    }
+
+    /// The same on PostgreSQL.
+    pub(super) async fn postgresql() -> Self {
+        Self::empty_postgresql().await.with_tables().await
     }
 
     /// An empty database.
     pub(super) async fn empty_mariadb() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
         let server = Mariadb::shared().await.unwrap();
-        let database = format!("t{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        let database = unused_name();
         let url = server.database(&database).await.unwrap();
         Self { location: location(&url), system: System::Mariadb { server, database } }
+    }
+
+    /// An empty database on PostgreSQL.
+    pub(super) async fn empty_postgresql() -> Self {
+        let server = Postgresql::shared().await.unwrap();
+        let database = unused_name();
+        let url = server.database(&database).await.unwrap();
+        Self { location: location(&url), system: System::Postgresql { server, database } }
+    }
+
+    /// A database of the same system without any table, which for a server is not what tests
+    /// usually get.
+    pub(super) async fn emptied(self) -> Self {
+        match self.system {
+            System::Sqlite(_) => self,
+            System::Mariadb { .. } => Self::empty_mariadb().await,
+            System::Postgresql { .. } => Self::empty_postgresql().await,
+        }
+    }
+
+    async fn with_tables(self) -> Self {
+        let head = congress_store::SCHEMA_HISTORY.len() - 1;
+        upgrade_schema(&self.location, &Options::default(), head).await.unwrap();
+        self
     }
 
     /// The name of the database on its server; nothing for a file.
     pub(super) fn name(&self) -> &str {
         match &self.system {
             System::Sqlite(_) => "",
-            System::Mariadb { database, .. } => database,
+            System::Mariadb { database, .. } | System::Postgresql { database, .. } => database,
         }
     }
 
@@ -90,6 +123,9 @@ impl Place {
             System::Mariadb { server, database } => {
                 server.sql(&format!("USE {database}; {sql}")).await.unwrap();
             }
+            System::Postgresql { server, database } => {
+                server.sql_in(database, sql).await.unwrap();
+            }
         }
     }
 
@@ -107,8 +143,18 @@ impl Place {
                 let output = server.sql(&format!("USE {database}; {sql}")).await.unwrap();
                 output.trim_end_matches('\n').to_owned()
             }
+            System::Postgresql { server, database } => {
+                let output = server.sql_in(database, sql).await.unwrap();
+                output.trim_end_matches('\n').to_owned()
+            }
         }
     }
+}
+
+/// The name of a database that no other test has.
+fn unused_name() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    format!("t{}", COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
 pub(super) fn location(url: &str) -> Location {

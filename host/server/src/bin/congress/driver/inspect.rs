@@ -93,7 +93,7 @@ fn as_text(inspection: &Inspection, metadata: &Result<Metadata, String>) -> Stri
 /// Configuration, tables and actions.
 fn described(metadata: &Metadata) -> String {
     let mut text = String::from("\nconfiguration\n");
-    for field in &metadata.config {
+    for field in metadata.fields() {
         let mut marks = vec![name(&field.field_type)];
         marks.extend(field.required.then(|| "required".to_owned()));
         marks.extend(field.secret.then(|| "secret".to_owned()));

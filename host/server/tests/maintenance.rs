@@ -1,0 +1,210 @@
+//! `congress-status upgrade check` and `congress-db-manage keys`, as operators type them.
+#![expect(clippy::unwrap_used, reason = "helpers of tests, which may")]
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use congress_plugins::{ConfigField, Feed, FieldType, Metadata, SessionKind};
+use congress_store::{At, KeyRing, Location, NewDatasource, Options, Store};
+use serde_json::json;
+use tempfile::TempDir;
+
+/// A deployment on one host: a configuration, a database, a key.
+struct Place(TempDir);
+
+impl Place {
+    fn new() -> Self {
+        let place = Self(tempfile::tempdir().unwrap());
+        fs::create_dir(place.path("drivers")).unwrap();
+        place.configure("");
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn configure(&self, more: &str) {
+        let folder = self.0.path().display();
+        let text = format!(
+            "[DEFAULT]\nauth_strategy = noauth\ntransport_url = memory://\n\
+             encryption_key_path = {folder}/keys\ndriver_path = {folder}/drivers\n{more}\
+             [database]\nconnection = sqlite:///{folder}/db.sqlite\n"
+        );
+        fs::write(self.path("congress.conf"), text).unwrap();
+    }
+
+    async fn store(&self) -> Store {
+        let location = Location::SqliteFile(self.path("db.sqlite"));
+        Store::open(&location, &Options::default()).await.unwrap()
+    }
+
+    fn run(&self, program: &str, arguments: &[&str]) -> Output {
+        let mut command = Command::new(program);
+        command.arg("--config-file").arg(self.path("congress.conf")).args(arguments);
+        command.output().unwrap()
+    }
+
+    /// The status of the check, and what it prints.
+    fn check(&self) -> (i32, String) {
+        let program = env!("CARGO_BIN_EXE_congress-status");
+        let output = self.run(program, &["upgrade", "check"]);
+        let text = String::from_utf8(output.stdout).unwrap();
+        // Details go over several lines.
+        let words: Vec<_> = text.split_whitespace().filter(|word| *word != "|").collect();
+        (output.status.code().unwrap(), words.join(" "))
+    }
+
+    /// Whether a step of a rotation succeeds, and what it says.
+    fn keys(&self, step: &str) -> (bool, String) {
+        let output = self.run(env!("CARGO_BIN_EXE_congress-db-manage"), &["keys", step]);
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8(text).unwrap())
+    }
+
+    fn ring(&self) -> KeyRing {
+        KeyRing::open(&self.path("keys"), false).unwrap()
+    }
+
+    async fn password(&self) -> String {
+        let store = self.store().await;
+        let config = store.datasource("cloud").await.unwrap().config;
+        store.close().await;
+        self.ring().reveal(&config).unwrap()["password"].as_str().unwrap().to_owned()
+    }
+}
+
+fn metadata(id: &str) -> Metadata {
+    let field = |name: &str, secret| ConfigField {
+        name: name.into(),
+        description: String::new(),
+        field_type: FieldType::Text,
+        required: false,
+        secret,
+        default: None,
+    };
+    Metadata {
+        id: id.into(),
+        version: "1".into(),
+        description: String::new(),
+        config: vec![field("username", false), field("password", true)],
+        tables: vec![],
+        actions: vec![],
+        feed: Feed::Poll,
+        session: SessionKind::None,
+        hosts: vec![],
+        files: vec![],
+    }
+}
+
+/// Makes a datasource whose password is stored sealed, or as it is.
+async fn datasource(place: &Place, name: &str, driver: &str, seal: bool) {
+    let ring = KeyRing::open(&place.path("keys"), true).unwrap();
+    let clear = json!({ "username": "u", "password": "s3cr3t" });
+    let secrets: &[&str] = if seal { &["password"] } else { &[] };
+    let config = ring.sealer().seal(clear.as_object().cloned(), secrets).unwrap();
+    let store = place.store().await;
+    let new = NewDatasource {
+        id: None,
+        name: name.into(),
+        driver: driver.into(),
+        description: None,
+        enabled: true,
+        config,
+    };
+    store.create_datasource(new, At::Any).await.unwrap();
+    store.close().await;
+}
+
+#[tokio::test]
+async fn what_stands_in_the_way_of_an_upgrade() {
+    let place = Place::new();
+    // A file is made when the server starts.
+    let (status, text) = place.check();
+    assert_eq!(status, 0, "{text}");
+    assert!(text.contains("Upgrade Check Results") && text.contains("Details: None"), "{text}");
+    assert!(!place.path("db.sqlite").exists(), "nothing is made");
+
+    place.store().await.close().await;
+    assert_eq!(place.check().0, 0);
+    place.configure("api_workers = 4\nbind_prot = 1\n");
+    let (status, text) = place.check();
+    assert_eq!(status, 1, "{text}");
+    assert!(text.contains("api_workers has no effect") && text.contains("bind_prot"), "{text}");
+    place.configure("bind_port = many\n");
+    let (status, text) = place.check();
+    assert_eq!(status, 2, "{text}");
+    assert!(text.contains("bind_port"), "{text}");
+    place.configure("");
+
+    datasource(&place, "cloud", "nova", false).await;
+    datasource(&place, "hook", "monasca_webhook", true).await;
+    let (status, text) = place.check();
+    assert_eq!(status, 1, "{text}");
+    for part in [
+        "datasource 'cloud' needs driver 'nova', which is neither in the catalogue nor a file",
+        "datasource 'cloud' has password as clear text",
+        "datasource 'hook' uses monasca_webhook",
+        "Check: Encryption Keys Result: Success",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(!text.contains("s3cr3t"), "{text}");
+    fs::write(place.path("drivers/nova.wasm"), "").unwrap();
+    assert!(!place.check().1.contains("'nova'"));
+
+    fs::rename(place.path("keys"), place.path("elsewhere")).unwrap();
+    let (status, text) = place.check();
+    assert_eq!(status, 2, "{text}");
+    assert!(text.contains("there is no key file"), "{text}");
+}
+
+#[tokio::test]
+async fn a_database_that_the_original_left_is_looked_at_and_not_touched() {
+    let place = Place::new();
+    place.store().await.close().await;
+    let program = env!("CARGO_BIN_EXE_congress-db-manage");
+    let output = place.run(program, &["downgrade", "c0125080d572"]);
+    assert!(output.status.success(), "{output:?}");
+    let before = fs::read(place.path("db.sqlite")).unwrap();
+    let (status, text) = place.check();
+    assert_eq!(status, 1, "{text}");
+    assert!(text.contains("the database is at c0125080d572"), "{text}");
+    assert_eq!(fs::read(place.path("db.sqlite")).unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_rotation_of_the_keys() {
+    let place = Place::new();
+    datasource(&place, "cloud", "nova", false).await;
+    datasource(&place, "other", "nova", true).await;
+    datasource(&place, "strange", "unknown", true).await;
+    let store = place.store().await;
+    let metadata = serde_json::to_value(metadata("nova")).unwrap();
+    store.put_driver("nova", &metadata, b"").await.unwrap();
+    store.close().await;
+    let file = place.path("keys/aes_key");
+    let first = fs::read_to_string(&file).unwrap();
+
+    assert!(place.keys("promote").1.contains("holds one key only"));
+    assert!(place.keys("add").0);
+    assert!(fs::read_to_string(&file).unwrap().starts_with(&first), "the old one seals still");
+    assert!(place.keys("promote").0);
+    assert!(!fs::read_to_string(&file).unwrap().starts_with(&first));
+    let (done, text) = place.keys("retire");
+    assert!(!done && text.contains("keys reseal first"), "{text}");
+    let (done, text) = place.keys("reseal");
+    assert!(done && text.contains("secrets of 3 datasources"), "{text}");
+    assert!(text.contains("the driver of datasource 'strange' is not in the catalogue"), "{text}");
+    assert!(place.keys("reseal").1.contains("secrets of 0 datasources"));
+    let (done, text) = place.keys("retire");
+    assert!(done, "{text}");
+    assert!(!fs::read_to_string(&file).unwrap().contains(&first));
+    assert_eq!(place.password().await, "s3cr3t");
+
+    // Nothing that none of the keys opens is taken away, or sealed over.
+    fs::write(&file, &first).unwrap();
+    let (done, text) = place.keys("reseal");
+    assert!(!done && text.contains("nothing was changed"), "{text}");
+}
