@@ -32,7 +32,9 @@ async fn main() -> Result<()> {
     let options = ServerOptions { drivers: Some(folder.path().to_owned()), ..Default::default() };
     let server = Server::start(options).await?;
     let ready = |driver: &Value| driver["state"] == "ready";
-    server.eventually("/v1/system/drivers/template", Duration::from_secs(60), ready).await?;
+    server
+        .eventually("/v1/system/drivers/template?detail=true", Duration::from_secs(60), ready)
+        .await?;
     let idle = Sample::of(server.pid())?;
 
     let begun = Instant::now();

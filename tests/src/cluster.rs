@@ -140,7 +140,7 @@ pub async fn create_datasource(
     name: &str,
     config: Value,
 ) -> anyhow::Result<Reply> {
-    let path = format!("/v1/system/drivers/{driver}");
+    let path = format!("/v1/system/drivers/{driver}?detail=true");
     server.eventually(&path, Duration::from_secs(60), |body| body["id"] == driver).await?;
     let body = json!({ "name": name, "driver": driver, "config": config });
     let reply = server.post("/v1/data-sources", &body).await?;

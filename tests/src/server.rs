@@ -218,6 +218,11 @@ impl Server {
         self.send_json(Method::PUT, path, body).await
     }
 
+    /// `PATCH` of a JSON body
+    pub async fn patch(&self, path: &str, body: &Value) -> anyhow::Result<Reply> {
+        self.send_json(Method::PATCH, path, body).await
+    }
+
     /// `DELETE`
     pub async fn delete(&self, path: &str) -> anyhow::Result<Reply> {
         self.request(Method::DELETE, path, HeaderMap::new(), None).await
@@ -377,6 +382,7 @@ fn config_file(options: &ServerOptions, state: &Path) -> anyhow::Result<String> 
          transport_url = memory://\n\
          encryption_key_path = {state}/keys\n\
          driver_path = {drivers}\n\
+         policy_library_path = {state}/library\n\
          [database]\n\
          connection = sqlite:///{state}/congress.sqlite\n\
          [plugins]\n\

@@ -65,6 +65,14 @@ impl Snapshot {
         })
     }
 
+    /// The names of a table's columns, if a datasource has declared them. `table` may name another
+    /// policy.
+    pub fn columns(&self, policy: &str, table: &str) -> Option<Vec<String>> {
+        let (policy, table) = self.owner(policy, table);
+        let columns = self.state.policies.get(policy)?.schema.columns(table)?;
+        Some(columns.iter().map(ToString::to_string).collect())
+    }
+
     /// The policy and the table that a table's name within a policy means: its own, if it has
     /// one of that name, or one with its policy before the colon.
     pub(crate) fn owner<'a>(&self, policy: &'a str, table: &'a str) -> (&'a str, &'a str) {

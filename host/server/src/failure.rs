@@ -94,6 +94,11 @@ catalogue! {
     RuleSyntax = 1002, BadRequest, "Syntax error for rule";
     /// More than one statement.
     MultipleRules = 1003, BadRequest, "Received string representing more than 1 rule";
+    /// A simulation lacks one of its three texts.
+    IncompleteSimulateArgs = 1004, BadRequest,
+        "Simulate requires parameters: query, sequence, action_policy";
+    /// A simulation that cannot be carried out.
+    SimulateError = 1007, BadRequest, "Error in simulate procedure";
     /// The rule is there already.
     RuleAlreadyExists = 1008, Conflict, "Rule already exists";
     /// A policy without a name.

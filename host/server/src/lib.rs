@@ -17,6 +17,7 @@ pub mod fixture;
 pub mod health;
 pub mod keys;
 pub mod lease;
+pub mod library;
 pub mod log;
 pub mod maintenance;
 pub mod node;

@@ -61,6 +61,24 @@ impl DatasourceConfig {
         fields.keys().map(|name| (name.clone(), Value::from(HIDDEN))).collect::<Map<_, _>>().into()
     }
 
+    /// Takes over fields of another configuration as they are, sealed ones sealed. Those that it does
+    /// not have are left alone.
+    pub fn keep<'a>(&mut self, other: &Self, names: impl IntoIterator<Item = &'a str>) {
+        let (Content::Object { fields, sealed }, Content::Object { fields: from, sealed: secret }) =
+            (&mut self.content, &other.content)
+        else {
+            return;
+        };
+        for name in names {
+            let Some(value) = from.get(name) else { continue };
+            fields.insert(name.to_owned(), value.clone());
+            sealed.retain(|other| other != name);
+            if secret.iter().any(|secret| secret == name) {
+                sealed.push(name.to_owned());
+            }
+        }
+    }
+
     /// The sealed fields: those that the driver called secret when the configuration was stored.
     pub fn sealed(&self) -> &[String] {
         match &self.content {
@@ -127,6 +145,21 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn fields_are_kept_as_they_are() {
+        let old = DatasourceConfig::from_stored(
+            r#"{"password": "token", "user": "u", "__encrypted_fields": ["password"]}"#,
+        );
+        let mut new = DatasourceConfig::from_stored(
+            r#"{"user": "v", "password": "x", "__encrypted_fields": []}"#,
+        );
+        new.keep(&old, ["password", "absent"]);
+        let expected = DatasourceConfig::from_stored(
+            r#"{"user": "v", "password": "token", "__encrypted_fields": ["password"]}"#,
+        );
+        assert_eq!(new, expected);
+    }
 
     #[test]
     fn secrets_are_hidden_without_a_key() {

@@ -75,6 +75,28 @@ impl Store {
         })
     }
 
+    /// Replaces what may change of a datasource (by id): description, whether it is to run, and
+    /// configuration.
+    pub async fn update_datasource(
+        &self,
+        datasource: Datasource,
+        at: At,
+    ) -> Result<Committed<Datasource>> {
+        let stored = datasource.config.to_stored()?;
+        let revision = in_transaction!(self, |tx| {
+            let revision = advance(tx, at).await?;
+            let Datasource { id, description, enabled, .. } = &datasource;
+            find(tx, id).await?;
+            tx.execute(
+                "UPDATE datasources SET description = ?, enabled = ?, config = ? WHERE id = ?",
+                args![description, *enabled, &stored, id],
+            )
+            .await?;
+            Ok(revision)
+        })?;
+        Ok(Committed { value: datasource, revision })
+    }
+
     /// Deletes a datasource (by id or name) with its pushed rows.
     pub async fn delete_datasource(
         &self,

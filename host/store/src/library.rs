@@ -32,23 +32,29 @@ impl Store {
         let policy = with_id(Uuid::new_v4().to_string(), policy);
         let rules = check(&policy)?;
         in_transaction!(self, |tx| {
-            tx.execute(
-                "INSERT INTO library_policies (name, abbreviation, description, kind, rules, id) \
-             VALUES (?, ?, ?, ?, ?, ?)",
-                args![
-                    &policy.name,
-                    &policy.abbreviation,
-                    &policy.description,
-                    &policy.kind,
-                    &rules,
-                    &policy.id,
-                ],
-            )
-            .await
-            .map_err(|failure| failure.inserting(Kind::LibraryPolicy, &policy.name))?;
+            insert(tx, &policy, &rules).await?;
             Ok(())
         })?;
         Ok(policy)
+    }
+
+    /// Fills a library that is empty: with all of these, or with none. How many were added; 0 if
+    /// the library has policies already.
+    pub async fn fill_library(&self, policies: Vec<NewLibraryPolicy>) -> Result<usize> {
+        let policies = policies.into_iter().map(|policy| {
+            let policy = with_id(Uuid::new_v4().to_string(), policy);
+            check(&policy).map(|rules| (policy, rules))
+        });
+        let policies = policies.collect::<Result<Vec<_>>>()?;
+        in_transaction!(self, |tx| {
+            if tx.row("SELECT id FROM library_policies LIMIT 1", args![]).await?.is_some() {
+                return Ok(0);
+            }
+            for (policy, rules) in &policies {
+                insert(tx, policy, rules).await?;
+            }
+            Ok(policies.len())
+        })
     }
 
     /// Replaces a policy of the library (by id).
@@ -88,6 +94,24 @@ impl Store {
             Ok(policy)
         })
     }
+}
+
+async fn insert(tx: &mut Transaction, policy: &LibraryPolicy, rules: &str) -> Result<()> {
+    tx.execute(
+        "INSERT INTO library_policies (name, abbreviation, description, kind, rules, id) \
+         VALUES (?, ?, ?, ?, ?, ?)",
+        args![
+            &policy.name,
+            &policy.abbreviation,
+            &policy.description,
+            &policy.kind,
+            rules,
+            &policy.id,
+        ],
+    )
+    .await
+    .map_err(|failure| failure.inserting(Kind::LibraryPolicy, &policy.name))?;
+    Ok(())
 }
 
 async fn find(tx: &mut Transaction, id: &str) -> Result<LibraryPolicy> {

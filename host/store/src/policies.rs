@@ -62,6 +62,29 @@ impl Store {
         Ok(Committed { value: (policy, rules), revision })
     }
 
+    /// Changes what a policy, by id or name, says of itself.
+    pub async fn update_policy(
+        &self,
+        id_or_name: &str,
+        abbreviation: &str,
+        description: &str,
+        at: At,
+    ) -> Result<Committed<Policy>> {
+        fits("policies.abbreviation", abbreviation, 5)?;
+        in_transaction!(self, |tx| {
+            let revision = advance(tx, at).await?;
+            let policy = find(tx, id_or_name).await?;
+            tx.execute(
+                "UPDATE policies SET abbreviation = ?, description = ?, updated_at = ? \
+                 WHERE id = ?",
+                args![abbreviation, description, OffsetDateTime::now_utc(), &policy.id],
+            )
+            .await?;
+            let (abbreviation, description) = (abbreviation.to_owned(), description.to_owned());
+            Ok(Committed { value: Policy { abbreviation, description, ..policy }, revision })
+        })
+    }
+
     /// Deletes a policy, by id or name, and its rules. The rows are kept, marked as deleted; the
     /// name becomes free.
     pub async fn delete_policy(&self, id_or_name: &str, at: At) -> Result<Committed<Policy>> {

@@ -49,6 +49,30 @@ impl Store {
         })
     }
 
+    /// Replaces what a rule of a policy (by its name) says; its id stays.
+    pub async fn update_rule(
+        &self,
+        policy_name: &str,
+        rule_id: &str,
+        rule: NewRule,
+        at: At,
+    ) -> Result<Committed<Rule>> {
+        check(std::slice::from_ref(&rule))?;
+        in_transaction!(self, |tx| {
+            let revision = advance(tx, at).await?;
+            let row = tx.row(FIND, args![rule_id, policy_name]).await?;
+            let Rule { id, policy_name, .. } = pick(row.as_ref(), policy_name, rule_id)?;
+            let NewRule { rule, name, comment } = rule.clone();
+            tx.execute(
+                "UPDATE policy_rules SET rule = ?, name = ?, comment = ?, updated_at = ? \
+                 WHERE id = ?",
+                args![&rule, &name, &comment, OffsetDateTime::now_utc(), &id],
+            )
+            .await?;
+            Ok(Committed { value: Rule { id, policy_name, rule, name, comment }, revision })
+        })
+    }
+
     /// Deletes a rule of a policy (by its name). Its row is kept, marked as deleted.
     pub async fn delete_rule(
         &self,

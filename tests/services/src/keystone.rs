@@ -264,6 +264,7 @@ impl Keystone {
                 }
             }
             fs::copy(template.join("keystone.sqlite"), folder.join("keystone.sqlite"))?;
+            write_ahead(&environment, &folder)?;
             configure(&folder)?;
             manage(
                 &environment,
@@ -307,6 +308,20 @@ fn template(environment: &Path) -> anyhow::Result<PathBuf> {
         fs::write(complete, "")?;
     }
     Ok(folder)
+}
+
+/// Has its database keep a write-ahead log. Otherwise a request that reads in one connection what it
+/// writes in another ends with "database is locked".
+fn write_ahead(environment: &Path, folder: &Path) -> anyhow::Result<()> {
+    let pragma = "import sqlite3, sys; \
+                  sqlite3.connect(sys.argv[1]).execute('PRAGMA journal_mode = WAL')";
+    let status = Command::new(environment.join("bin/python"))
+        .args(["-c", pragma])
+        .arg(folder.join("keystone.sqlite"))
+        .status()
+        .context("cannot run Python")?;
+    ensure!(status.success(), "the database of Keystone cannot be set up: {status}");
+    Ok(())
 }
 
 fn configure(folder: &Path) -> anyhow::Result<()> {

@@ -39,7 +39,7 @@ pub(crate) fn node(state: &Arc<TempDir>, name: &str) -> ServerOptions {
 
 /// Creates a datasource of a service once its driver is there.
 pub(crate) async fn worker(server: &Server, name: &str, service: &Service) {
-    let path = "/v1/system/drivers/worker";
+    let path = "/v1/system/drivers/worker?detail=true";
     server.eventually(path, SOON, |body| body["state"] == "ready").await.unwrap();
     let config = json!({ "url": service.url(), "poll_time": "1" });
     let body = json!({ "name": name, "driver": "worker", "config": config });

@@ -15,6 +15,9 @@ use crate::scenario::{BodyKind, Matching, RecordedBody, RecordedResponse, Scenar
 /// How long to wait for data once a scenario has waited for some in vain.
 const SHORT: Duration = Duration::from_secs(1);
 
+/// How long drivers may take to be compiled.
+const COMPILED: Duration = Duration::from_secs(120);
+
 const POLL: Duration = Duration::from_millis(50);
 
 /// How a scenario went.
@@ -48,7 +51,10 @@ pub(crate) async fn replay(scenario: &Scenario, recordings: &Path) -> Outcome {
         options = options.with("DEFAULT", name, value);
     }
     match Server::start(options).await {
-        Ok(server) => steps(scenario, &server, &mut outcome).await,
+        Ok(server) => match drivers_ready(&scenario.server.drivers, &server).await {
+            Ok(()) => steps(scenario, &server, &mut outcome).await,
+            Err(error) => outcome.differences.push((0, format!("{error:#}"))),
+        },
         Err(error) => outcome.differences.push((0, format!("{error:#}"))),
     }
     outcome
@@ -67,6 +73,15 @@ fn drivers(needed: &[String]) -> Result<tempfile::TempDir, String> {
         std::os::unix::fs::symlink(component, folder.path().join(file)).expect("a link");
     }
     Ok(folder)
+}
+
+/// Scenarios begin on a server that has its drivers.
+async fn drivers_ready(needed: &[String], server: &Server) -> anyhow::Result<()> {
+    for name in needed {
+        let path = format!("/v1/system/drivers/{name}?detail=true");
+        server.eventually(&path, COMPILED, |body| body["state"] == "ready").await?;
+    }
+    Ok(())
 }
 
 async fn steps(scenario: &Scenario, server: &Server, outcome: &mut Outcome) {

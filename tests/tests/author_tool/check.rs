@@ -1,5 +1,7 @@
 //! `inspect` and `check`.
 
+use std::process::Command;
+
 use serde_json::Value;
 
 use crate::{component, ran};
@@ -42,6 +44,33 @@ async fn what_is_no_driver_is_shown_and_refused() {
 }
 
 #[tokio::test]
+async fn what_is_no_file_is_refused_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("driver.wasm");
+    let pipe = pipe.display().to_string();
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for command in ["inspect", "check", "run"] {
+        for file in [pipe.as_str(), "/dev/zero"] {
+            let refused = ran(&[command, file]).await;
+            assert_eq!(refused.code, Some(1), "{command} {file}: {refused:?}");
+            assert!(refused.err.contains("is a pipe or a device"), "{}", refused.err);
+        }
+    }
+}
+
+#[tokio::test]
+async fn formats_are_kept_or_refused() {
+    let file = component("testing/template");
+    let csv = ran(&["inspect", &file, "-f", "csv"]).await;
+    assert_eq!((csv.code, csv.out.as_str()), (Some(1), ""), "{csv:?}");
+    assert!(csv.err.contains("choose -f table, json or yaml"), "{}", csv.err);
+    let yaml = ran(&["inspect", &file, "-f", "yaml"]).await;
+    assert!(yaml.out.contains("\ndriver:\n"), "{}", yaml.out);
+    let checks = ran(&["check", &file, "--config", "names=Ann", "-f", "csv"]).await;
+    assert!(checks.out.starts_with("check,result,reason\n"), "{}", checks.out);
+}
+
+#[tokio::test]
 async fn a_good_driver_passes() {
     let file = component("testing/template");
     let checked = ran(&["check", &file, "--config", "names=Ann,Bob"]).await;
@@ -81,7 +110,7 @@ async fn rows_that_are_refused_and_forgotten_are_found() {
 #[tokio::test]
 async fn a_driver_that_never_ends_is_stopped() {
     let file = component("testing/hostile");
-    let arguments = ["run", &file, "--config", "mode=spin", "--timeout", "0.5"];
+    let arguments = ["run", &file, "--config", "mode=spin", "--call-timeout", "0.5"];
     let ran = ran(&arguments).await;
     assert_eq!(ran.code, Some(1), "{ran:?}");
     assert!(ran.err.contains("did not end within 0.5 s"), "{}", ran.err);

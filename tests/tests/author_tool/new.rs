@@ -25,6 +25,8 @@ async fn a_new_driver_is_complete_and_never_overwrites() {
         assert_eq!(again.code, Some(1), "{again:?}");
         assert!(again.err.contains("is there already"), "{}", again.err);
     }
+    let word = ran(&["new", "fn", "--language", "rust"]).await;
+    assert!(word.err.contains("'fn' is a word of Rust"), "{}", word.err);
     let bad = ran(&["new", "My-Cloud", "--language", "rust"]).await;
     assert!(bad.err.contains("cannot be a driver's id"), "{}", bad.err);
 }

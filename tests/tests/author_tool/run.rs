@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use serde_json::Value;
 
-use crate::{component, ran, tool};
+use crate::{Ran, component, ran, tool};
 
 #[tokio::test]
 async fn tables_are_printed_in_each_format() {
@@ -28,6 +28,26 @@ async fn tables_are_printed_in_each_format() {
     let value: Value = serde_json::from_str(&json.out).unwrap();
     assert_eq!(value["tables"]["greetings"]["rows"][1][0], "Bob");
     assert!(value["milliseconds"].is_number());
+}
+
+#[tokio::test]
+async fn compiling_is_told_and_rows_cannot_act() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = tool();
+    // Nothing is compiled yet.
+    command.env("XDG_CACHE_HOME", folder.path()).args(["inspect", &component("http_json")]);
+    let ran: Ran =
+        tokio::task::spawn_blocking(move || command.output().unwrap().into()).await.unwrap();
+    assert!(ran.err.starts_with("compiling ") && ran.err.contains("http_json.wasm"), "{ran:?}");
+
+    let mut command = tool();
+    let file = component("testing/template");
+    command.args(["run", &file, "--config", "names=A\u{202e}B\u{1b}[31m"]);
+    let ran: Ran =
+        tokio::task::spawn_blocking(move || command.output().unwrap().into()).await.unwrap();
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.out.contains("A\\u{202e}B\\u{1b}[31m"), "{}", ran.out);
+    assert!(!(ran.out + &ran.err).contains(['\u{202e}', '\u{1b}']));
 }
 
 #[tokio::test]

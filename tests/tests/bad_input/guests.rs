@@ -29,7 +29,7 @@ async fn files_that_are_no_drivers_are_named_in_the_log() {
         let says = |log: &str| log.lines().any(|line| line.contains(file) && line.contains(text));
         server.logs(SOON, says).await.unwrap();
         // And so does the API, under the file's name.
-        let path = format!("/v1/system/drivers/{file}");
+        let path = format!("/v1/system/drivers/{file}?detail=true");
         let shown = server.get(&path).await.unwrap().json().unwrap();
         assert_eq!(shown["state"], "failed", "{shown}");
         assert!(shown["error"].as_str().is_some_and(|error| error.contains(text)), "{shown}");
@@ -113,7 +113,7 @@ async fn a_host_that_is_not_granted_is_never_reached() {
     listener.set_nonblocking(true).unwrap();
     let port = listener.local_addr().unwrap().port();
     let server = Server::start(testing()).await.unwrap();
-    let path = "/v1/system/drivers/hostile";
+    let path = "/v1/system/drivers/hostile?detail=true";
     server.eventually(path, SOON, |body| body["id"] == "hostile").await.unwrap();
     for (name, mode) in [("session", "fetch"), ("wasi", "wasi-fetch")] {
         let target = format!("http://127.0.0.1:{port}/secret");
@@ -135,7 +135,7 @@ async fn a_host_that_is_not_granted_is_never_reached() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_is_not_granted_is_not_read() {
     let server = Server::start(testing()).await.unwrap();
-    let path = "/v1/system/drivers/hostile";
+    let path = "/v1/system/drivers/hostile?detail=true";
     server.eventually(path, SOON, |body| body["id"] == "hostile").await.unwrap();
     let config = json!({ "mode": "read-file", "target": "/etc/passwd", "poll_time": "1" });
     let body = json!({ "name": "reader", "driver": "hostile", "config": config });

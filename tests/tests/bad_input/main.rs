@@ -6,6 +6,7 @@
     reason = "a test that cannot go on fails; clippy knows tests by their attribute only"
 )]
 
+mod fuzz;
 mod guests;
 mod requests;
 mod secrets;
@@ -26,7 +27,7 @@ pub(crate) fn testing() -> ServerOptions {
 
 /// Creates a datasource of the guest that misbehaves.
 pub(crate) async fn hostile(server: &Server, name: &str, mode: &str) {
-    let path = "/v1/system/drivers/hostile";
+    let path = "/v1/system/drivers/hostile?detail=true";
     server.eventually(path, SOON, |body| body["id"] == "hostile").await.expect("the driver");
     let config = json!({ "mode": mode, "poll_time": "1" });
     let body = json!({ "name": name, "driver": "hostile", "config": config });

@@ -74,7 +74,7 @@ async fn a_refused_rule_among_many_refuses_all_of_them() {
 async fn a_query_that_asks_for_too_much_is_stopped() {
     let options = crate::testing().with("DEFAULT", "query_rows_limit", 100_000);
     let server = Server::start(options).await.unwrap();
-    let path = "/v1/system/drivers/hostile";
+    let path = "/v1/system/drivers/hostile?detail=true";
     server.eventually(path, crate::SOON, |body| body["id"] == "hostile").await.unwrap();
     let config = json!({ "count": 1_000 });
     let body = json!({ "name": "big", "driver": "hostile", "config": config });

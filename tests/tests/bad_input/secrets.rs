@@ -50,7 +50,7 @@ async fn a_password_shows_in_no_error_log_or_file() {
         .with("plugins", "allowed_hosts", "127.0.0.1")
         .with("plugins", "call_timeout", "2");
     let server = Server::start(options).await.unwrap();
-    let path = "/v1/system/drivers/hostile";
+    let path = "/v1/system/drivers/hostile?detail=true";
     server.eventually(path, SOON, |body| body["id"] == "hostile").await.unwrap();
     let keystone = json!({
         "mode": "endpoint", "target": "compute", "auth": "keystone", "username": "u",

@@ -70,7 +70,7 @@ async fn what_is_not_built_is_refused_by_name() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_key_is_not_replaced_by_a_new_one() {
     let server = Server::start(crate::testing()).await.unwrap();
-    let path = "/v1/system/drivers/hostile";
+    let path = "/v1/system/drivers/hostile?detail=true";
     server.eventually(path, crate::SOON, |body| body["id"] == "hostile").await.unwrap();
     let body = json!({"name": "h", "driver": "hostile", "config": {"password": "p"}});
     assert_eq!(server.post("/v1/data-sources", &body).await.unwrap().status, 201);

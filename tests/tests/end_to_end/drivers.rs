@@ -61,7 +61,7 @@ async fn a_disabled_driver_is_not_there() {
     };
     let list = server.eventually("/v1/system/drivers", SOON, both).await.unwrap();
     assert!(!ids(&list).contains(&"nova".to_owned()), "{list}");
-    let reply = server.get("/v1/system/drivers/nova").await.unwrap();
+    let reply = server.get("/v1/system/drivers/nova?detail=true").await.unwrap();
     assert_eq!(reply.status, 404);
 }
 
@@ -69,7 +69,7 @@ async fn a_disabled_driver_is_not_there() {
 async fn drivers_show_their_options_tables_and_actions() {
     let server = Server::start(shipped()).await.unwrap();
     let show = server
-        .eventually("/v1/system/drivers/nova", SOON, |body| body["id"] == "nova")
+        .eventually("/v1/system/drivers/nova?detail=true", SOON, |body| body["id"] == "nova")
         .await
         .unwrap();
     assert_eq!(show["config"]["auth_url"], "required");

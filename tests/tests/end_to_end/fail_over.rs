@@ -34,7 +34,8 @@ fn after(server: &Server, options: ServerOptions) -> ServerOptions {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_driver_runs_on_a_host_that_never_had_its_file() {
     let (server, _folder) = greeter().await;
-    let driver = server.get("/v1/system/drivers/template").await.unwrap().json().unwrap();
+    let driver =
+        server.get("/v1/system/drivers/template?detail=true").await.unwrap().json().unwrap();
     let empty = tempfile::tempdir().unwrap();
     let cache = tempfile::tempdir().unwrap();
     let next = after(&server, options(&empty));
@@ -44,7 +45,8 @@ async fn a_driver_runs_on_a_host_that_never_had_its_file() {
     // calls itself ready.
     let next = next.with("plugins", "cache_path", cache.path().display());
     let server = Server::start(next).await.unwrap();
-    let again = server.get("/v1/system/drivers/template").await.unwrap().json().unwrap();
+    let again =
+        server.get("/v1/system/drivers/template?detail=true").await.unwrap().json().unwrap();
     assert_eq!(again["state"], "ready", "{again}");
     assert_eq!((&again["hash"], &again["tables"]), (&driver["hash"], &driver["tables"]));
     assert_eq!(again["file"], Value::Null);
@@ -58,9 +60,9 @@ async fn a_driver_runs_on_a_host_that_never_had_its_file() {
     let stopped = |body: &Value| {
         body["last_error"].as_str().is_some_and(|e| e.contains("'template' is not loaded"))
     };
-    server.eventually("/v1/data-sources/hello/status", SOON, stopped).await.unwrap();
+    server.eventually("/v1/data-sources/hello/status?detail=true", SOON, stopped).await.unwrap();
     let gone = |body: &Value| body["error"]["error_code"] == 404;
-    server.eventually("/v1/system/drivers/template", SOON, gone).await.unwrap();
+    server.eventually("/v1/system/drivers/template?detail=true", SOON, gone).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -78,7 +80,7 @@ async fn the_build_in_the_database_runs_until_the_file_is_whole_again() {
         let error = body["driver_error"].as_str().unwrap_or_default();
         error.contains("template.wasm cannot be used, the build in the database runs")
     };
-    server.eventually("/v1/data-sources/hello/status", SOON, told).await.unwrap();
+    server.eventually("/v1/data-sources/hello/status?detail=true", SOON, told).await.unwrap();
 
     // The rest comes, slowly: the datasource never stops.
     let mut file = fs::File::options().append(true).open(&path).unwrap();
@@ -103,12 +105,12 @@ async fn a_file_that_was_removed_while_nobody_watched_is_gone() {
     fs::remove_file(folder.path().join("template.wasm")).unwrap();
     let server = Server::start(next).await.unwrap();
     let gone = |body: &Value| body["error"]["error_code"] == 404;
-    server.eventually("/v1/system/drivers/template", SOON, gone).await.unwrap();
+    server.eventually("/v1/system/drivers/template?detail=true", SOON, gone).await.unwrap();
     // Its datasource stays, stopped, and comes back when the file does.
     let stopped = |body: &Value| {
         body["last_error"].as_str().is_some_and(|e| e.contains("'template' is not loaded"))
     };
-    server.eventually("/v1/data-sources/hello/status", SOON, stopped).await.unwrap();
+    server.eventually("/v1/data-sources/hello/status?detail=true", SOON, stopped).await.unwrap();
     let source = drivers_folder().join("testing/template.wasm");
     fs::copy(source, folder.path().join("template.wasm")).unwrap();
     rows(&server, GREETINGS, json!([["Ada", "Hello, Ada!"]])).await;
@@ -125,8 +127,8 @@ async fn a_disabled_driver_stays_in_the_catalogue_unseen() {
     let disabled = |body: &Value| {
         body["last_error"].as_str().is_some_and(|e| e.contains("disabled by disabled_drivers"))
     };
-    server.eventually("/v1/data-sources/hello/status", SOON, disabled).await.unwrap();
-    assert_eq!(server.get("/v1/system/drivers/template").await.unwrap().status, 404);
+    server.eventually("/v1/data-sources/hello/status?detail=true", SOON, disabled).await.unwrap();
+    assert_eq!(server.get("/v1/system/drivers/template?detail=true").await.unwrap().status, 404);
     let body = json!({ "name": "more", "driver": "template", "config": { "names": "Bob" } });
     assert_eq!(server.post("/v1/data-sources", &body).await.unwrap().status, 400);
     // What of its configuration is secret is still known.

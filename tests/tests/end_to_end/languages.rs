@@ -48,7 +48,7 @@ async fn a_driver_in_any_language_is_dropped_in() {
         fs::rename(incoming, folder.path().join(file)).unwrap();
     }
     for driver in languages {
-        let path = format!("/v1/system/drivers/{driver}");
+        let path = format!("/v1/system/drivers/{driver}?detail=true");
         let shows_options = |body: &Value| body["config"]["url"] == "required";
         server.eventually(&path, COMPILED, shows_options).await.unwrap();
         let config = json!({ "url": url, "poll_time": "1" });

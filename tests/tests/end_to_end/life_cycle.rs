@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::{SOON, datasource, rows};
 
-const STATUS: &str = "/v1/data-sources/hello/status";
+const STATUS: &str = "/v1/data-sources/hello/status?detail=true";
 const GREETINGS: &str = "/v1/data-sources/hello/tables/greetings";
 
 /// Two builds of one driver; the second has other tables.
@@ -64,7 +64,8 @@ async fn rule(server: &Server, text: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replaced_driver_takes_over_with_its_tables() {
     let (server, folder) = greeter("Ada", "1").await;
-    let first = server.get("/v1/system/drivers/template").await.unwrap().json().unwrap();
+    let first =
+        server.get("/v1/system/drivers/template?detail=true").await.unwrap().json().unwrap();
     assert_eq!((text(&first, "version"), text(&first, "state")), ("0.1.0", "ready"));
     assert_eq!((text(&first, "world"), text(&first, "file")), ("0.1.0", "template.wasm"));
     assert!(text(&first, "loaded_at").starts_with("20"), "{first}");
@@ -81,7 +82,8 @@ async fn a_replaced_driver_takes_over_with_its_tables() {
     let runs = |body: &Value| text(body, "driver_version") == "0.2.0";
     let status = server.eventually(STATUS, SOON, runs).await.unwrap();
     let second = |body: &Value| text(body, "version") == "0.2.0";
-    let second = server.eventually("/v1/system/drivers/template", SOON, second).await.unwrap();
+    let second =
+        server.eventually("/v1/system/drivers/template?detail=true", SOON, second).await.unwrap();
     assert_ne!(first["hash"], second["hash"]);
     assert_eq!(status["driver_hash"], second["hash"]);
     assert_eq!(second["tables"].as_array().map(Vec::len), Some(2), "{second}");
@@ -135,7 +137,8 @@ async fn a_broken_replacement_leaves_the_old_build_running() {
     put(folder.path(), "template.wasm", b"no component");
     let told = |body: &Value| text(body, "driver_error").contains("is not a WebAssembly file");
     let status = server.eventually(STATUS, SOON, told).await.unwrap();
-    let driver = server.get("/v1/system/drivers/template").await.unwrap().json().unwrap();
+    let driver =
+        server.get("/v1/system/drivers/template?detail=true").await.unwrap().json().unwrap();
     assert_eq!(text(&driver, "state"), "ready");
     assert_eq!(driver["next_build"]["state"], "failed", "{driver}");
     assert!(text(&driver, "error").contains("is not a WebAssembly file"), "{driver}");
@@ -178,7 +181,7 @@ async fn a_file_that_is_being_copied_is_not_loaded() {
         }
         // Each pause is longer than what passes for quiet in a file that nobody has open.
         let is_copied = |body: &Value| body["state"] == "copying";
-        let path = "/v1/system/drivers/template.wasm";
+        let path = "/v1/system/drivers/template.wasm?detail=true";
         server.eventually(path, Duration::from_secs(2), is_copied).await.unwrap();
         let until = std::time::Instant::now() + Duration::from_millis(1500);
         while std::time::Instant::now() < until {
@@ -189,7 +192,7 @@ async fn a_file_that_is_being_copied_is_not_loaded() {
     }
     drop(file);
     let loaded = |body: &Value| body["state"] == "ready";
-    server.eventually("/v1/system/drivers/template", SOON, loaded).await.unwrap();
+    server.eventually("/v1/system/drivers/template?detail=true", SOON, loaded).await.unwrap();
     let log = server.log();
     assert_eq!(log.matches("driver loaded").count(), 1, "{log}");
     assert!(!log.contains("ERROR"), "{log}");
@@ -204,10 +207,10 @@ async fn a_cut_file_waits_for_its_rest() {
     // Whoever copied it has gone.
     fs::write(&path, &whole[..whole.len() - 1]).unwrap();
     let told = |body: &Value| text(body, "error").contains("middle of a section");
-    server.eventually("/v1/system/drivers/template.wasm", SOON, told).await.unwrap();
+    server.eventually("/v1/system/drivers/template.wasm?detail=true", SOON, told).await.unwrap();
     File::options().append(true).open(&path).unwrap().write_all(&whole[whole.len() - 1..]).unwrap();
     let loaded = |body: &Value| body["state"] == "ready";
-    server.eventually("/v1/system/drivers/template", SOON, loaded).await.unwrap();
+    server.eventually("/v1/system/drivers/template?detail=true", SOON, loaded).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -243,9 +246,9 @@ async fn a_driver_that_compiles_is_listed_and_holds_up_nobody() {
     // Others are seen meanwhile, and what is no driver needs no compiler to be told from one.
     put(folder.path(), "text.wasm", b"no component");
     let failed = |body: &Value| body["state"] == "failed";
-    server.eventually("/v1/system/drivers/text.wasm", SOON, failed).await.unwrap();
+    server.eventually("/v1/system/drivers/text.wasm?detail=true", SOON, failed).await.unwrap();
     let ready = |body: &Value| body["state"] == "ready";
-    server.eventually("/v1/system/drivers/hostile", SOON, ready).await.unwrap();
+    server.eventually("/v1/system/drivers/hostile?detail=true", SOON, ready).await.unwrap();
     let made = server.post("/v1/data-sources", &body).await.unwrap();
     assert_eq!(made.status, 201, "{}", String::from_utf8_lossy(&made.body));
     let log = server.log();
@@ -261,13 +264,13 @@ async fn of_two_files_with_one_driver_the_running_one_stays() {
     let options = || ServerOptions::default().with("DEFAULT", "driver_path", &both);
     let server = Server::start(options()).await.unwrap();
     let version = |wanted: &'static str| move |body: &Value| text(body, "version") == wanted;
-    let path = "/v1/system/drivers/template";
+    let path = "/v1/system/drivers/template?detail=true";
     server.eventually(path, SOON, version("0.2.0")).await.unwrap();
 
     // Also if the other one is in a folder that is preferred.
     put(first.path(), "b.wasm", &component(BUILDS[0]));
     let told = |body: &Value| text(body, "error").contains("comes from a.wasm already");
-    server.eventually("/v1/system/drivers/b.wasm", SOON, told).await.unwrap();
+    server.eventually("/v1/system/drivers/b.wasm?detail=true", SOON, told).await.unwrap();
     let running = server.get(path).await.unwrap().json().unwrap();
     assert_eq!(text(&running, "version"), "0.2.0");
     let log = server.log();
@@ -279,12 +282,12 @@ async fn of_two_files_with_one_driver_the_running_one_stays() {
     server.eventually(path, SOON, version("0.1.0")).await.unwrap();
     put(second.path(), "a.wasm", &component(BUILDS[1]));
     let told = |body: &Value| text(body, "error").contains("comes from b.wasm already");
-    server.eventually("/v1/system/drivers/a.wasm", SOON, told).await.unwrap();
+    server.eventually("/v1/system/drivers/a.wasm?detail=true", SOON, told).await.unwrap();
     drop(server);
 
     // Of those that are there at start, the order of the folders decides.
     let server = Server::start(options()).await.unwrap();
-    server.eventually("/v1/system/drivers/a.wasm", SOON, told).await.unwrap();
+    server.eventually("/v1/system/drivers/a.wasm?detail=true", SOON, told).await.unwrap();
     let running = server.get(path).await.unwrap().json().unwrap();
     assert_eq!(text(&running, "version"), "0.1.0");
 }
@@ -317,7 +320,7 @@ async fn what_cannot_be_opened_or_named_is_told() {
     // Both can be mended without a restart.
     fs::rename(folder.path().join(name), folder.path().join("nowhere")).unwrap();
     let ready = |body: &Value| body["state"] == "ready";
-    server.eventually("/v1/system/drivers/template", SOON, ready).await.unwrap();
+    server.eventually("/v1/system/drivers/template?detail=true", SOON, ready).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -334,13 +337,16 @@ async fn single_files_are_drivers_under_their_names() {
     let options = ServerOptions::default().with("DEFAULT", "custom_driver_endpoints", endpoints);
     let server = Server::start(options).await.unwrap();
     let ready = |body: &Value| body["state"] == "ready";
-    server.eventually("/v1/system/drivers/template", SOON, ready).await.unwrap();
+    server.eventually("/v1/system/drivers/template?detail=true", SOON, ready).await.unwrap();
     let failed = |part: &'static str| {
         move |body: &Value| body["state"] == "failed" && text(body, "error").contains(part)
     };
-    let path = "/v1/system/drivers/misnamed.wasm";
+    let path = "/v1/system/drivers/misnamed.wasm?detail=true";
     server.eventually(path, SOON, failed("calls it 'other'")).await.unwrap();
-    server.eventually("/v1/system/drivers/absent", SOON, failed("is not there")).await.unwrap();
+    server
+        .eventually("/v1/system/drivers/absent?detail=true", SOON, failed("is not there"))
+        .await
+        .unwrap();
 }
 
 /// Where the last section of a component begins.

@@ -37,7 +37,7 @@ pub(crate) fn testing() -> ServerOptions {
 
 /// Creates a datasource once its driver is there.
 pub(crate) async fn datasource(server: &Server, driver: &str, name: &str, config: Value) -> Value {
-    let path = format!("/v1/system/drivers/{driver}");
+    let path = format!("/v1/system/drivers/{driver}?detail=true");
     server.eventually(&path, SOON, |body| body["id"] == driver).await.expect("the driver");
     let body = json!({ "name": name, "driver": driver, "config": config });
     let reply = server.post("/v1/data-sources", &body).await.expect("an answer");

@@ -99,7 +99,7 @@ async fn names_are_unique_across_policies_and_datasources() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disabled_datasource_is_stored_and_does_not_run() {
     let server = Server::start(testing()).await.unwrap();
-    let path = "/v1/system/drivers/hostile";
+    let path = "/v1/system/drivers/hostile?detail=true";
     server.eventually(path, crate::SOON, |body| body["id"] == "hostile").await.unwrap();
     let body = json!({"name": "off", "driver": "hostile", "enabled": false, "config": {}});
     let reply = server.post("/v1/data-sources", &body).await.unwrap();

@@ -24,7 +24,7 @@ async fn one_of_each_wins() {
     let cluster = Cluster::start(&drivers_folder()).await.unwrap();
     let (nodes, active) = tokio::try_join!(cluster.engines(3), cluster.active()).unwrap();
     let known = |body: &serde_json::Value| body["id"] == "files";
-    nodes[0].eventually("/v1/system/drivers/files", SOON, known).await.unwrap();
+    nodes[0].eventually("/v1/system/drivers/files?detail=true", SOON, known).await.unwrap();
     for round in 0..ROUNDS {
         same_policy(&nodes, &format!("same{round}")).await;
         same_rule(&nodes, &format!("rule{round}")).await;

@@ -42,7 +42,7 @@ async fn a_check_tells_of_missing_keys_and_refuses_bad_ones() {
 async fn keys_that_open_nothing_are_refused() {
     let server = Server::start(testing()).await.unwrap();
     let ready = |body: &serde_json::Value| body["id"] == "hostile";
-    server.eventually("/v1/system/drivers/hostile", SOON, ready).await.unwrap();
+    server.eventually("/v1/system/drivers/hostile?detail=true", SOON, ready).await.unwrap();
     let body = json!({"name": "h", "driver": "hostile", "config": {"password": "p"}});
     let reply = server.post("/v1/data-sources", &body).await.unwrap();
     assert_eq!(reply.status, 201, "{:?}", reply.json());

@@ -79,7 +79,7 @@ async fn what_was_created_while_nobody_was_active_starts() {
     let first = Server::start(node(&state, "a")).await.unwrap();
     is_active(&first, 1).await;
     let known = |body: &Value| body["id"] == "files";
-    first.eventually("/v1/system/drivers/files", SOON, known).await.unwrap();
+    first.eventually("/v1/system/drivers/files?detail=true", SOON, known).await.unwrap();
     let second = Server::start(node(&state, "b")).await.unwrap();
     first.kill().await.unwrap();
     // At once: within the time in which the lease of the first is still good.

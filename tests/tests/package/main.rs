@@ -18,13 +18,16 @@ use congress_test_services::{Isolation, Process, isolated};
 use congress_tests::{drivers_folder, root, server_binary};
 
 /// Files of the package that others rely on: owner, group, mode.
-const FILES: [(&str, &str, &str, &str); 12] = [
+const FILES: [(&str, &str, &str, &str); 15] = [
     ("/usr/bin/congress-server", "root", "root", "755"),
     ("/usr/bin/congress", "root", "root", "755"),
     ("/usr/lib/ocf/resource.d/openstack/congress-datasource", "root", "root", "755"),
     ("/usr/lib/systemd/system/congress-server.service", "root", "root", "644"),
     ("/usr/lib/systemd/system/congress-datasource.service", "root", "root", "644"),
     ("/usr/share/man/man8/congress-server.8.gz", "root", "root", "644"),
+    ("/usr/share/congress/library/unsafe-traffic.yaml", "root", "root", "644"),
+    ("/usr/share/man/man1/congress-policy-apply.1.gz", "root", "root", "644"),
+    ("/usr/share/bash-completion/completions/congress", "root", "root", "644"),
     ("/usr/share/doc/congress/ha-deployment.md", "root", "root", "644"),
     ("/usr/share/doc/congress/examples/haproxy.cfg", "root", "root", "644"),
     ("/etc/congress/congress.conf", "root", "congress", "640"),

@@ -141,6 +141,21 @@ impl Engine {
         self.publish(result)
     }
 
+    /// Changes what a policy says of itself. Its rules and rows stay as they are.
+    ///
+    /// # Errors
+    ///
+    /// There is no such policy.
+    pub fn describe_policy(
+        &mut self,
+        name: &str,
+        abbreviation: &str,
+        description: &str,
+    ) -> Result<PolicyInfo, Error> {
+        let result = self.describe(name, abbreviation, description);
+        self.publish(result)
+    }
+
     /// Gives a policy another name. Rules that name the old one find nothing from then on.
     ///
     /// # Errors

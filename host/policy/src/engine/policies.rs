@@ -41,6 +41,22 @@ impl Engine {
         Ok(info)
     }
 
+    pub(super) fn describe(
+        &mut self,
+        name: &str,
+        abbreviation: &str,
+        description: &str,
+    ) -> Result<PolicyInfo, Error> {
+        let unknown = self.no_such_policy(name);
+        let state = Arc::make_mut(&mut self.state);
+        let Some(policy) = state.policies.get_mut(name).map(Arc::make_mut) else {
+            return Err(unknown);
+        };
+        policy.info.abbreviation = abbreviation.into();
+        policy.info.description = description.into();
+        Ok(policy.info.clone())
+    }
+
     fn no_such_policy(&self, name: &str) -> Error {
         Error::not_found(format!("Policy {name} could not be found"))
             .suggest(self.state.suggest_policy(name))

@@ -13,7 +13,7 @@ mod head;
 
 use std::sync::Arc;
 
-use crate::ast::{Atom, Constant, Rule, Statement};
+use crate::ast::{Atom, Constant, Rule, Span, Statement, Term};
 use crate::error::{Error, ErrorKind};
 use crate::snapshot::{Limits, Snapshot};
 use crate::state::State;
@@ -238,11 +238,61 @@ impl Snapshot {
         if !query.answerable {
             return refused(format!("Write {atom} with its arguments by position"));
         }
+        self.explain_atom(atom, &query.policy.info.name, detail, limits)
+    }
+
+    /// [`Snapshot::explain`] for a row of a table, as [`Snapshot::rows`] lists it. Where the row has
+    /// no value, any does: the first row that fits is explained.
+    ///
+    /// # Errors
+    ///
+    /// The policy or the table is not known, or its width; the row has another width; or
+    /// [`ErrorKind::Limit`].
+    pub fn explain_row(
+        &self,
+        policy: &str,
+        table: &str,
+        row: &[Option<Constant>],
+        detail: Detail,
+        limits: Limits<'_>,
+    ) -> Result<Explanation, Error> {
+        let width = self.known_width(policy, table)?;
+        if row.len() != width {
+            let text = format!(
+                "A row of table '{table}' has {width} columns, and {} are given",
+                row.len()
+            );
+            return Err(Error::new(ErrorKind::Query, text));
+        }
+        let (owner, name) = self.owner(policy, table);
+        let term = |(column, value): (usize, &Option<Constant>)| match value {
+            Some(value) => Term::Constant(value.clone()),
+            None => Term::Variable(format!("x{column}").into()),
+        };
+        let atom = Atom {
+            modal: None,
+            negated: false,
+            policy: None,
+            table: name.into(),
+            args: row.iter().enumerate().map(term).collect(),
+            named: Vec::new(),
+            span: Span::default(),
+        };
+        self.explain_atom(&atom, &owner.into(), detail, limits)
+    }
+
+    fn explain_atom(
+        &self,
+        atom: &Atom,
+        policy: &Arc<str>,
+        detail: Detail,
+        limits: Limits<'_>,
+    ) -> Result<Explanation, Error> {
         let state = without_recursive_views(&self.state);
         let mut search = derivation::Search::new(&state, detail, limits);
-        match search.prove(atom, &query.policy.info.name)? {
+        match search.prove(atom, policy)? {
             Some(derivation) => Ok(Explanation::Holds(derivation)),
-            None => Ok(Explanation::Absent(search.refute(atom, &query.policy.info.name)?)),
+            None => Ok(Explanation::Absent(search.refute(atom, policy)?)),
         }
     }
 }

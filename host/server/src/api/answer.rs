@@ -42,6 +42,8 @@ pub(super) struct Rows<T> {
     pub(super) rows: Vec<Vec<T>>,
     /// How they were found, when somebody asked.
     pub(super) trace: Option<String>,
+    /// Of a page: the last of its rows, if others follow.
+    pub(super) next_marker: Option<Option<String>>,
 }
 
 impl<T: Serialize> IntoResponse for Element<T> {
@@ -149,12 +151,13 @@ struct RowPieces<T> {
     /// None once the last piece is out.
     rows: Option<std::vec::IntoIter<Vec<T>>>,
     trace: Option<String>,
+    next_marker: Option<Option<String>>,
     begun: bool,
 }
 
 impl<T> RowPieces<T> {
-    fn new(Rows { rows, trace }: Rows<T>) -> Self {
-        Self { rows: Some(rows.into_iter()), trace, begun: false }
+    fn new(Rows { rows, trace, next_marker }: Rows<T>) -> Self {
+        Self { rows: Some(rows.into_iter()), trace, next_marker, begun: false }
     }
 }
 
@@ -180,6 +183,10 @@ impl<T: Serialize> Iterator for RowPieces<T> {
                 if let Some(trace) = self.trace.take() {
                     out.extend_from_slice(b",\n  \"trace\": ");
                     written(json_text::write(&mut out, &trace, Layout::OneLine));
+                }
+                if let Some(marker) = self.next_marker.take() {
+                    out.extend_from_slice(b",\n  \"next_marker\": ");
+                    written(json_text::write(&mut out, &marker, Layout::OneLine));
                 }
                 out.extend_from_slice(b"\n}\n");
                 self.rows = None;
@@ -209,7 +216,8 @@ mod tests {
 
     fn pieces(rows: Vec<Vec<Value>>, trace: Option<&str>) -> (usize, Value) {
         let pieces: Vec<_> =
-            RowPieces::new(Rows { rows, trace: trace.map(str::to_owned) }).collect();
+            RowPieces::new(Rows { rows, trace: trace.map(str::to_owned), next_marker: None })
+                .collect();
         let text = pieces.concat();
         assert!(text.ends_with(b"\n"));
         (pieces.len(), serde_json::from_slice(&text).unwrap())
@@ -231,17 +239,24 @@ mod tests {
         let (count, value) = pieces(rows.clone(), None);
         assert!(count > 10, "{count}");
         assert_eq!(value, json!({ "results": results }));
-        assert!(RowPieces::new(Rows { rows, trace: None }).all(|piece| piece.len() < PIECE + 1024));
+        assert!(
+            RowPieces::new(Rows { rows, trace: None, next_marker: None })
+                .all(|piece| piece.len() < PIECE + 1024)
+        );
     }
 
     #[test]
     fn rows_are_laid_out_like_every_collection() {
         let rows = vec![vec![json!(1), json!("a")], vec![json!(2), json!("b")]];
-        let streamed: Vec<_> =
-            RowPieces::new(Rows { rows: rows.clone(), trace: Some("t".to_owned()) }).collect();
+        let streamed: Vec<_> = RowPieces::new(Rows {
+            rows: rows.clone(),
+            trace: Some("t".to_owned()),
+            next_marker: Some(Some("m".to_owned())),
+        })
+        .collect();
         let results: Vec<_> = rows.iter().map(|row| json!({ "data": row })).collect();
         let mut whole = Vec::new();
-        let value = json!({ "results": results, "trace": "t" });
+        let value = json!({ "results": results, "trace": "t", "next_marker": "m" });
         json_text::write(&mut whole, &value, Layout::Indented(0)).unwrap();
         whole.push(b'\n');
         assert_eq!(streamed.concat(), whole);

@@ -3,20 +3,24 @@
 use axum::Extension;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
+use http::HeaderMap;
 use serde_json::{Map, Value, json};
 
 use super::App;
 use super::action;
 use super::answer::{Collection, Created, Element, Empty, Rows, method_not_supported};
 use super::body::{ActionBody, Json};
+use super::detail;
+use super::page::Page;
 use super::path::{Address, Path};
+use super::rows;
 use super::tables::{TableObject, not_found};
 use crate::auth::Privileges;
-use crate::datasources::DatasourceRequest;
+use crate::datasources::{DatasourcePatch, DatasourceRequest};
 use crate::failure::{Answer, Failure, Named, Status};
 
-pub(super) async fn list(State(app): State<App>) -> Answer<Collection<Vec<Value>>> {
-    app.datasources.list().await.map(Collection)
+pub(super) async fn list(State(app): State<App>, page: Page) -> Answer<Response> {
+    page.list(app.datasources.list().await?)
 }
 
 pub(super) async fn create(
@@ -77,11 +81,22 @@ pub(super) async fn schema(
     app.datasources.schema(&datasource).await.map(Element)
 }
 
+/// What the original showed; with `?detail=true` what else is known, too.
 pub(super) async fn status(
     State(app): State<App>,
     Path(datasource): Path<String>,
+    RawQuery(query): RawQuery,
 ) -> Answer<Element<Value>> {
-    app.datasources.status(&datasource).await.map(Element)
+    const PLAIN: [&str; 6] = [
+        "last_updated",
+        "last_error",
+        "number_of_updates",
+        "initialized",
+        "subscriptions",
+        "subscribers",
+    ];
+    let status = app.datasources.status(&datasource).await?;
+    Ok(Element(detail::shown(status, query.as_deref(), &PLAIN)))
 }
 
 pub(super) async fn actions(
@@ -94,9 +109,10 @@ pub(super) async fn actions(
 pub(super) async fn tables(
     State(app): State<App>,
     Path(datasource): Path<String>,
-) -> Answer<Collection<Vec<TableObject>>> {
+    page: Page,
+) -> Answer<Response> {
     let tables = app.datasources.tables(&datasource).await?;
-    Ok(Collection(tables.into_iter().map(TableObject::from).collect()))
+    page.list(tables.into_iter().map(TableObject::from).collect())
 }
 
 pub(super) async fn table(
@@ -120,9 +136,26 @@ pub(super) async fn table_spec(
 pub(super) async fn rows(
     State(app): State<App>,
     Path((datasource, table)): Path<(String, String)>,
-) -> Answer<Rows<Value>> {
-    let rows = app.datasources.rows(&datasource, &table).await?;
-    Ok(Rows { rows, trace: None })
+    page: Page,
+    headers: HeaderMap,
+) -> Answer<Response> {
+    let found = app.datasources.rows(&datasource, &table).await?;
+    if page.is_plain() {
+        let all = Rows { rows: found, trace: None, next_marker: None };
+        return rows::answer(&headers, all).await;
+    }
+    let columns = app.datasources.columns(&datasource, &table).await?;
+    let page = rows::page(page, rows::cells(found), Some(columns), None).await?;
+    rows::answer(&headers, page).await
+}
+
+/// `PATCH`: what is given changes, the rest stays.
+pub(super) async fn patch(
+    State(app): State<App>,
+    Path(datasource): Path<String>,
+    Json(body): Json,
+) -> Answer<Element<Value>> {
+    app.datasources.update(&datasource, changes(body)?).await.map(Element)
 }
 
 /// Rows pushed from outside, which replace all of the table.
@@ -140,6 +173,31 @@ pub(super) async fn webhook(
     Json(payload): Json,
 ) -> Answer<Empty> {
     app.datasources.webhook(&datasource, payload).await.map(|()| Empty)
+}
+
+/// The changes of a datasource that a body asks for.
+fn changes(body: Value) -> Answer<DatasourcePatch> {
+    let Value::Object(body) = body else {
+        return Err(refused("The body must be an object of what is to change."));
+    };
+    let mut patch = DatasourcePatch::default();
+    for (key, value) in body {
+        match (key.as_str(), value) {
+            ("description", Value::Null) => patch.description = Some(None),
+            ("description", Value::String(text)) => patch.description = Some(Some(text)),
+            ("enabled", Value::Bool(enabled)) => patch.enabled = Some(enabled),
+            ("config", Value::Object(config)) => patch.config = Some(config),
+            ("description", _) => return Err(refused("The description must be a string or null.")),
+            ("enabled", _) => return Err(refused("'enabled' must be a boolean.")),
+            ("config", _) => return Err(refused("The config must be an object.")),
+            (other, _) => {
+                return Err(refused(format_args!(
+                    "A datasource's {other} cannot change; description, enabled and config can."
+                )));
+            }
+        }
+    }
+    Ok(patch)
 }
 
 /// Null and absent are the same, unknown keys and `type` are ignored.
@@ -224,6 +282,18 @@ mod tests {
             assert!(message(json!({ key: value })).contains(key), "{key}");
         }
         assert!(message(json!([])).contains("object"));
+    }
+
+    #[test]
+    fn what_may_change() {
+        let patch = changes(json!({"description": null, "enabled": false})).unwrap();
+        assert_eq!((patch.description, patch.enabled), (Some(None), Some(false)));
+        assert!(patch.config.is_none());
+        let message = |body| changes(body).map(|_| ()).unwrap_err().message;
+        assert!(message(json!({"name": "x"})).contains("name"));
+        assert!(message(json!({"config": null})).contains("config"));
+        assert!(message(json!({"enabled": 1})).contains("enabled"));
+        assert!(message(json!(7)).contains("object"));
     }
 
     #[test]

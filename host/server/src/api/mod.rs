@@ -6,9 +6,8 @@
 //! (`routes`), what holds for every request (`envelope`), bodies in and out (`body`, `answer`), one
 //! file for each resource, and the loop that accepts connections (`listener`).
 //!
-//! Texts and shapes are those of the original, for clients compare them. What the API cannot do
-//! yet (simulation, traces, the policy library) answers as unknown paths
-//! and methods do, so that a client can tell.
+//! Texts and shapes are those of the original, for clients compare them. What goes beyond it is
+//! described in `docs/api-extensions.md`.
 
 mod action;
 mod actions;
@@ -16,19 +15,27 @@ mod answer;
 mod body;
 mod cors;
 mod datasources;
+mod detail;
 mod drivers;
 mod envelope;
+mod events;
+mod explain;
 mod forwarded;
 mod front;
 mod json_fault;
 mod json_text;
+mod library;
 mod listener;
+mod openapi;
+mod page;
 mod path;
 mod policies;
 mod revision;
 mod routes;
+mod rows;
 mod rules;
 mod schema;
+mod simulate;
 mod tables;
 mod versions;
 
@@ -36,11 +43,14 @@ use std::time::Duration;
 
 pub(crate) use answer::one_line as json;
 pub use cors::Cors;
+pub use events::Streams;
 pub use front::{Slot, front};
 pub use listener::serve;
+pub use openapi::description as openapi;
 
 use crate::datasources::Client;
 use crate::engine::EngineHandle;
+use crate::library::Library;
 
 /// All that a request may need.
 #[derive(Clone)]
@@ -49,6 +59,10 @@ pub struct App {
     pub engine: EngineHandle,
     /// Datasources and drivers.
     pub datasources: Client,
+    /// Policies ready to be activated.
+    pub library: Library,
+    /// Clients that follow rows.
+    pub streams: Streams,
     /// How long a request waits for the revision that it asks for.
     pub revision_timeout: Duration,
 }

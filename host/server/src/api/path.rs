@@ -54,6 +54,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Address {
 }
 
 impl Address {
+    /// The address that the request was sent to.
+    pub(super) fn itself(&self) -> String {
+        format!("{}{}", self.base, self.path)
+    }
+
     /// The address of a member of the collection that the request was sent to.
     pub(super) fn member(&self, id: &str) -> String {
         format!("{}{}/{}", self.base, self.path, utf8_percent_encode(id, SEGMENT))

@@ -1,17 +1,20 @@
 //! Policies.
 
 use axum::extract::{RawQuery, State};
-use congress_store::{NewRule, Policy, Rule};
+use axum::response::{IntoResponse, Response};
+use congress_store::{LibraryPolicy, LibraryRule, NewRule, Policy, Rule};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::App;
 use super::action::{self, parameter};
-use super::answer::{Collection, Created, Element, method_not_supported};
+use super::answer::{Created, Element, method_not_supported};
 use super::body::{ActionBody, Json};
+use super::page::Page;
 use super::path::{Address, Path};
 use super::schema;
-use crate::engine::{EngineHandle, PolicyRequest, PolicyStatus};
+use super::simulate::simulate;
+use crate::engine::{EngineHandle, PolicyPatch, PolicyRequest, PolicyStatus};
 use crate::failure::{Answer, Failure, Named, Status};
 use crate::python;
 
@@ -57,9 +60,9 @@ impl From<Rule> for RuleOfPolicy {
     }
 }
 
-pub(super) async fn list(State(app): State<App>) -> Answer<Collection<Vec<PolicyObject>>> {
+pub(super) async fn list(State(app): State<App>, page: Page) -> Answer<Response> {
     let policies = app.engine.policies().await?;
-    Ok(Collection(policies.into_iter().map(PolicyObject::from).collect()))
+    page.list(policies.into_iter().map(PolicyObject::from).collect())
 }
 
 pub(super) async fn show(
@@ -76,18 +79,57 @@ pub(super) async fn delete(
     Ok(Element(app.engine.delete_policy(&policy).await?.into()))
 }
 
-/// `?action=execute`: has a datasource do something. The policy in the path is not looked at, as it
-/// never was.
+/// `PATCH`: what is given changes, the rest stays. A policy's name, by which rules refer to it, and
+/// its kind stay what they are: that is not supported, as no change of policies ever was.
+pub(super) async fn patch(
+    State(app): State<App>,
+    Path(policy): Path<String>,
+    Json(body): Json,
+) -> Answer<Element<PolicyObject>> {
+    Ok(Element(app.engine.update_policy(&policy, changes(body)?).await?.into()))
+}
+
+fn changes(body: Value) -> Answer<PolicyPatch> {
+    let Value::Object(body) = body else {
+        return Err(refused("The body must be an object of what is to change."));
+    };
+    let mut patch = PolicyPatch::default();
+    for (key, value) in body {
+        match (key.as_str(), value) {
+            ("description", Value::String(text)) => patch.description = Some(text),
+            ("abbreviation", Value::String(text)) if text.chars().count() <= 5 => {
+                patch.abbreviation = Some(text);
+            }
+            ("description", _) => return Err(refused("The policy description must be a string.")),
+            ("abbreviation", _) => return Err(Failure::title(Named::PolicyAbbreviationError)),
+            ("name" | "kind", _) => return Err(method_not_supported()),
+            (other, _) => {
+                return Err(refused(format_args!(
+                    "A policy's {other} cannot change; description and abbreviation can."
+                )));
+            }
+        }
+    }
+    Ok(patch)
+}
+
+/// `?action=simulate`, and `?action=execute`, which has a datasource do something. For that the
+/// policy in the path is not looked at, as it never was.
 pub(super) async fn act(
     State(app): State<App>,
+    Path(policy): Path<String>,
     RawQuery(query): RawQuery,
     body: ActionBody,
-) -> Answer<Element<Value>> {
+) -> Answer<Response> {
     match action::name(query.as_deref())?.as_str() {
+        "simulate" => {
+            let simulated = simulate(&app, &policy, query.as_deref(), body.required()?).await?;
+            Ok(simulated.into_response())
+        }
         "execute" => {
             let (service, name, arguments) = execution(body.required()?)?;
             app.datasources.execute(&service, name, arguments).await?;
-            Ok(Element(json!({})))
+            Ok(Element(json!({})).into_response())
         }
         _ => Err(method_not_supported()),
     }
@@ -117,25 +159,57 @@ pub(super) async fn status(
     app.engine.policy_status(&policy).await.map(Element)
 }
 
-/// Creates a policy, empty or with rules.
+/// Creates a policy: empty, with rules, or as the library has it.
 pub(super) async fn create(
     State(app): State<App>,
     address: Address,
     RawQuery(query): RawQuery,
     Json(body): Json,
 ) -> Answer<Created<PolicyObject>> {
-    // Activating a policy of the library: there is no library yet.
-    if parameter(query.as_deref(), "library_policy").next().is_some() {
-        return Err(method_not_supported());
-    }
-    let Value::Object(body) = body else {
-        return Err(Failure::title(Named::PolicyNameMustBeProvided));
+    let request = match (parameter(query.as_deref(), "library_policy").next(), body) {
+        (Some(id), body) if is_nothing(&body) => of_library(app.library.get(&id).await?),
+        (Some(_), _) => {
+            return Err(refused(
+                "With library_policy the body must be {}: the policy is as the library has it.",
+            ));
+        }
+        (None, Value::Object(body)) if body.contains_key("rules") => with_rules(body)?,
+        (None, Value::Object(body)) => empty(body)?,
+        (None, _) => return Err(Failure::title(Named::PolicyNameMustBeProvided)),
     };
-    let request = if body.contains_key("rules") { with_rules(body)? } else { empty(body)? };
     let (policy, rules) = app.engine.create_policy(request).await?;
     let mut object = PolicyObject::from(policy);
     object.rules = rules.map(|rules| rules.into_iter().map(RuleOfPolicy::from).collect());
     Ok(Created { location: address.member(&object.id), body: object })
+}
+
+/// Whether a body says nothing.
+fn is_nothing(body: &Value) -> bool {
+    match body {
+        Value::Null | Value::Bool(false) => true,
+        Value::Object(members) => members.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::String(text) => text.is_empty(),
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::Bool(true) => false,
+    }
+}
+
+/// A policy of the library, to be activated.
+fn of_library(policy: LibraryPolicy) -> PolicyRequest {
+    let LibraryPolicy { id: _, name, abbreviation, description, kind, rules } = policy;
+    let rules = rules.into_iter().map(|LibraryRule { rule, name, comment }| NewRule {
+        rule,
+        name,
+        comment: comment.unwrap_or_default(),
+    });
+    PolicyRequest {
+        name,
+        abbreviation: Some(abbreviation),
+        description: Some(description),
+        kind: Some(kind),
+        rules: Some(rules.collect()),
+    }
 }
 
 /// A policy without rules: null and absent are the same, unknown keys are ignored.
@@ -214,6 +288,16 @@ mod tests {
 
     fn object(value: Value) -> Map<String, Value> {
         value.as_object().cloned().unwrap()
+    }
+
+    #[test]
+    fn what_may_change() {
+        let patch = changes(json!({"description": "d"})).unwrap();
+        assert_eq!((patch.description.as_deref(), patch.abbreviation), (Some("d"), None));
+        let code = |body| changes(body).unwrap_err().code;
+        assert_eq!(code(json!({"abbreviation": "sixsix"})), 1022);
+        assert_eq!((code(json!({"name": "x"})), code(json!({"kind": "z3"}))), (501, 501));
+        assert_eq!((code(json!({"colour": "red"})), code(json!([]))), (400, 400));
     }
 
     #[test]

@@ -1,19 +1,24 @@
 //! Rules of policies.
 
 use axum::extract::State;
+use axum::response::{IntoResponse, Response};
 use congress_store::{NewRule, Rule};
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::App;
-use super::answer::{Collection, Created, Element, method_not_supported};
+use super::answer::{Created, Element};
 use super::body::Json;
+use super::page::Page;
 use super::path::{Address, Path};
-use crate::engine::{EngineHandle, RuleStatus};
+use crate::engine::{EngineHandle, RulePatch, RuleStatus};
 use crate::failure::{Answer, Failure, Named, Status};
 
 /// The longest name or comment, in characters.
 const MAX_TEXT: usize = 255;
+
+/// The most rules of one request.
+const MAX_RULES: usize = 10_000;
 
 /// A rule as clients see it. They count on all four keys.
 #[derive(Serialize)]
@@ -33,22 +38,37 @@ impl From<Rule> for RuleObject {
 pub(super) async fn list(
     State(app): State<App>,
     Path(policy): Path<String>,
-) -> Answer<Collection<Vec<RuleObject>>> {
+    page: Page,
+) -> Answer<Response> {
     let rules = app.engine.rules(&policy).await?;
-    Ok(Collection(rules.into_iter().map(RuleObject::from).collect()))
+    page.list(rules.into_iter().map(RuleObject::from).collect())
 }
 
-/// Inserts a rule. Only this answer lays the rule out; all others give it as posted.
+/// Inserts a rule, or several: all or none. Only these answers lay rules out; all others give them
+/// as posted.
 pub(super) async fn create(
     State(app): State<App>,
     address: Address,
     Path(policy): Path<String>,
-    Json(body): Json,
-) -> Answer<Created<RuleObject>> {
-    let rule = app.engine.insert_rule(&policy, new_rule(body)?).await?;
+    Json(mut body): Json,
+) -> Answer<Response> {
+    if body.get("rule").is_none()
+        && let Some(rules) = body.get_mut("rules").map(Value::take)
+    {
+        let rules = app.engine.insert_rules(&policy, &new_rules(rules)?).await?;
+        let results: Vec<_> = rules.into_iter().map(laid_out).collect();
+        let created = Created { location: address.itself(), body: json!({ "results": results }) };
+        return Ok(created.into_response());
+    }
+    let object = laid_out(app.engine.insert_rule(&policy, new_rule(body)?).await?);
+    let created = Created { location: address.member(&object.id), body: object };
+    Ok(created.into_response())
+}
+
+fn laid_out(rule: Rule) -> RuleObject {
     let mut object = RuleObject::from(rule);
     object.rule = EngineHandle::pretty(&object.rule);
-    Ok(Created { location: address.member(&object.id), body: object })
+    object
 }
 
 pub(super) async fn show(
@@ -58,15 +78,16 @@ pub(super) async fn show(
     Ok(Element(app.engine.rule(&policy, &rule).await?.into()))
 }
 
-/// Rules cannot be changed in part; but one that is not there is told first.
+/// What is given changes, the rest stays. A rule that is not there is told before what is wrong
+/// with the body.
 pub(super) async fn patch(
     State(app): State<App>,
     Path((policy, rule)): Path<(String, String)>,
-) -> Failure {
-    match app.engine.rule(&policy, &rule).await {
-        Ok(_) => method_not_supported(),
-        Err(failure) => failure,
-    }
+    Json(body): Json,
+) -> Answer<Element<RuleObject>> {
+    app.engine.rule(&policy, &rule).await?;
+    let rule = app.engine.update_rule(&policy, &rule, changes(body)?).await?;
+    Ok(Element(rule.into()))
 }
 
 pub(super) async fn delete(
@@ -83,6 +104,60 @@ pub(super) async fn status(
     app.engine.rule_status(&policy, &rule).await.map(Element)
 }
 
+/// Several rules. What is wrong with one is told with its index.
+fn new_rules(rules: Value) -> Answer<Vec<NewRule>> {
+    let Value::Array(rules) = rules else {
+        return Err(bad("The key 'rules' must be an array of rules."));
+    };
+    if rules.is_empty() || rules.len() > MAX_RULES {
+        return Err(bad(format_args!("Between 1 and {MAX_RULES} rules can be inserted at once.")));
+    }
+    let rule = |(index, rule)| {
+        new_rule(rule).map_err(|failure| failure.with_data(json!({ "index": index })))
+    };
+    rules.into_iter().enumerate().map(rule).collect()
+}
+
+fn changes(body: Value) -> Answer<RulePatch> {
+    let Value::Object(body) = body else {
+        return Err(bad("The body must be an object of what is to change."));
+    };
+    let mut patch = RulePatch::default();
+    for (key, value) in body {
+        match (key.as_str(), value) {
+            ("rule", Value::String(rule)) => patch.rule = Some(rule),
+            ("name", Value::Null) => patch.name = Some(None),
+            ("name", value) => patch.name = Some(Some(text("name", value)?)),
+            ("comment", Value::Null) => patch.comment = Some(String::new()),
+            ("comment", value) => patch.comment = Some(text("comment", value)?),
+            ("rule", _) => {
+                let text = "The key 'rule' must be the text of one rule.";
+                return Err(Failure::named(Named::RuleSyntax, text));
+            }
+            (other, _) => {
+                return Err(bad(format_args!(
+                    "A rule's {other} cannot change; rule, name and comment can."
+                )));
+            }
+        }
+    }
+    Ok(patch)
+}
+
+/// A name or comment.
+fn text(key: &str, value: Value) -> Answer<String> {
+    match value {
+        Value::String(text) if text.chars().count() <= MAX_TEXT => Ok(text),
+        _ => Err(bad(format_args!(
+            "The rule's {key} must be a string of at most {MAX_TEXT} characters."
+        ))),
+    }
+}
+
+fn bad(text: impl std::fmt::Display) -> Failure {
+    Failure::plain(Status::BadRequest, text)
+}
+
 fn new_rule(body: Value) -> Answer<NewRule> {
     let mut body = match body {
         Value::Object(body) => body,
@@ -96,20 +171,35 @@ fn new_rule(body: Value) -> Answer<NewRule> {
     };
     let mut text = |key: &str| match body.remove(key) {
         None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) if text.chars().count() <= MAX_TEXT => Ok(Some(text)),
-        Some(_) => Err(Failure::plain(
-            Status::BadRequest,
-            format_args!("The rule's {key} must be a string of at most {MAX_TEXT} characters."),
-        )),
+        Some(value) => text(key, value).map(Some),
     };
     Ok(NewRule { rule, name: text("name")?, comment: text("comment")?.unwrap_or_default() })
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
+
+    #[test]
+    fn what_may_change() {
+        let patch = changes(json!({"name": null, "comment": "c"})).unwrap();
+        assert_eq!((patch.name, patch.comment.as_deref()), (Some(None), Some("c")));
+        assert!(patch.rule.is_none());
+        assert_eq!(changes(json!({"rule": 7})).unwrap_err().code, 1002);
+        for bad in [json!([]), json!({"id": "x"}), json!({"name": 7})] {
+            assert_eq!(changes(bad).unwrap_err().code, 400);
+        }
+    }
+
+    #[test]
+    fn several_rules() {
+        let rules = new_rules(json!([{"rule": "p(1)"}, {"rule": "p(2)", "name": "n"}])).unwrap();
+        assert_eq!((rules.len(), rules[1].name.as_deref()), (2, Some("n")));
+        let failure = new_rules(json!([{"rule": "p(1)"}, {}])).unwrap_err();
+        assert_eq!((failure.code, failure.data), (1002, json!({"index": 1})));
+        assert_eq!(new_rules(json!([])).unwrap_err().code, 400);
+        assert_eq!(new_rules(json!("p(1)")).unwrap_err().code, 400);
+    }
 
     #[test]
     fn bodies() {

@@ -1,14 +1,17 @@
 //! Tables of policies and their rows.
 
 use axum::extract::{RawQuery, State};
+use axum::response::Response;
+use http::HeaderMap;
 use serde::Serialize;
 
 use super::App;
 use super::action::parameter;
-use super::answer::{Collection, Element, Rows};
+use super::answer::Element;
 use super::body::Json;
+use super::page::Page;
 use super::path::Path;
-use crate::engine::Cell;
+use super::rows;
 use crate::failure::{Answer, Failure, Status};
 
 /// A table in a list, of a policy or of a datasource.
@@ -26,9 +29,10 @@ impl From<String> for TableObject {
 pub(super) async fn list(
     State(app): State<App>,
     Path(policy): Path<String>,
-) -> Answer<Collection<Vec<TableObject>>> {
+    page: Page,
+) -> Answer<Response> {
     let tables = app.engine.tables(&policy).await?;
-    Ok(Collection(tables.into_iter().map(TableObject::from).collect()))
+    page.list(tables.into_iter().map(TableObject::from).collect())
 }
 
 pub(super) async fn show(
@@ -46,12 +50,18 @@ pub(super) async fn rows(
     State(app): State<App>,
     Path((policy, table)): Path<(String, String)>,
     RawQuery(query): RawQuery,
-) -> Answer<Rows<Cell>> {
-    let rows = app.engine.rows(&policy, &table).await?;
+    page: Page,
+    headers: HeaderMap,
+) -> Answer<Response> {
     let traced = parameter(query.as_deref(), "trace").any(|v| v.eq_ignore_ascii_case("true"));
-    // The words for an engine that keeps no trace.
-    let trace = traced.then(|| "Not available".to_owned());
-    Ok(Rows { rows, trace })
+    let (found, trace) = if traced {
+        let (found, trace) = app.engine.traced_rows(&policy, &table).await?;
+        (found, Some(trace))
+    } else {
+        (app.engine.rows(&policy, &table).await?, None)
+    };
+    let columns = if page.is_plain() { None } else { app.engine.columns(&policy, &table).await };
+    rows::answer(&headers, rows::page(page, found, columns, trace).await?).await
 }
 
 /// Rows of policies come from rules alone.

@@ -269,6 +269,7 @@ fn options(config: Config) -> anyhow::Result<node::NodeOptions> {
         longest_pause: datasources.longest_pause,
         all_or_nothing: datasources.all_or_nothing,
         revision_timeout: config.timeouts.revision,
+        library: config.library_path,
         client: ClientOptions {
             timeout: config.timeouts.call,
             long_timeout: config.timeouts.long_call,

@@ -53,6 +53,11 @@ pub(super) fn values(state_folder: &Path) -> Vec<(&'static str, &'static str, St
             "driver_path",
             inside("drivers") + ":/usr/lib/congress/drivers:/etc/congress/drivers",
         ),
+        (
+            "DEFAULT",
+            "policy_library_path",
+            inside("library") + ":/etc/congress/library:/usr/share/congress/library",
+        ),
         ("database", "connection", format!("sqlite:///{}", inside("congress.sqlite"))),
         ("plugins", "cache_path", inside("cache")),
     ]

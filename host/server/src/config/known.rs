@@ -11,7 +11,7 @@ const WITHOUT_EFFECT: &[(&str, &str, &[&str])] = &[
     (
         "DEFAULT",
         "this version does not have it yet",
-        &["delete_missing_driver_datasources", "policy_library_path"],
+        &["delete_missing_driver_datasources"],
     ),
     ("DEFAULT", "one process uses all processors", &["api_workers", "executor_thread_pool_size"]),
     ("DEFAULT", "the API's pipeline is fixed", &["api_paste_config"]),

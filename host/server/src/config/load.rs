@@ -164,6 +164,7 @@ impl Reader<'_> {
             max_simultaneous_requests: self.value(&options::MAX_REQUESTS),
             ascii_only_rows: self.value(&options::ASCII_ONLY_ROWS),
             query_rows: self.value(&options::QUERY_ROWS),
+            library_path: self.value(&options::LIBRARY_PATH),
             log: self.log(),
             database: self.database(),
             store: self.store(),

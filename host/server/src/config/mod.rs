@@ -93,6 +93,8 @@ pub struct Config {
     pub ascii_only_rows: bool,
     /// The most rows that a query may produce on the way to its answer.
     pub query_rows: usize,
+    /// Folders with policies for a policy library that is empty. They need not exist.
+    pub library_path: Vec<PathBuf>,
     /// Where log lines go.
     pub log: LogConfig,
     /// Where the database is.

@@ -137,6 +137,10 @@ options! {
         "Ids of drivers that must not be loaded.";
     ["DEFAULT"] "custom_driver_endpoints" CUSTOM_DRIVERS: Vec<String> = LIST, Some(""),
         "Drivers outside these folders: name=/path/driver.wasm.";
+    ["DEFAULT"] "policy_library_path" LIBRARY_PATH: Vec<PathBuf> = PATHS,
+        Some("/etc/congress/library:/usr/share/congress/library"),
+        "Folders with policies (*.yaml), separated by colons, with which a policy library that is \
+         empty is filled at start. Of several policies of one name the first counts.";
     ["DEFAULT"] "datasource_sync_period" SYNC_PERIOD: Duration = SECONDS, Some("60"),
         "Seconds between comparisons of the running datasources with the database.";
     ["DEFAULT"] "datasource_longest_pause" LONGEST_PAUSE: Duration = SECONDS, Some("300"),

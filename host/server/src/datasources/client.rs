@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use congress_bus::{Bus, CallError};
+use congress_bus::{Bus, CallError, Subscription};
 use congress_plugins::ConfigValues;
 use congress_store::{At, DatasourceConfig, KeyError, NewDatasource, Store};
 use congress_table::TableSchema;
@@ -12,6 +12,9 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 mod reach;
+mod update;
+
+pub use self::update::DatasourcePatch;
 
 use self::reach::{Call, Reach};
 use super::check;
@@ -72,6 +75,9 @@ pub struct ClientOptions {
     /// Drivers that are not to be used, by id.
     pub disabled: BTreeSet<String>,
 }
+
+/// The name under which streams to clients subscribe.
+const STREAM: &str = "__stream";
 
 /// How long the node that runs drivers may take to tell how their loading stands. Lists do without.
 const DRIVER_STATES: Duration = Duration::from_secs(2);
@@ -375,6 +381,23 @@ impl Client {
     /// The names of a datasource's tables.
     pub async fn tables(&self, d: &str) -> Answer<Vec<String>> {
         Ok(self.tables_of(d, absence).await?.into_iter().map(|table| table.name).collect())
+    }
+
+    /// Follows the rows of a table.
+    pub async fn subscribe(&self, d: &str, table: &str) -> Answer<Subscription> {
+        let row = self.row(d).await?.ok_or_else(|| absence(d))?;
+        if !self.tables(d).await?.iter().any(|name| name == table) {
+            let text = format!("tablename '{table}' does not exist'");
+            return Err(Failure::plain(Status::NotFound, text));
+        }
+        Ok(self.inner.reach.bus.subscribe(STREAM, &row.name, [table.into()].into()))
+    }
+
+    /// The names of a table's columns; none if there is no such table.
+    pub async fn columns(&self, d: &str, table: &str) -> Answer<Vec<String>> {
+        let tables = self.tables_of(d, absence).await?;
+        let columns = tables.into_iter().find(|t| t.name == table).map(|table| table.columns);
+        Ok(columns.into_iter().flatten().map(|column| column.name).collect())
     }
 
     /// How a datasource fares.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use congress_bus::{Bus, Epoch, Register, Request, Requests};
 use congress_plugins::Host;
-use congress_store::{Datasource, KeyRing, Store};
+use congress_store::{Datasource, DatasourceConfig, KeyRing, Store};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -136,6 +136,7 @@ pub(super) type FirstStart = Option<Result<(), String>>;
 struct Handle {
     name: String,
     driver: String,
+    config: DatasourceConfig,
     code: watch::Sender<Code>,
     first: watch::Receiver<FirstStart>,
     stop: CancellationToken,
@@ -346,11 +347,17 @@ impl Manager {
                 return;
             }
         };
-        let is_there = |id: &str| rows.iter().any(|row| row.enabled && row.id == id);
-        let gone: Vec<_> = active.tasks.keys().filter(|id| !is_there(id)).cloned().collect();
+        // One whose configuration is another now ends, and begins anew below.
+        let goes_on = |id: &str, task: &Handle| {
+            rows.iter().any(|row| row.enabled && row.id == id && row.config == task.config)
+        };
+        let gone = active.tasks.iter().filter(|(id, task)| !goes_on(id, task));
+        let gone: Vec<_> = gone.map(|(id, _)| id.clone()).collect();
         for id in gone {
             if let Some(task) = active.tasks.remove(&id) {
-                tracing::info!(datasource = %task.name, "datasource is gone or disabled; stopping it");
+                tracing::info!(
+                    datasource = %task.name, "datasource is gone, disabled or changed; stopping it"
+                );
                 task.stop().await;
             }
         }
@@ -397,6 +404,14 @@ impl Manager {
                     request.reply(reply(&Answer::<()>::Err(failure)));
                 } else if active.tasks.contains_key(&id) {
                     self.answer_start(&id, request);
+                } else {
+                    active.waiting.push((id, request));
+                    self.sync();
+                }
+            }
+            Ok(ManagerCall::Update { id }) => {
+                if let Err(failure) = self.with.lease.fence() {
+                    request.reply(reply(&Answer::<()>::Err(failure)));
                 } else {
                     active.waiting.push((id, request));
                     self.sync();
@@ -451,6 +466,7 @@ impl Manager {
             self.with.bus.publish(&row.name, epoch).map_err(|error| error.to_string())?;
         let stop = self.with.stop.child_token();
         let (id, name, driver) = (row.id.clone(), row.name.clone(), row.driver.clone());
+        let config = row.config.clone();
         let shared = Shared::new(row, &self.with, publisher, &self.options);
         let (code, receiver) = watch::channel(code);
         let (outcome, first) = watch::channel(None);
@@ -465,7 +481,7 @@ impl Manager {
         };
         let join = tokio::spawn(task.run());
         tracing::info!(datasource = %name, %driver, "datasource started");
-        active.tasks.insert(id, Handle { name, driver, code, first, stop, join });
+        active.tasks.insert(id, Handle { name, driver, config, code, first, stop, join });
         Ok(())
     }
 

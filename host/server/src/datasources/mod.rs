@@ -26,7 +26,7 @@ mod wire;
 pub(crate) use backoff::random;
 pub use check::lazy_tables;
 pub(crate) use client::failure;
-pub use client::{Client, ClientOptions, DatasourceRequest};
+pub use client::{Client, ClientOptions, DatasourcePatch, DatasourceRequest};
 pub use drivers::{DriverFolders, LoadState, NextBuild};
 pub(crate) use manager::wrong_key;
 pub use manager::{Ending, Manager, ManagerOptions, Surroundings};

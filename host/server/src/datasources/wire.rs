@@ -29,6 +29,11 @@ pub enum ManagerCall {
         /// Its id.
         id: String,
     },
+    /// Run the datasource of this id as the database has it now.
+    Update {
+        /// Its id.
+        id: String,
+    },
     /// Stop the datasource of this id, which is in the database no longer.
     Stop {
         /// Its id.

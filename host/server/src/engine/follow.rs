@@ -179,6 +179,14 @@ impl Inner {
         tokio::spawn(self.clone().follow_one(name.to_owned(), receiver));
     }
 
+    /// Notes whether a datasource that is followed is to run.
+    pub(super) fn enable_datasource(&self, name: &str, enabled: bool) {
+        if let Some(followed) = self.followers.lock().get_mut(name) {
+            followed.enabled = enabled;
+        }
+        self.followers.news.send_replace(());
+    }
+
     /// Takes the tables that a snapshot has, and its schema if it is not the one that the engine
     /// has. A changed schema comes together with its rows: nobody sees one without the other.
     fn take_snapshot(self: &Arc<Self>, name: &str, snapshot: &Snapshot) -> Result<(), Errors> {

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::executes::{Executes, Sources};
 use super::follow::{Followers, Subscribed};
+use super::observed::Observers;
 use super::published::Published;
 use super::sync;
 use crate::failure::{Answer, Failure, Status};
@@ -64,6 +65,8 @@ pub(super) struct Inner {
     pub(super) executes: Executes,
     /// Tables of policies that others subscribe to.
     pub(super) published: Published,
+    /// Clients that watch tables of policies.
+    pub(super) observers: Observers,
     pub(super) stop: CancellationToken,
     query_rows: usize,
     query_timeout: Duration,
@@ -120,6 +123,7 @@ impl EngineHandle {
             followers: Followers::default(),
             executes: Executes::new(),
             published: Published::default(),
+            observers: Observers::default(),
             stop,
             query_rows: options.query_rows,
             query_timeout: options.query_timeout,
@@ -245,10 +249,20 @@ impl EngineHandle {
         self.inner.latest.snapshot()
     }
 
-    /// Runs a query on a state of the engine, on a thread where it may take its time. It is
-    /// stopped when its time is over, and when nobody waits for it any more.
+    /// Runs a query on the latest state of the engine, see [`EngineHandle::query_at`].
     pub(super) async fn query<T: Send + 'static>(
         &self,
+        query: impl FnOnce(&Snapshot, Limits<'_>) -> Answer<T> + Send + 'static,
+    ) -> Answer<T> {
+        self.query_at(None, query).await
+    }
+
+    /// Runs a query on a state of the engine (by default the latest one once it is its turn), on a
+    /// thread where it may take its time. It is stopped when its time is over, and when nobody
+    /// waits for it any more.
+    pub(super) async fn query_at<T: Send + 'static>(
+        &self,
+        snapshot: Option<Snapshot>,
         query: impl FnOnce(&Snapshot, Limits<'_>) -> Answer<T> + Send + 'static,
     ) -> Answer<T> {
         let (rows, timeout) = (self.inner.query_rows, self.inner.query_timeout);
@@ -265,7 +279,7 @@ impl EngineHandle {
             ));
         }
         let _place = waiting.await.map_err(|_| busy())?.map_err(Failure::internal)?;
-        let snapshot = self.snapshot();
+        let snapshot = snapshot.unwrap_or_else(|| self.snapshot());
         let stop = StopOnDrop::default();
         let flag = stop.0.clone();
         let running = tokio::task::spawn_blocking(move || {
@@ -342,6 +356,7 @@ impl Inner {
                 }
             }
             let Told { fired, executions } = engine.take_told();
+            self.observers.note(&fired);
             self.note_published(&engine, fired, rules);
             self.note_executions(&engine, executions, rules, |sources| note(&result, sources));
             result

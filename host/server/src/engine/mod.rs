@@ -9,17 +9,25 @@ mod cell;
 mod executes;
 #[cfg(test)]
 mod executes_tests;
+mod explain;
 mod follow;
 mod handle;
+mod observed;
 mod policies;
 mod published;
 mod rows;
 mod rules;
+mod simulate;
 mod sync;
+mod update;
 
-pub use cell::Cell;
+pub use cell::{Cell, row_of};
+pub use explain::ExplainRequest;
 pub use follow::Subscribed;
 pub use handle::{EngineHandle, EngineOptions};
+pub use observed::{Observation, RowsUpdate};
 pub use policies::{PolicyRequest, PolicyStatus};
 pub use published::POLICIES_PREFIX;
 pub use rules::RuleStatus;
+pub use simulate::{Simulated, SimulationRequest};
+pub use update::{PolicyPatch, RulePatch};

@@ -210,7 +210,7 @@ impl EngineHandle {
     }
 }
 
-fn unknown(id_or_name: &str) -> Failure {
+pub(super) fn unknown(id_or_name: &str) -> Failure {
     let text = format!("No policy found with name or id {id_or_name}");
     Failure::plain(Status::NotFound, text)
 }

@@ -1,10 +1,13 @@
 //! Tables and rows for the API.
 
-use congress_policy::{ErrorKind, TableFilter};
+use congress_policy::{ErrorKind, Snapshot, TableFilter};
 
 use super::cell::Cell;
 use super::handle::EngineHandle;
 use crate::failure::{Answer, Failure, Status};
+
+/// What stands in place of a trace that cannot be given.
+const NO_TRACE: &str = "Not available";
 
 impl EngineHandle {
     /// The tables of a policy: those in heads, bodies and facts, those of other policies with
@@ -27,24 +30,76 @@ impl EngineHandle {
         let name = self.policy_name(policy).await.ok_or_else(|| {
             Failure::plain(Status::NotFound, format_args!("table '{table}' doesn't exist"))
         })?;
-        let table = table.to_owned();
-        self.query(move |snapshot, limits| match snapshot.rows_within(&name, &table, limits) {
-            Ok(rows) => {
-                Ok(rows.into_iter().map(|row| row.into_iter().map(Cell).collect()).collect())
+        self.rows_of(None, name, table.to_owned()).await
+    }
+
+    /// [`EngineHandle::rows`] at a state of the engine, of a policy by its name.
+    pub(super) async fn rows_at(
+        &self,
+        snapshot: Snapshot,
+        policy: &str,
+        table: &str,
+    ) -> Answer<Vec<Vec<Cell>>> {
+        self.rows_of(Some(snapshot), policy.to_owned(), table.to_owned()).await
+    }
+
+    async fn rows_of(
+        &self,
+        at: Option<Snapshot>,
+        name: String,
+        table: String,
+    ) -> Answer<Vec<Vec<Cell>>> {
+        self.query_at(at, move |snapshot, limits| {
+            match snapshot.rows_within(&name, &table, limits) {
+                Ok(rows) => {
+                    Ok(rows.into_iter().map(|row| row.into_iter().map(Cell).collect()).collect())
+                }
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    Err(Failure::plain(Status::NotFound, error))
+                }
+                // The table is known, and its width is not: there is nothing in it.
+                Err(error) if error.kind() == ErrorKind::Schema => Ok(Vec::new()),
+                Err(error) => Err(Failure::plain(Status::BadRequest, error)),
             }
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                Err(Failure::plain(Status::NotFound, error))
-            }
-            // The table is known, and its width is not: there is nothing in it.
-            Err(error) if error.kind() == ErrorKind::Schema => Ok(Vec::new()),
-            Err(error) => Err(Failure::plain(Status::BadRequest, error)),
         })
         .await
     }
 
+    /// [`EngineHandle::rows`] with a text that tells how they were found. Where that cannot be told
+    /// within the limits on queries, the text says so.
+    pub async fn traced_rows(&self, policy: &str, table: &str) -> Answer<(Vec<Vec<Cell>>, String)> {
+        let known = self.policy_name(policy).await;
+        if let Some(name) = known {
+            let of = table.to_owned();
+            let traced = self.query(move |snapshot, limits| {
+                Ok(snapshot.trace_rows(&name, &of, limits).map(|(rows, trace)| {
+                    let cells = |row: Vec<_>| row.into_iter().map(Cell).collect();
+                    (rows.into_iter().map(cells).collect::<Vec<Vec<Cell>>>(), trace)
+                }))
+            });
+            match traced.await? {
+                Ok((rows, trace)) if trace.is_empty() => return Ok((rows, NO_TRACE.to_owned())),
+                Ok(traced) => return Ok(traced),
+                // A proof may take far longer than the answer does.
+                Err(error) if error.kind() == ErrorKind::Limit => {
+                    let rows = self.rows(policy, table).await?;
+                    return Ok((rows, format!("{NO_TRACE}: {error}")));
+                }
+                Err(_) => {}
+            }
+        }
+        Ok((self.rows(policy, table).await?, NO_TRACE.to_owned()))
+    }
+
+    /// The names of a table's columns, if its datasource has told them.
+    pub async fn columns(&self, policy: &str, table: &str) -> Option<Vec<String>> {
+        let name = self.policy_name(policy).await?;
+        self.snapshot().columns(&name, table)
+    }
+
     /// The name of a policy, persisted or a datasource's, by id or name. Waits for no writer where
     /// the engine knows it.
-    async fn policy_name(&self, id_or_name: &str) -> Option<String> {
+    pub(super) async fn policy_name(&self, id_or_name: &str) -> Option<String> {
         if let Some(policy) = self.snapshot().policy(id_or_name) {
             return Some(policy.name.to_string());
         }

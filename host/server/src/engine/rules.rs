@@ -1,5 +1,6 @@
 //! Rules for the API.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use congress_policy::Event;
@@ -32,11 +33,24 @@ pub struct RuleStatus {
 }
 
 /// Where rules are looked for.
-enum Place {
+pub(super) enum Place {
     /// In a persisted policy of this name.
     Policy(String),
     /// In a datasource's policy, which has none.
     Datasource,
+}
+
+/// Why rules are not inserted.
+struct Refused {
+    failure: Failure,
+    /// The rule that is at fault, if that is known.
+    index: Option<usize>,
+}
+
+impl From<Failure> for Refused {
+    fn from(failure: Failure) -> Self {
+        Self { failure, index: None }
+    }
 }
 
 impl EngineHandle {
@@ -85,11 +99,29 @@ impl EngineHandle {
     /// Inserts a rule. One that reads tables which exist, but are not known here at present, waits
     /// for them within a bound: that they are refused would not be true for long.
     pub async fn insert_rule(&self, policy: &str, new: NewRule) -> Answer<Rule> {
-        let refusal = match self.insert_known(policy, &new).await {
-            Err(refusal) if refusal.status == Status::BadRequest => refusal,
+        let inserted = self.insert_waiting(policy, std::slice::from_ref(&new)).await;
+        let inserted = inserted.map_err(|Refused { failure, .. }| failure)?;
+        inserted.into_iter().next().ok_or_else(|| Failure::internal("a rule was inserted as none"))
+    }
+
+    /// Inserts rules, all or none, as [`EngineHandle::insert_rule`] does one. They come back in the
+    /// order given. Where it is known which one is at fault, the failure's data has its `index`.
+    pub async fn insert_rules(&self, policy: &str, new: &[NewRule]) -> Answer<Vec<Rule>> {
+        self.insert_waiting(policy, new).await.map_err(|Refused { failure, index }| match index {
+            Some(index) => failure.with_data(serde_json::json!({ "index": index })),
+            None => failure,
+        })
+    }
+
+    async fn insert_waiting(&self, policy: &str, new: &[NewRule]) -> Result<Vec<Rule>, Refused> {
+        let refusal = match self.insert_known(policy, new).await {
+            Err(refusal) if refusal.failure.status == Status::BadRequest => refusal,
             outcome => return outcome,
         };
-        let unknown = self.inner.followers.unknown_in(&new.rule);
+        let mut unknown: Vec<String> =
+            new.iter().flat_map(|new| self.inner.followers.unknown_in(&new.rule)).collect();
+        unknown.sort();
+        unknown.dedup();
         if unknown.is_empty() {
             return Err(refusal);
         }
@@ -102,21 +134,22 @@ impl EngineHandle {
                      try again later",
                     unknown.join("', '")
                 ),
-            ));
+            )
+            .into());
         }
-        self.insert_known(policy, &new).await
+        self.insert_known(policy, new).await
     }
 
-    async fn insert_known(&self, policy: &str, new: &NewRule) -> Answer<Rule> {
+    async fn insert_known(&self, policy: &str, new: &[NewRule]) -> Result<Vec<Rule>, Refused> {
         let mut loaded = self.inner.loaded.write().await;
         for _ in 0..ATTEMPTS {
             self.inner.clone().catch_up(&mut loaded).await.map_err(failure)?;
-            if let Some(rule) = self.try_insert(&mut loaded, policy, new).await? {
+            if let Some(rules) = self.try_insert(&mut loaded, policy, new).await? {
                 self.inner.follow();
-                return Ok(rule);
+                return Ok(rules);
             }
         }
-        Err(busy())
+        Err(busy().into())
     }
 
     /// One attempt; none if somebody else wrote meanwhile.
@@ -124,24 +157,36 @@ impl EngineHandle {
         &self,
         loaded: &mut Loaded,
         policy: &str,
-        new: &NewRule,
-    ) -> Answer<Option<Rule>> {
+        new: &[NewRule],
+    ) -> Result<Option<Vec<Rule>>, Refused> {
         let Place::Policy(name) = loaded.place(policy)? else {
-            return Err(Failure::bare(Named::RuleNotPermitted));
+            return Err(Failure::bare(Named::RuleNotPermitted).into());
         };
-        let events = parse_one(&new.rule, &name)?;
-        if self.check(&events)? == 0 {
-            return Err(Failure::bare(Named::RuleAlreadyExists));
+        let (mut batch, mut seen) = (Vec::with_capacity(new.len()), HashSet::new());
+        for (index, rule) in new.iter().enumerate() {
+            let refused = |failure| Refused { failure, index: Some(index) };
+            let events = parse_one(&rule.rule, &name).map_err(refused)?;
+            // Twice in one request is once too often, as it is in two.
+            if events.iter().any(|event| !seen.insert(event.statement.to_string())) {
+                return Err(refused(Failure::bare(Named::RuleAlreadyExists)));
+            }
+            batch.extend(events);
+        }
+        if self.check(&batch)? < batch.len() {
+            // Which one is there is looked for only now that it is needed.
+            let there = |event: &Event| matches!(self.check(std::slice::from_ref(event)), Ok(0));
+            let failure = Failure::bare(Named::RuleAlreadyExists);
+            return Err(Refused { failure, index: batch.iter().position(there) });
         }
         let at = loaded.revision.map_or(At::Any, At::Revision);
-        let committed = match self.inner.store.insert_rules(&name, vec![new.clone()], at).await {
+        let committed = match self.inner.store.insert_rules(&name, new.to_vec(), at).await {
             Ok(committed) => committed,
             Err(Error::Stale { .. }) => return Ok(None),
-            Err(error) => return Err(failure(error)),
+            Err(error) => return Err(failure(error).into()),
         };
-        self.apply(loaded, &committed.value, events);
+        self.apply(loaded, &committed.value, batch);
         self.inner.reached(loaded, committed.revision);
-        Ok(committed.value.into_iter().next())
+        Ok(Some(committed.value))
     }
 
     /// Deletes a rule.
@@ -204,7 +249,7 @@ impl EngineHandle {
 }
 
 impl Loaded {
-    fn place(&self, id_or_name: &str) -> Answer<Place> {
+    pub(super) fn place(&self, id_or_name: &str) -> Answer<Place> {
         if let Some(policy) = self.policy(id_or_name) {
             return Ok(Place::Policy(policy.name.clone()));
         }

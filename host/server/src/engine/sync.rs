@@ -105,6 +105,8 @@ impl Inner {
             if loaded.datasources.insert(row.id.clone(), row.name.clone()).is_none() {
                 self.adopt_datasource(&row.name, row.enabled);
                 new.push(row.name.clone());
+            } else {
+                self.enable_datasource(&row.name, row.enabled);
             }
         }
         // Schemas first, so that rules with column references need not wait for them. At start
@@ -152,7 +154,10 @@ impl Inner {
 
     fn add_policies(&self, loaded: &mut Loaded, snapshot: &Snapshot) {
         for policy in &snapshot.policies {
-            if !loaded.policies.contains_key(&policy.id) {
+            let known = loaded.policies.get(&policy.id);
+            if known.is_some_and(|known| known != policy) {
+                self.describe(loaded, policy);
+            } else if known.is_none() {
                 if let Err(error) = self.create_in_engine(policy) {
                     // Its rules are refused one by one, and say so in their status.
                     tracing::error!(policy = %policy.name, "cannot use a stored policy: {error}");
@@ -160,6 +165,17 @@ impl Inner {
                 loaded.policies.insert(policy.id.clone(), policy.clone());
             }
         }
+    }
+
+    /// Takes in what a policy that is loaded says of itself now.
+    pub(super) fn describe(&self, loaded: &mut Loaded, policy: &congress_store::Policy) {
+        let describe = |engine: &mut congress_policy::Engine| {
+            engine.describe_policy(&policy.name, &policy.abbreviation, &policy.description)
+        };
+        if let Err(error) = self.change(describe) {
+            tracing::error!(policy = %policy.name, %error, "cannot change a policy in the engine");
+        }
+        loaded.policies.insert(policy.id.clone(), policy.clone());
     }
 
     /// Creates a stored policy in the engine.
@@ -177,13 +193,21 @@ impl Inner {
         self.change(|engine| engine.create_policy(new)).map(drop)
     }
 
-    /// Deletes rules that are gone and inserts new ones, as one batch. If it is refused, rule by
+    /// Deletes rules that are gone and inserts new ones, as one batch; one that says something else
+    /// than before is both. If it is refused, rule by
     /// rule, so that one bad rule does not keep the others out.
     fn change_rules(&self, loaded: &mut Loaded, snapshot: Snapshot) {
         let stored: HashMap<_, _> =
             snapshot.rules.into_iter().map(|rule| (rule.id.clone(), rule)).collect();
-        let gone: Vec<_> =
-            loaded.rules.keys().filter(|id| !stored.contains_key(*id)).cloned().collect();
+        let is_gone = |id: &String, rule: &LoadedRule| {
+            stored.get(id).is_none_or(|stored| stored.rule != rule.text)
+        };
+        let gone: Vec<_> = loaded
+            .rules
+            .iter()
+            .filter(|(id, rule)| is_gone(id, rule))
+            .map(|(id, _)| id.clone())
+            .collect();
         let mut batch = Vec::new();
         for id in gone {
             if let Some(rule) = loaded.rules.remove(&id)

@@ -30,7 +30,7 @@ pub use self::exit::{Ended, Exit};
 
 use self::lock::LockFile;
 use self::notify::ServiceManager;
-use crate::api::{self, ApiOptions, App, Cors, Slot};
+use crate::api::{self, ApiOptions, App, Cors, Slot, Streams};
 use crate::auth::{AuthOptions, Guard};
 use crate::config::{BusConfig, Roles};
 use crate::datasources::{
@@ -41,6 +41,7 @@ use crate::health::{Health, Phase};
 use crate::keys::Keys;
 use crate::lease::machine::Times;
 use crate::lease::{self, Lease};
+use crate::library::Library;
 
 /// How long the node waits for datasources before it calls itself ready without them.
 const SETTLE: Duration = Duration::from_secs(2);
@@ -96,6 +97,8 @@ pub struct NodeOptions {
     pub all_or_nothing: bool,
     /// How long a request waits for the revision that it asks for.
     pub revision_timeout: Duration,
+    /// Folders with policies for a library that is empty.
+    pub library: Vec<PathBuf>,
     /// How the API reaches datasources.
     pub client: ClientOptions,
 }
@@ -148,13 +151,13 @@ pub async fn run(options: NodeOptions, stop: CancellationToken) -> Result<(), En
     let closing = CancellationToken::new();
     let turns = health.pulse.watch("listener");
     let serving = api::serve(listener, front, options.api, turns, closing.clone());
-    let serving = Serving { task: tokio::spawn(serving), closing };
+    let serving = Serving { task: tokio::spawn(serving), closing: closing.clone() };
     let beating = tokio::spawn(begin::beat(health.clone(), manager.clone()));
     tracing::info!(
         %address, node = %options.node_id, %instance, roles = %options.roles, "listening"
     );
 
-    let node = Node { health, instance, slot, guard, stop, manager: manager.clone() };
+    let node = Node { health, instance, slot, guard, closing, stop, manager: manager.clone() };
     let outcome = node.run(options, serving).await;
     manager.tell("STOPPING=1");
     beating.abort();
@@ -170,6 +173,8 @@ struct Node {
     slot: Option<Slot>,
     /// Whom it lets in.
     guard: Option<Arc<Guard>>,
+    /// Cancelled when requests under way are to end.
+    closing: CancellationToken,
     stop: CancellationToken,
     manager: ServiceManager,
 }
@@ -292,7 +297,15 @@ impl Node {
             let datasources =
                 Client::new(store.clone(), keys, bus, engine.clone(), options.client.clone());
             let revision_timeout = options.revision_timeout;
-            let app = App { engine: engine.clone(), datasources, revision_timeout };
+            let library = Library::new(store.clone());
+            library.fill(options.library.clone()).await;
+            let app = App {
+                engine: engine.clone(),
+                datasources,
+                library,
+                streams: Streams::new(self.closing.clone()),
+                revision_timeout,
+            };
             slot.fill(app, self.guard.clone());
             readiness.role("api", "serving");
         }

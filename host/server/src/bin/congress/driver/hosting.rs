@@ -1,16 +1,22 @@
 //! The plugin host in this process, and what a datasource's errors mean to an author.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::Context as _;
-use congress_plugins::{Host, HostConfig, HostError, Limits, Wire};
+use anyhow::{Context as _, bail};
+use congress_plugins::{Driver, Host, HostConfig, HostError, Limits, LoadError, Wire};
 
 use super::options::Grants;
+use crate::output;
+
+/// How long loading may take without a word: from the cache it takes a few milliseconds.
+const QUIET: Duration = Duration::from_millis(100);
 
 /// A host with these grants. `wire` listens in, or answers instead of the network.
 pub(super) fn host(grants: &Grants, wire: Option<Arc<dyn Wire>>) -> anyhow::Result<Host> {
-    let limits = Limits { call_timeout: grants.timeout, ..Limits::default() };
+    let limits = Limits { call_timeout: grants.call_timeout, ..Limits::default() };
     with_limits(grants, limits, wire)
 }
 
@@ -49,15 +55,39 @@ fn cache_folder() -> Option<PathBuf> {
     Some(folder.join("compiled-drivers"))
 }
 
-/// The file, if it is there: a better error than the loader's for the commonest mistake.
+/// The file, if it is there and one: a better error than the loader's for the commonest mistakes,
+/// and no waiting for what never ends.
 pub(super) fn existing(file: &Path) -> anyhow::Result<&Path> {
-    if file.is_dir() {
-        anyhow::bail!("{} is a folder; name the .wasm file in it", file.display());
+    let shown = file.display();
+    match std::fs::metadata(file) {
+        Ok(metadata) if metadata.is_file() => Ok(file),
+        Ok(metadata) if metadata.is_dir() => {
+            bail!("{shown} is a folder; name the .wasm file in it")
+        }
+        Ok(_) => bail!("{shown} is a pipe or a device; a component is a file"),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            bail!("there is no file {shown}; has the driver been built?")
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot look at {shown}")),
     }
-    if !file.exists() {
-        anyhow::bail!("there is no file {}; has the driver been built?", file.display());
+}
+
+/// Loads a component, and says so if that takes a while: one of a large language is compiled for
+/// many seconds.
+pub(super) async fn load(host: &Host, file: &Path) -> Result<Driver, LoadError> {
+    announced(file, host.load(file)).await
+}
+
+/// Waits for what compiles a component, and says so if that takes a while.
+pub(super) async fn announced<T>(file: &Path, compiling: impl Future<Output = T>) -> T {
+    tokio::pin!(compiling);
+    match tokio::time::timeout(QUIET, &mut compiling).await {
+        Ok(done) => done,
+        Err(_) => {
+            output::note(&format!("compiling {} …", file.display()));
+            compiling.await
+        }
     }
-    Ok(file)
 }
 
 /// An error's text, with what to do about it here where the server's words speak of
@@ -69,6 +99,8 @@ pub(super) fn with_hint(error: &impl ToString) -> String {
         format!("--allow {}", entry.unwrap_or("HOST"))
     } else if text.contains("`allowed_files`") {
         "--allow-file PATH".to_owned()
+    } else if text.contains("`call_timeout`") {
+        "--call-timeout SECONDS".to_owned()
     } else {
         return text;
     };

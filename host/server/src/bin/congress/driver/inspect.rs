@@ -4,11 +4,12 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::bail;
 use clap::Args;
 use congress_plugins::{Inspection, Metadata, Standing};
 use serde_json::{Value, json};
 
-use super::hosting::{existing, host};
+use super::hosting::{announced, existing, host, load};
 use super::options::Grants;
 use crate::output::{self, Format};
 
@@ -20,17 +21,21 @@ pub(crate) struct Arguments {
 }
 
 pub(super) async fn run(arguments: &Arguments, format: Format) -> anyhow::Result<ExitCode> {
-    let grants = Grants { timeout: std::time::Duration::from_secs(60), ..Grants::default() };
+    if matches!(format, Format::Csv | Format::Value) {
+        bail!("what a component is has no rows; choose -f table, json or yaml");
+    }
+    let grants = Grants { call_timeout: std::time::Duration::from_secs(60), ..Grants::default() };
     let host = host(&grants, None)?;
-    let inspection = host.inspect(existing(&arguments.file)?).await?;
+    let file = existing(&arguments.file)?;
+    let inspection = announced(file, host.inspect(file)).await?;
     // What cannot be loaded is shown as far as it goes.
-    let metadata = match host.load(&arguments.file).await {
+    let metadata = match load(&host, &arguments.file).await {
         Ok(driver) => Ok(driver.metadata().clone()),
         Err(error) => Err(error.kind.to_string()),
     };
     let text = match format {
-        Format::Json => serde_json::to_string_pretty(&as_json(&inspection, &metadata))? + "\n",
-        Format::Table | Format::Csv => as_text(&inspection, &metadata),
+        Format::Table => output::clean_lines(&as_text(&inspection, &metadata)),
+        structured => output::structured(&as_json(&inspection, &metadata), structured)?,
     };
     output::write(&text)?;
     match metadata {

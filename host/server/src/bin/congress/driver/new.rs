@@ -35,7 +35,7 @@ pub(crate) enum Language {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let name = &arguments.name;
-    check(name)?;
+    check(name, arguments.language)?;
     let folder = arguments.path.clone().unwrap_or_else(|| PathBuf::from(name));
     if folder.exists() {
         bail!("{} is there already; choose another --path", folder.display());
@@ -56,8 +56,17 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Words of Rust that are no names, as `cargo new` has them.
+const KEYWORDS: [&str; 50] = [
+    "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "crate",
+    "do", "dyn", "else", "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl",
+    "in", "let", "loop", "macro", "match", "mod", "move", "mut", "override", "priv", "pub", "ref",
+    "return", "self", "static", "struct", "super", "test", "trait", "true", "try", "type",
+    "typeof", "unsafe", "use", "virtual", "where", "while",
+];
+
 /// Whether a name can be a driver's id, a crate's and a folder's.
-fn check(name: &str) -> anyhow::Result<()> {
+fn check(name: &str, language: Language) -> anyhow::Result<()> {
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     if !name.starts_with(|c: char| c.is_ascii_lowercase()) || !name.chars().all(fits) {
         bail!(
@@ -67,6 +76,11 @@ fn check(name: &str) -> anyhow::Result<()> {
     }
     if name.len() > 60 {
         bail!("a driver's id has at most 60 characters");
+    }
+    if language == Language::Rust && KEYWORDS.contains(&name) {
+        bail!(
+            "'{name}' is a word of Rust, which no crate or module can be named; add another word"
+        );
     }
     Ok(())
 }
@@ -93,15 +107,16 @@ fn make_executable(path: &Path) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::check;
+    use super::{Language, check};
 
     #[test]
     fn names_are_ids() {
         for name in ["moons", "my_cloud2"] {
-            assert!(check(name).is_ok(), "{name}");
+            assert!(check(name, Language::Rust).is_ok(), "{name}");
         }
-        for name in ["", "Moons", "2moons", "my-cloud", "../x", "ü", &"a".repeat(61)] {
-            assert!(check(name).is_err(), "{name}");
+        for name in ["", "Moons", "2moons", "my-cloud", "../x", "ü", &"a".repeat(61), "fn"] {
+            assert!(check(name, Language::Rust).is_err(), "{name}");
         }
+        assert!(check("fn", Language::Python).is_ok());
     }
 }

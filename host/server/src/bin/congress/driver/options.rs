@@ -62,9 +62,10 @@ pub(super) struct Grants {
     /// Files and folders that the driver may read. As an operator's entries in `allowed_files`.
     #[arg(long, value_name = "PATH", num_args = 1..)]
     pub(super) allow_file: Vec<PathBuf>,
-    /// How long a poll may take.
-    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
-    pub(super) timeout: Duration,
+    /// How long a call of the driver may take, such as a poll. As an operator's `call_timeout`.
+    #[arg(long, alias = "timeout", value_name = "SECONDS", default_value = "60",
+          value_parser = seconds)]
+    pub(super) call_timeout: Duration,
 }
 
 fn seconds(text: &str) -> anyhow::Result<Duration> {

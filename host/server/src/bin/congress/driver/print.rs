@@ -22,7 +22,7 @@ pub(super) fn polled(
         polled.tables.iter().filter(|(name, _)| only.is_none_or(|only| only == *name)).collect();
     let mut text = String::new();
     match format {
-        Format::Json => {
+        Format::Json | Format::Yaml => {
             let failed = polled.failed.iter().map(|(table, e)| (table.clone(), e.to_string()));
             let tables = shown.iter().map(|(name, table)| {
                 let value = json!({"columns": columns(source, name), "rows": rows(table)});
@@ -35,22 +35,23 @@ pub(super) fn polled(
                 "requests": polled.figures.requests,
                 "milliseconds": polled.figures.duration.as_secs_f64() * 1000.0,
             });
-            text = serde_json::to_string_pretty(&value)? + "\n";
+            text = output::structured(&value, format)?;
         }
         Format::Table => {
             for (name, table) in shown {
-                let _ = writeln!(text, "{name}");
-                text += &output::aligned(&columns(source, name), &cells(table, false));
-                text.push('\n');
+                let _ = writeln!(text, "{}", output::clean(name));
+                let cells = cells(table, false);
+                text += &output::lay_out(&columns(source, name), &cells, format);
+                let _ = writeln!(text, "{}", output::counted(cells.len()));
             }
         }
-        Format::Csv => {
+        Format::Csv | Format::Value => {
             let several = shown.len() > 1;
             for (name, table) in shown {
                 if several {
-                    let _ = writeln!(text, "# {name}");
+                    let _ = writeln!(text, "# {}", output::clean(name));
                 }
-                text += &output::csv(&columns(source, name), &cells(table, true));
+                text += &output::lay_out(&columns(source, name), &cells(table, true), format);
             }
         }
     }

@@ -10,7 +10,7 @@ use congress_plugins::{State, Wire};
 use congress_server::datasources::lazy_tables;
 use congress_server::fixture::{Mask, Recorder, compare, tables};
 
-use super::hosting::{existing, host, with_hint};
+use super::hosting::{existing, host, load, with_hint};
 use super::options::Component;
 use super::replay;
 use crate::output;
@@ -29,7 +29,7 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let config = arguments.component.config.values()?;
     let recorder = Arc::new(Recorder::default());
     let host = host(&arguments.component.grants, Some(recorder.clone() as Arc<dyn Wire>))?;
-    let driver = host.load(existing(&arguments.component.file)?).await?;
+    let driver = load(&host, existing(&arguments.component.file)?).await?;
     let metadata = driver.metadata();
     let source = driver
         .datasource("record", &config, State::default())

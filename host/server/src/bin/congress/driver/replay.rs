@@ -12,7 +12,7 @@ use congress_server::fixture::tables::{self, Polled};
 use congress_server::fixture::{BASE, Fixture, Mode, Replayer, compare, fill};
 use serde_json::Value;
 
-use super::hosting::{existing, host};
+use super::hosting::{existing, host, load};
 use super::options::Grants;
 use crate::output;
 
@@ -39,7 +39,7 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         ));
         return Ok(ExitCode::SUCCESS);
     }
-    output::write(&(differences.join("\n") + "\n"))?;
+    output::write(&output::clean_lines(&(differences.join("\n") + "\n")))?;
     output::note("congress: the tables differ from the fixture's");
     Ok(ExitCode::FAILURE)
 }
@@ -68,9 +68,9 @@ pub(super) fn config(fixture: &Fixture) -> congress_plugins::ConfigValues {
 /// Polls a component once with a fixture's answers.
 pub(super) async fn poll(file: &Path, fixture: &Fixture) -> anyhow::Result<Polled> {
     let replayer = Arc::new(Replayer::new(fixture));
-    let grants = Grants { timeout: std::time::Duration::from_secs(60), ..Grants::default() };
+    let grants = Grants { call_timeout: std::time::Duration::from_secs(60), ..Grants::default() };
     let host = host(&grants, Some(replayer.clone() as Arc<dyn Wire>))?;
-    let driver = host.load(file).await?;
+    let driver = load(&host, file).await?;
     if driver.metadata().id != fixture.driver {
         output::note(&format!(
             "note: the fixture is of the driver '{}', the component is '{}'",

@@ -9,7 +9,7 @@ use congress_plugins::{ConfigValues, Host, State};
 use congress_server::datasources::lazy_tables;
 use congress_server::fixture::tables;
 
-use super::hosting::{existing, host, with_hint};
+use super::hosting::{existing, host, load, with_hint};
 use super::options::Component;
 use super::print;
 use super::watch::{Stamp, changed};
@@ -56,7 +56,7 @@ async fn once(
     config: &ConfigValues,
     format: Format,
 ) -> anyhow::Result<()> {
-    let driver = host.load(&arguments.component.file).await?;
+    let driver = load(host, existing(&arguments.component.file)?).await?;
     let metadata = driver.metadata();
     output::note(&format!(
         "{} {}: loaded in {:.0} ms{}",
@@ -112,14 +112,15 @@ fn fields(metadata: &congress_plugins::Metadata) -> String {
     }
 }
 
-/// What the driver logs goes to standard error.
+/// What the driver logs goes to standard error, as harmless as everything else.
 fn show_log(verbose: bool) {
     let level = if verbose { "trace" } else { "warn" };
     let filter = tracing_subscriber::EnvFilter::new(format!("congress_plugins::guest={level}"));
     // Fails only if there is one already.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_writer(|| output::Notes)
         .with_target(false)
         .without_time()
         .try_init();

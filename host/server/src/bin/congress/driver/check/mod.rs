@@ -45,7 +45,7 @@ pub(super) async fn run(arguments: &Arguments, format: Format) -> anyhow::Result
     };
     let wire = Arc::new(CheckWire::default());
     // What a driver asks of a service that gives nonsense must not take a minute each time.
-    let timeout = arguments.component.grants.timeout.min(odd::PATIENCE);
+    let timeout = arguments.component.grants.call_timeout.min(odd::PATIENCE);
     let limits = Limits { call_timeout: timeout, ..Limits::default() };
     // Rows that a table refuses and a driver forgets about are lost without a word: here the
     // first one tells.
@@ -65,8 +65,11 @@ pub(super) async fn run(arguments: &Arguments, format: Format) -> anyhow::Result
         calls::check(&subject, &mut report).await;
     }
     output::write(&match format {
-        Format::Json => serde_json::to_string_pretty(&report)? + "\n",
-        Format::Table | Format::Csv => report.to_string(),
+        Format::Json | Format::Yaml => output::structured(&serde_json::to_value(&report)?, format)?,
+        Format::Csv | Format::Value => {
+            output::lay_out(&report::HEADING.map(str::to_owned), &report.lines(), format)
+        }
+        Format::Table => output::clean_lines(&report.to_string()),
     })?;
     Ok(if report.failures() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

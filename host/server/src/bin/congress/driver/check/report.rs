@@ -7,6 +7,9 @@ use serde::Serialize;
 /// How many problems of one check are shown.
 const SHOWN: usize = 5;
 
+/// What the columns of [`Report::lines`] are.
+pub(super) const HEADING: [&str; 3] = ["check", "result", "reason"];
+
 /// All findings, in order.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Report {
@@ -30,6 +33,17 @@ enum Outcome {
     Noted,
     Failed,
     Skipped,
+}
+
+impl Outcome {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Passed => "ok",
+            Self::Noted => "note",
+            Self::Failed => "FAIL",
+            Self::Skipped => "skip",
+        }
+    }
 }
 
 impl Report {
@@ -70,6 +84,14 @@ impl Report {
         self.add(check, outcome, text);
     }
 
+    /// A line for each finding.
+    pub(super) fn lines(&self) -> Vec<Vec<String>> {
+        let line = |finding: &Finding| {
+            vec![finding.check.to_owned(), finding.result.word().to_owned(), finding.reason.clone()]
+        };
+        self.checks.iter().map(line).collect()
+    }
+
     pub(super) fn failures(&self) -> usize {
         self.checks.iter().filter(|finding| finding.result == Outcome::Failed).count()
     }
@@ -82,13 +104,7 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for Finding { check, result, reason } in &self.checks {
-            let word = match result {
-                Outcome::Passed => "ok",
-                Outcome::Noted => "note",
-                Outcome::Failed => "FAIL",
-                Outcome::Skipped => "skip",
-            };
-            writeln!(f, "{word:<5} {check}")?;
+            writeln!(f, "{:<5} {check}", result.word())?;
             for line in reason.lines() {
                 writeln!(f, "      {line}")?;
             }

@@ -1,0 +1,105 @@
+//! Pages, filters, order, and asking again.
+
+use congress_tests::Server;
+use reqwest::Method;
+use reqwest::header::{ETAG, HeaderMap, IF_NONE_MATCH};
+use serde_json::Value;
+
+use crate::{encoded, json_of, policy, rows, server, server_with_inventory};
+
+async fn ids(server: &Server, path: &str) -> (Vec<String>, Value) {
+    let body = json_of(server.get(path).await, 200);
+    let members = body["results"].as_array().unwrap().iter();
+    let ids = members.map(|member| member["id"].as_str().unwrap().to_owned()).collect();
+    (ids, body["next_marker"].clone())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_in_pages_are_all_rows_once() {
+    let server = server().await;
+    let facts: Vec<String> = (0..25).map(|n| format!("q({n}, \"{}\")", n % 3)).collect();
+    policy(&server, "p", &facts.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let path = "/v1/policies/p/tables/q/rows";
+    let (mut seen, mut query) = (Vec::new(), "?limit=10&sort=1,0:desc".to_owned());
+    loop {
+        let body = json_of(server.get(&format!("{path}{query}")).await, 200);
+        let results = body["results"].as_array().unwrap();
+        seen.extend(results.iter().map(|row| row["data"].to_string()));
+        let Some(marker) = body["next_marker"].as_str() else { break };
+        query = format!("?limit=10&sort=1,0:desc&marker={}", encoded(marker));
+    }
+    let mut expected: Vec<(u32, i32)> = (0..25).map(|n| (n % 3, -(n as i32))).collect();
+    expected.sort_unstable();
+    let expected: Vec<String> =
+        expected.iter().map(|(text, n)| format!("[{},\"{text}\"]", -n)).collect();
+    assert_eq!(seen, expected);
+    assert_eq!(rows(&server, &format!("{path}?filter.1=2&filter.0=5")).await, [r#"[5,"2"]"#]);
+    assert!(rows(&server, &format!("{path}?filter.1=5")).await.is_empty());
+    // Without parameters, or with others, all is as it was.
+    for query in ["", "?unknown=1"] {
+        let body = json_of(server.get(&format!("{path}{query}")).await, 200);
+        assert_eq!(body["results"].as_array().unwrap().len(), 25);
+        assert!(body.get("next_marker").is_none());
+    }
+    for query in ["?limit=0", "?limit=x", "?sort=9", "?filter.name=a", "?marker=x"] {
+        json_of(server.get(&format!("{path}{query}")).await, 400);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_in_pages() {
+    let server = server().await;
+    for name in ["c", "a", "b"] {
+        policy(&server, name, &[]).await;
+    }
+    let by_name = "/v1/policies?sort=name&limit=2&filter.kind=nonrecursive";
+    let (first, marker) = ids(&server, by_name).await;
+    let marker = marker.as_str().unwrap().to_owned();
+    assert_eq!((first.len(), &first[1]), (2, &marker));
+    let (second, next) = ids(&server, &format!("{by_name}&marker={marker}")).await;
+    assert_eq!((second.len(), next.is_null()), (2, true));
+    assert!(ids(&server, "/v1/policies?filter.name=a").await.0 == [first[0].clone()]);
+    json_of(server.get("/v1/policies?marker=nothing").await, 400);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn columns_of_datasources_have_names() {
+    let server = server_with_inventory().await;
+    let path = "/v1/data-sources/inv/tables/servers/rows";
+    let there = |body: &Value| body["results"].as_array().is_some_and(|rows| rows.len() == 4);
+    server.eventually(path, crate::SOON, there).await.unwrap();
+    let found = rows(&server, &format!("{path}?filter.status=ACTIVE&sort=ram:desc")).await;
+    let expected =
+        [r#"["s2","web2","ACTIVE",1024,"True"]"#, r#"["s1","web1","ACTIVE",512,"False"]"#];
+    assert_eq!(found, expected);
+    policy(&server, "p", &["on(x) :- inv:servers(id=x, status=\"ACTIVE\")"]).await;
+    let copy = "/v1/policies/p/tables/inv:servers/rows";
+    server.eventually(copy, crate::SOON, there).await.unwrap();
+    assert_eq!(rows(&server, &format!("{copy}?filter.id=s2")).await, expected[..1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_the_rows_is_told_so() {
+    let server = server().await;
+    policy(&server, "p", &["q(1)", "q(2)", "r(x) :- q(x)"]).await;
+    let path = "/v1/policies/p/tables/r/rows";
+    let tag = server.get(path).await.unwrap().headers[ETAG].clone();
+    let again = async |tag: &str| {
+        let mut headers = HeaderMap::new();
+        headers.insert(IF_NONE_MATCH, tag.parse().unwrap());
+        server.request(Method::GET, path, headers, None).await.unwrap()
+    };
+    let tag = tag.to_str().unwrap();
+    assert!(tag.starts_with("W/\""), "{tag}");
+    let known = again(tag).await;
+    assert_eq!((known.status, known.body.len()), (304, 0));
+    assert_eq!(known.headers[ETAG], tag);
+    assert_eq!(again("W/\"other\"").await.status, 200);
+    policy(&server, "other", &["t(1)"]).await;
+    assert_eq!(again(tag).await.status, 304, "the rows are the same");
+    let rule = serde_json::json!({"rule": "q(3)"});
+    json_of(server.post("/v1/policies/p/rules", &rule).await, 201);
+    let changed = again(tag).await;
+    assert_eq!(changed.status, 200);
+    assert_ne!(changed.headers[ETAG], tag);
+}
