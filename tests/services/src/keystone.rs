@@ -361,5 +361,7 @@ fn client() -> anyhow::Result<reqwest::Client> {
     TLS.call_once(|| {
         let _ = rustls::crypto::ring::default_provider().install_default();
     });
-    Ok(reqwest::Client::builder().no_proxy().timeout(PATIENCE).build()?)
+    // Each test has a runtime of its own, and a connection ends with the one that opened it.
+    let builder = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0);
+    Ok(builder.timeout(PATIENCE).build()?)
 }

@@ -1,9 +1,14 @@
 //! Who sees the passwords of datasources.
 
+use std::time::Duration;
+
 use congress_tests::{Server, drivers_folder};
 use serde_json::{Value, json};
 
 use crate::{SOON, keystone, options, send};
+
+/// How long it may take to compile all drivers.
+const COMPILED: Duration = Duration::from_secs(180);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn secrets_are_for_those_who_may_see_them() {
@@ -20,7 +25,7 @@ async fn secrets_are_for_those_who_may_see_them() {
     keystone.add_user("sid", "pw", "sid-project", "member").await.unwrap();
     let member = keystone.token("sid", "pw", Some("sid-project")).await.unwrap();
 
-    congress_test_services::eventually("the driver is there", SOON, async || {
+    congress_test_services::eventually("the driver is there", COMPILED, async || {
         let reply = send(&server, &admin, "GET", "/v1/system/drivers/keystonev3", None).await;
         (reply.status == 200).then_some(())
     })

@@ -8,11 +8,7 @@ use super::problem::Origin;
 
 /// Options of the original that have no effect: section, what to know, names.
 const WITHOUT_EFFECT: &[(&str, &str, &[&str])] = &[
-    (
-        "DEFAULT",
-        "this version does not have it yet",
-        &["delete_missing_driver_datasources"],
-    ),
+    ("DEFAULT", "this version does not have it yet", &["delete_missing_driver_datasources"]),
     ("DEFAULT", "one process uses all processors", &["api_workers", "executor_thread_pool_size"]),
     ("DEFAULT", "the API's pipeline is fixed", &["api_paste_config"]),
     (

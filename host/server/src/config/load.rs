@@ -10,8 +10,8 @@ use super::layers::{Layers, title};
 use super::options::{self, Opt, Spec};
 use super::problem::{ConfigError, Origin, Problem};
 use super::{
-    Cli, Config, CustomDriver, DatasourcesConfig, Environment, Roles, Timeouts,
-    embedded, files, known,
+    Cli, Config, CustomDriver, DatasourcesConfig, Environment, Roles, Timeouts, embedded, files,
+    known,
 };
 use crate::actions;
 
