@@ -1,14 +1,15 @@
-//! What seals the secrets that this node takes in.
+//! What seals the secrets that this node takes in, and shows them to whoever may see them.
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use congress_store::{KeyError, KeyRing, Sealer};
+use congress_store::{DatasourceConfig, KeyError, KeyRing, Sealer};
+use serde_json::{Map, Value};
 
 /// The key for new secrets, which need not be there yet. A node that runs datasources has it from
 /// its start; one that only takes new datasources needs it when the first one has a secret, and an
-/// operator may copy it there until then. Nothing opens with it: only whoever runs datasources has
-/// a [`KeyRing`]. Cheap to clone.
+/// operator may copy it there until then. What opens is read only for a caller who may see secrets,
+/// and not kept: only whoever runs datasources has a [`KeyRing`] for long. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Keys {
     folder: Arc<Path>,
@@ -31,10 +32,15 @@ impl Keys {
             }
         }
     }
+
+    /// Opens a configuration: as its author posted it.
+    pub fn reveal(&self, config: &DatasourceConfig) -> Result<Map<String, Value>, KeyError> {
+        KeyRing::open(&self.folder, false)?.reveal(config)
+    }
 }
 
 impl From<&KeyRing> for Keys {
     fn from(ring: &KeyRing) -> Self {
-        Self { folder: Path::new("").into(), sealer: Arc::new(ring.sealer().clone().into()) }
+        Self { folder: ring.folder().into(), sealer: Arc::new(ring.sealer().clone().into()) }
     }
 }

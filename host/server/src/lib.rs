@@ -8,6 +8,7 @@
 pub mod actions;
 pub mod api;
 mod ask;
+pub mod auth;
 pub mod config;
 pub mod datasources;
 pub mod engine;

@@ -148,6 +148,11 @@ impl KeyRing {
         &self.sealer
     }
 
+    /// The folder that they were read from.
+    pub fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new(""))
+    }
+
     /// Opens the sealed fields: the configuration as its author posted it; empty if there is none.
     pub fn reveal(&self, config: &DatasourceConfig) -> Result<Map<String, Value>, KeyError> {
         let (mut fields, sealed) = match &config.content {

@@ -10,17 +10,20 @@ use anyhow::{Context as _, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::sync::OnceCell;
 
 use crate::{Process, eventually, free_port, python_environment};
 
 /// What is installed. A change makes a new environment.
 const REQUIREMENTS: [&str; 2] = ["keystone==28.0.0", "waitress==3.0.2"];
 
-/// Serves Keystone, and ends with the process that started it.
+/// Serves Keystone, and ends with the process that started it; its folder too, which nobody else
+/// would remove then.
 const SERVE: &str = r"
-import os, sys, threading
+import os, shutil, sys, threading
 def watch():
     sys.stdin.read()
+    shutil.rmtree(os.environ['KEYSTONE_TEST_FOLDER'], ignore_errors=True)
     os._exit(0)
 threading.Thread(target=watch, daemon=True).start()
 from keystone.wsgi.api import application
@@ -62,6 +65,12 @@ impl Keystone {
         Ok(keystone)
     }
 
+    /// One for all tests of a binary. They keep apart by users and projects.
+    pub async fn shared() -> anyhow::Result<&'static Self> {
+        static SHARED: OnceCell<Keystone> = OnceCell::const_new();
+        SHARED.get_or_try_init(Self::start).await
+    }
+
     /// What `auth_url` is: with the version at its end.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}/v3", self.port)
@@ -84,6 +93,7 @@ impl Keystone {
             .args(["-W", "ignore", "-c", SERVE])
             .current_dir(self.folder.path())
             .env("OS_KEYSTONE_CONFIG_FILES", self.folder.path().join("keystone.conf"))
+            .env("KEYSTONE_TEST_FOLDER", self.folder.path())
             .env("KEYSTONE_TEST_PORT", self.port.to_string());
         let log = self.folder.path().join("server.log");
         let process = self.process.insert(Process::start_guarded(command, &log)?);
@@ -95,6 +105,13 @@ impl Keystone {
             client.get(&url).send().await.is_ok_and(|r| r.status().is_success()).then_some(Ok(()))
         })
         .await?
+    }
+
+    /// Sets an option, to have an effect when it is started again.
+    pub fn configure(&self, section: &str, name: &str, value: &str) -> anyhow::Result<()> {
+        let path = self.folder.path().join("keystone.conf");
+        let config = fs::read_to_string(&path)?;
+        Ok(fs::write(path, format!("{config}[{section}]\n{name} = {value}\n"))?)
     }
 
     /// Ends it: nobody answers on its port any more.
@@ -344,5 +361,7 @@ fn client() -> anyhow::Result<reqwest::Client> {
     TLS.call_once(|| {
         let _ = rustls::crypto::ring::default_provider().install_default();
     });
-    Ok(reqwest::Client::builder().no_proxy().timeout(PATIENCE).build()?)
+    // Each test has a runtime of its own, and a connection ends with the one that opened it.
+    let builder = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0);
+    Ok(builder.timeout(PATIENCE).build()?)
 }

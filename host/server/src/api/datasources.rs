@@ -1,5 +1,6 @@
 //! Datasources: their tables, what can be done to them, and how they fare.
 
+use axum::Extension;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use http::HeaderMap;
@@ -14,6 +15,7 @@ use super::page::Page;
 use super::path::{Address, Path};
 use super::rows;
 use super::tables::{TableObject, not_found};
+use crate::auth::Privileges;
 use crate::datasources::{DatasourcePatch, DatasourceRequest};
 use crate::failure::{Answer, Failure, Named, Status};
 
@@ -34,8 +36,13 @@ pub(super) async fn create(
 pub(super) async fn show(
     State(app): State<App>,
     Path(datasource): Path<String>,
+    privileges: Option<Extension<Privileges>>,
 ) -> Answer<Element<Value>> {
-    app.datasources.get(&datasource).await.map(Element)
+    let secrets = privileges.is_some_and(|Extension(privileges)| privileges.secrets);
+    match secrets {
+        true => app.datasources.get_with_secrets(&datasource).await.map(Element),
+        false => app.datasources.get(&datasource).await.map(Element),
+    }
 }
 
 pub(super) async fn delete(

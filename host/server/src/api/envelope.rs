@@ -17,6 +17,7 @@ use http::{HeaderName, HeaderValue, Method, Uri};
 use http_body_util::BodyExt as _;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::Instrument;
+use tracing::field::Empty;
 use uuid::Uuid;
 
 use super::ApiOptions;
@@ -88,7 +89,7 @@ pub(super) async fn wrap(
     normalise(&mut request);
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let id = format!("req-{}", Uuid::new_v4());
-    let span = tracing::info_span!("request", %id);
+    let span = tracing::info_span!("request", %id, user = Empty, project = Empty);
     let mut response = answer(&gate, request, next, &path).instrument(span.clone()).await;
 
     let (status, ms) = (response.status().as_u16(), begin.elapsed().as_millis());

@@ -10,9 +10,12 @@ use axum::response::{IntoResponse, Response};
 use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
 
+use super::cors::{self, Cors};
 use super::envelope::{self, Gate};
+use super::forwarded;
 use super::revision::{self, Revisions};
 use super::{ApiOptions, App, routes};
+use crate::auth::{self, Guard};
 use crate::failure::{Failure, Status};
 use crate::health::{self, Health};
 
@@ -21,12 +24,16 @@ use crate::health::{self, Health};
 pub struct Slot(Arc<OnceLock<TowerToHyperService<Router>>>);
 
 impl Slot {
-    /// Serves the API from now on.
-    pub fn fill(&self, app: App) {
+    /// Serves the API from now on: to whom the guard lets pass, or to everybody without one.
+    pub fn fill(&self, app: App, guard: Option<Arc<Guard>>) {
         let revisions = Revisions { engine: app.engine.clone(), within: app.revision_timeout };
         let api = routes::routes()
             .with_state(app)
             .layer(middleware::from_fn_with_state(revisions, revision::wrap));
+        let api = match guard {
+            Some(guard) => api.layer(middleware::from_fn_with_state(guard, auth::wrap)),
+            None => api,
+        };
         let service = TowerToHyperService::new(api);
         if self.0.set(service).is_err() {
             tracing::error!("the API is loaded already");
@@ -35,16 +42,23 @@ impl Slot {
 }
 
 /// What is served: `/healthcheck` and `/readyz`, and the API if this node has one.
-pub fn front(health: Health, options: ApiOptions, api: Option<Slot>) -> Router {
+pub fn front(health: Health, options: ApiOptions, cors: Option<Cors>, api: Option<Slot>) -> Router {
     let questions = health::router(health);
     let inner = match api {
         Some(slot) => questions.fallback_service(Router::new().fallback(enter).with_state(slot)),
         None => questions.fallback(nothing),
     };
     // The envelope is around a router of its own, for it may change the path before routing.
-    Router::new()
+    let mut front = Router::new()
         .fallback_service(inner)
-        .layer(middleware::from_fn_with_state(Gate::new(options), envelope::wrap))
+        .layer(middleware::from_fn_with_state(Gate::new(options), envelope::wrap));
+    if options.proxy_headers {
+        front = front.layer(middleware::from_fn(forwarded::wrap));
+    }
+    if let Some(cors) = cors {
+        front = front.layer(middleware::from_fn_with_state(Arc::new(cors), cors::wrap));
+    }
+    front
 }
 
 async fn enter(State(slot): State<Slot>, request: Request) -> Response {

@@ -13,12 +13,14 @@ mod action;
 mod actions;
 mod answer;
 mod body;
+mod cors;
 mod datasources;
 mod detail;
 mod drivers;
 mod envelope;
 mod events;
 mod explain;
+mod forwarded;
 mod front;
 mod json_fault;
 mod json_text;
@@ -40,6 +42,7 @@ mod versions;
 use std::time::Duration;
 
 pub(crate) use answer::one_line as json;
+pub use cors::Cors;
 pub use events::Streams;
 pub use front::{Slot, front};
 pub use listener::serve;
@@ -76,6 +79,8 @@ pub struct ApiOptions {
     /// How long a client may take to send the head of a request (which bounds how long a
     /// connection may idle) or its body, and to take the next piece of an answer.
     pub client_timeout: Duration,
+    /// Whether a proxy's headers say where clients sent their requests.
+    pub proxy_headers: bool,
     /// How long requests may go on once the server is told to stop.
     pub drain_timeout: Duration,
 }
@@ -87,6 +92,7 @@ impl Default for ApiOptions {
             max_simultaneous_requests: 1024,
             max_body_bytes: 16 << 20,
             client_timeout: Duration::from_secs(60),
+            proxy_headers: false,
             drain_timeout: Duration::from_secs(30),
         }
     }

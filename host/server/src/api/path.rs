@@ -8,6 +8,7 @@ use http::uri::Authority;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 
+use super::forwarded::Base;
 use crate::failure::{Answer, Failure, Status};
 
 /// Everything but RFC 3986's unreserved characters.
@@ -39,6 +40,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Address {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        if let Some(Base(base)) = parts.extensions.get() {
+            return Ok(Self { base: base.clone(), path: parts.uri.path().to_owned() });
+        }
         let named = parts.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
         let authority = match parts.uri.authority() {
             Some(authority) => Some(authority.clone()),

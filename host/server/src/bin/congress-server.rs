@@ -10,8 +10,9 @@ use anyhow::Context as _;
 use congress_plugins::{CompilerProgram, HostConfig};
 use congress_server::api::ApiOptions;
 use congress_server::ask;
+use congress_server::auth::check_policy;
 use congress_server::config::{
-    Cli, Config, ConfigError, Environment, Loaded, load, option_reference, sample,
+    AuthStrategy, Cli, Config, ConfigError, Environment, Loaded, load, option_reference, sample,
 };
 use congress_server::datasources::{ClientOptions, DriverFolders};
 use congress_server::engine::EngineOptions;
@@ -104,6 +105,9 @@ fn check(loaded: &Loaded) -> Result<(), Ended> {
             let _ = writeln!(out, "note: {missing}");
         }
     }
+    if let AuthStrategy::Keystone(auth) = &config.auth_strategy {
+        check_policy(&auth.policy).map_err(Ended::configuration)?;
+    }
     let _ = writeln!(out, "the configuration is good");
     Ok(())
 }
@@ -123,7 +127,7 @@ fn announce(config: &Config) {
             tracing::info!("configuration read from {}", file.display());
         }
     }
-    if config.roles.api {
+    if config.roles.api && config.auth_strategy == AuthStrategy::NoAuth {
         tracing::warn!(
             "auth_strategy is noauth: whoever can reach {}:{} may change everything",
             config.bind_host,
@@ -253,7 +257,13 @@ fn options(config: Config) -> anyhow::Result<node::NodeOptions> {
         api: ApiOptions {
             max_body_bytes: config.max_request_body_size,
             max_simultaneous_requests: config.max_simultaneous_requests,
+            proxy_headers: config.proxy_headers,
             ..ApiOptions::default()
+        },
+        cors: config.cors,
+        auth: match config.auth_strategy {
+            AuthStrategy::Keystone(auth) => Some(*auth),
+            _ => None,
         },
         actions: datasources.actions,
         longest_pause: datasources.longest_pause,

@@ -92,20 +92,81 @@ const WITHOUT_EFFECT: &[(&str, &str, &[&str])] = &[
             "ssl_version",
         ],
     ),
-    ("oslo_middleware", "this version does not have it yet", &["enable_proxy_headers_parsing"]),
+    (
+        "keystone_authtoken",
+        "each node remembers tokens itself; see token_cache_time and token_cache_size",
+        &[
+            "cache",
+            "memcache_password",
+            "memcache_pool_conn_get_timeout",
+            "memcache_pool_dead_retry",
+            "memcache_pool_maxsize",
+            "memcache_pool_socket_timeout",
+            "memcache_pool_unused_timeout",
+            "memcache_sasl_enabled",
+            "memcache_secret_key",
+            "memcache_security_strategy",
+            "memcache_tls_enabled",
+            "memcache_use_advanced_pool",
+            "memcache_username",
+            "memcached_servers",
+        ],
+    ),
+    (
+        "keystone_authtoken",
+        "requests without a good token are answered 401 either way",
+        &["delay_auth_decision"],
+    ),
+    (
+        "keystone_authtoken",
+        "nothing here needs it",
+        &["include_service_catalog", "service_type", "signing_dir", "hash_algorithms"],
+    ),
+    (
+        "keystone_authtoken",
+        "there is only version 3 of Keystone's API here; see auth_url, username and password",
+        &[
+            "admin_password",
+            "admin_tenant_name",
+            "admin_token",
+            "admin_user",
+            "auth_admin_prefix",
+            "auth_host",
+            "auth_port",
+            "auth_protocol",
+            "auth_section",
+            "auth_version",
+            "enforce_token_bind",
+            "identity_uri",
+        ],
+    ),
+    (
+        "oslo_policy",
+        "rules here ask for no scope, and there are no older defaults",
+        &["enforce_new_defaults", "enforce_scope"],
+    ),
+    (
+        "oslo_policy",
+        "checks that ask another server (http:) are not supported",
+        &[
+            "remote_content_type",
+            "remote_ssl_ca_crt_file",
+            "remote_ssl_client_crt_file",
+            "remote_ssl_client_key_file",
+            "remote_ssl_verify_server_crt",
+            "remote_timeout",
+        ],
+    ),
     ("oslo_middleware", "nothing here needs it", &["secure_proxy_ssl_header"]),
 ];
 
 /// Sections of the original that have no effect as a whole, and what to know.
 const SECTIONS_WITHOUT_EFFECT: &[(&str, &str)] = &[
-    ("cors", "this version does not have it yet"),
     ("json_ingester", "this version does not have it yet"),
-    ("keystone_authtoken", "this version does not have it yet"),
     ("oslo_concurrency", "nothing here needs it"),
     ("oslo_messaging_amqp", "the bus is RabbitMQ"),
     ("oslo_messaging_kafka", "the bus is RabbitMQ"),
     ("oslo_messaging_notifications", "no notifications are sent"),
-    ("oslo_policy", "this version does not have it yet"),
 ];
 
 /// All options of the original that have no effect, and why.
@@ -235,7 +296,7 @@ mod tests {
         assert_eq!(
             warn(
                 "[DEFAULT]\nbind_prot = 1\nnode-id = x\nconnection = y\nzzz = 1\napi_workers = 2\n\
-                 [cors]\nallowed_origin = z\n"
+                 [json_ingester]\nenable = z\n"
             ),
             [
                 "f:2: [DEFAULT] bind_prot is not a known option, it has no effect; did you mean \
@@ -246,7 +307,7 @@ mod tests {
                  [database] connection?",
                 "f:5: [DEFAULT] zzz is not a known option, it has no effect",
                 "f:6: [DEFAULT] api_workers has no effect: one process uses all processors",
-                "f:8: [cors] allowed_origin has no effect: this version does not have it yet",
+                "f:8: [json_ingester] enable has no effect: this version does not have it yet",
             ]
         );
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Origin;
-use super::ini::Ini;
+use super::ini::{Ini, same_section};
 use super::options::{self, Opt, Spec};
 use super::substitution::substitute;
 
@@ -24,7 +24,7 @@ pub(super) struct Layers<'a> {
 }
 
 /// The text of an option as it was found.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Found {
     pub(super) text: String,
     pub(super) origin: Origin,
@@ -83,6 +83,26 @@ impl Layers<'_> {
                 Err((found.origin, problem))
             }
         }
+    }
+
+    /// The texts of an option that may be given several times, in order, references replaced.
+    pub(super) fn all(&self, spec: &Spec) -> Result<Vec<String>, (Origin, String)> {
+        let Some(found) = self.find(spec) else { return Ok(Vec::new()) };
+        let texts = match found.origin {
+            Origin::File { .. } => {
+                let entries = self.files.iter().flat_map(|file| &file.entries);
+                let entries = entries.filter(|entry| {
+                    entry.key == spec.name && same_section(spec.section, &entry.section)
+                });
+                entries.map(|entry| Found { text: entry.value.clone(), ..found.clone() }).collect()
+            }
+            _ => vec![found],
+        };
+        let resolved = texts.into_iter().map(|found| {
+            let failed = |text| (found.origin.clone(), format!("{}: {text}", title(spec)));
+            self.resolve(spec, &found, 0).map_err(failed)
+        });
+        resolved.collect()
     }
 
     /// The text of an option with its references replaced.

@@ -10,8 +10,8 @@ use super::layers::{Layers, title};
 use super::options::{self, Opt, Spec};
 use super::problem::{ConfigError, Origin, Problem};
 use super::{
-    AuthStrategy, Cli, Config, CustomDriver, DatasourcesConfig, Environment, Roles, Timeouts,
-    embedded, files, known,
+    Cli, Config, CustomDriver, DatasourcesConfig, Environment, Roles, Timeouts, embedded, files,
+    known,
 };
 use crate::actions;
 
@@ -118,6 +118,22 @@ impl Reader<'_> {
         }
     }
 
+    /// The values of an option that may be given several times: all of them.
+    pub(super) fn several(&mut self, option: &Opt<Vec<String>>) -> Vec<String> {
+        match self.layers.all(&option.spec) {
+            Ok(texts) => texts.iter().filter_map(|t| (option.r#type.read)(t)).flatten().collect(),
+            Err((origin, text)) => {
+                self.problems.push(Problem::new(origin, text));
+                Vec::new()
+            }
+        }
+    }
+
+    /// The configuration files, in order.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        self.layers.files.iter().map(|file| file.path.clone()).collect()
+    }
+
     /// A line about an option, whose text ends a sentence that names it.
     pub(super) fn about(&self, spec: &Spec, text: &str) -> Problem {
         let origin = self.layers.find(spec).map_or(Origin::Default, |found| found.origin);
@@ -126,12 +142,12 @@ impl Reader<'_> {
 
     fn config(&mut self, state_folder: Option<PathBuf>, environment: &Environment) -> Config {
         let roles = self.roles();
-        let auth_strategy = self.auth_strategy();
+        let auth_strategy = self.auth_strategy(roles, environment);
         let long_call = self.value(&options::LONG_TIMEOUT);
         Config {
             embedded: state_folder.is_some(),
             state_folder,
-            files: self.layers.files.iter().map(|file| file.path.clone()).collect(),
+            files: self.files(),
             roles,
             node_id: self.optional(&options::NODE_ID).unwrap_or(environment.host_name.clone()),
             bind_host: self.value(&options::BIND_HOST),
@@ -142,6 +158,8 @@ impl Reader<'_> {
             lock_file: self.optional(&options::LOCK_FILE),
             drain_delay: self.value(&options::DRAIN_DELAY),
             auth_strategy,
+            cors: self.cors(),
+            proxy_headers: self.value(&options::PROXY_HEADERS),
             max_request_body_size: self.value(&options::MAX_REQUEST_BODY_SIZE),
             max_simultaneous_requests: self.value(&options::MAX_REQUESTS),
             ascii_only_rows: self.value(&options::ASCII_ONLY_ROWS),
@@ -207,20 +225,6 @@ impl Reader<'_> {
             }
             some => some,
         }
-    }
-
-    fn auth_strategy(&mut self) -> AuthStrategy {
-        let wrong = match self.value(&options::AUTH_STRATEGY).as_str() {
-            "noauth" => return AuthStrategy::NoAuth,
-            "keystone" => {
-                "is keystone, which this version does not have yet; set auth_strategy = noauth, and \
-                 let only trusted hosts reach the API (bind_host = 127.0.0.1)"
-                    .to_owned()
-            }
-            other => format!("is {other:?}, but must be keystone or noauth"),
-        };
-        self.problems.push(self.about(&options::AUTH_STRATEGY.spec, &wrong));
-        AuthStrategy::NoAuth
     }
 
     fn database(&mut self) -> Location {

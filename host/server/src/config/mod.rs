@@ -8,6 +8,7 @@
 //!
 //! Without any file the server runs on its embedded default: see [`Config::embedded`].
 
+mod auth;
 mod bus;
 mod cli;
 mod embedded;
@@ -34,6 +35,9 @@ use std::time::Duration;
 
 use congress_plugins::HostConfig;
 use congress_store::Location;
+
+use crate::api::Cors;
+use crate::auth::AuthOptions;
 
 pub use bus::{BusConfig, TlsFiles};
 pub use cli::Cli;
@@ -77,6 +81,10 @@ pub struct Config {
     pub drain_delay: Duration,
     /// Who may use the API.
     pub auth_strategy: AuthStrategy,
+    /// Pages of other origins that may use it; none if there is no such page.
+    pub cors: Option<Cors>,
+    /// Whether a proxy's headers say where clients sent their requests.
+    pub proxy_headers: bool,
     /// Largest body of a request, in bytes.
     pub max_request_body_size: usize,
     /// Requests worked on at once.
@@ -139,11 +147,13 @@ impl std::fmt::Display for Roles {
 }
 
 /// Who may use the API.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AuthStrategy {
     /// Whoever can reach it.
     NoAuth,
+    /// Whoever has a token of Keystone's, as policy files say.
+    Keystone(Box<AuthOptions>),
 }
 
 /// Time limits of calls between nodes.

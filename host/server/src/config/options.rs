@@ -20,6 +20,8 @@ pub(super) struct Spec {
     pub(super) deprecated: &'static [(&'static str, &'static str)],
     /// A URL that may hold a password.
     pub(super) is_url: bool,
+    /// Never shown.
+    pub(super) is_secret: bool,
     /// One or two sentences for operators.
     pub(super) help: &'static str,
 }
@@ -33,7 +35,8 @@ pub(super) struct Opt<T> {
 macro_rules! options {
     ($(
         [$section:literal] $name:literal $constant:ident: $type:ty = $reader:ident, $default:expr,
-            $help:literal $(, was $($old_section:literal $old_name:literal)+)? $(, url = $url:literal)?;
+            $help:literal $(, was $($old_section:literal $old_name:literal)+)? $(, url = $url:literal)?
+            $(, secret = $secret:literal)?;
     )*) => {
         $(
             pub(super) const $constant: Opt<$type> = Opt {
@@ -43,6 +46,7 @@ macro_rules! options {
                     default: $default,
                     deprecated: &[$($(($old_section, $old_name)),+)?],
                     is_url: false $(|| $url)?,
+                    is_secret: false $(|| $secret)?,
                     help: $help,
                 },
                 r#type: types::$reader,
@@ -236,6 +240,106 @@ options! {
         "Declare exchanges that survive the broker's restart. Nothing here depends on it.",
         was "DEFAULT" "amqp_durable_queues" "DEFAULT" "rabbit_durable_queues";
 
+    ["keystone_authtoken"] "auth_url" KEYSTONE_AUTH_URL: String = TEXT, None,
+        "Keystone's address, as http://keystone.example:5000/v3.";
+    ["keystone_authtoken"] "www_authenticate_uri" KEYSTONE_WWW_AUTHENTICATE_URI: String = TEXT, None,
+        "Where clients without a token are told to get one; auth_url, unless given.",
+        was "keystone_authtoken" "auth_uri";
+    ["keystone_authtoken"] "auth_type" KEYSTONE_AUTH_TYPE: String = TEXT, Some("password"),
+        "How this service logs in: password or v3applicationcredential.",
+        was "keystone_authtoken" "auth_plugin";
+    ["keystone_authtoken"] "username" KEYSTONE_USERNAME: String = TEXT, None,
+        "The user of this service, who needs the role service or admin.",
+        was "keystone_authtoken" "user_name" "keystone_authtoken" "user-name";
+    ["keystone_authtoken"] "user_id" KEYSTONE_USER_ID: String = TEXT, None,
+        "Their id, instead of username.", was "keystone_authtoken" "user-id";
+    ["keystone_authtoken"] "password" KEYSTONE_PASSWORD: String = TEXT, None,
+        "Their password.", secret = true;
+    ["keystone_authtoken"] "user_domain_name" KEYSTONE_USER_DOMAIN_NAME: String = TEXT, None,
+        "The domain that username is of; Keystone's default one, unless given.",
+        was "keystone_authtoken" "user-domain-name";
+    ["keystone_authtoken"] "user_domain_id" KEYSTONE_USER_DOMAIN_ID: String = TEXT, None,
+        "Its id, instead of user_domain_name.", was "keystone_authtoken" "user-domain-id";
+    ["keystone_authtoken"] "project_name" KEYSTONE_PROJECT_NAME: String = TEXT, None,
+        "The project in which the user has that role.", was "keystone_authtoken" "project-name"
+        "keystone_authtoken" "tenant_name" "keystone_authtoken" "tenant-name";
+    ["keystone_authtoken"] "project_id" KEYSTONE_PROJECT_ID: String = TEXT, None,
+        "Its id, instead of project_name.", was "keystone_authtoken" "project-id"
+        "keystone_authtoken" "tenant_id" "keystone_authtoken" "tenant-id";
+    ["keystone_authtoken"] "project_domain_name" KEYSTONE_PROJECT_DOMAIN_NAME: String = TEXT, None,
+        "The domain that project_name is of; Keystone's default one, unless given.",
+        was "keystone_authtoken" "project-domain-name";
+    ["keystone_authtoken"] "project_domain_id" KEYSTONE_PROJECT_DOMAIN_ID: String = TEXT, None,
+        "Its id, instead of project_domain_name.", was "keystone_authtoken" "project-domain-id";
+    ["keystone_authtoken"] "domain_name" KEYSTONE_DOMAIN_NAME: String = TEXT, None,
+        "The domain in which the user has that role, instead of a project.",
+        was "keystone_authtoken" "domain-name";
+    ["keystone_authtoken"] "domain_id" KEYSTONE_DOMAIN_ID: String = TEXT, None,
+        "Its id, instead of domain_name.", was "keystone_authtoken" "domain-id";
+    ["keystone_authtoken"] "system_scope" KEYSTONE_SYSTEM_SCOPE: String = TEXT, None,
+        "all: the user has that role in the system, instead of in a project.",
+        was "keystone_authtoken" "system-scope";
+    ["keystone_authtoken"] "application_credential_id" KEYSTONE_CREDENTIAL_ID: String = TEXT, None,
+        "The application credential of this service, for auth_type v3applicationcredential.";
+    ["keystone_authtoken"] "application_credential_name" KEYSTONE_CREDENTIAL_NAME: String = TEXT,
+        None, "Its name, instead of its id; then username or user_id says whose it is.";
+    ["keystone_authtoken"] "application_credential_secret" KEYSTONE_CREDENTIAL_SECRET: String =
+        TEXT, None, "Its secret.", secret = true;
+    ["keystone_authtoken"] "interface" KEYSTONE_INTERFACE: String = TEXT, None,
+        "Which of Keystone's endpoints in the catalogue is asked about tokens: public, internal or \
+         admin. auth_url is, unless this or region_name is given.";
+    ["keystone_authtoken"] "region_name" KEYSTONE_REGION: String = TEXT, None,
+        "The region of that endpoint.";
+    ["keystone_authtoken"] "cafile" KEYSTONE_CA: PathBuf = PATH, None,
+        "PEM file of authorities that Keystone's certificate may come from, beside the system's.";
+    ["keystone_authtoken"] "certfile" KEYSTONE_CERT: PathBuf = PATH, None,
+        "PEM file of the certificate to show to Keystone, if it asks for one.";
+    ["keystone_authtoken"] "keyfile" KEYSTONE_KEY: PathBuf = PATH, None,
+        "PEM file of its key; it may be in certfile too.";
+    ["keystone_authtoken"] "insecure" KEYSTONE_INSECURE: bool = BOOLEAN, Some("false"),
+        "Take any certificate for Keystone's: whoever is between may read the password.";
+    ["keystone_authtoken"] "http_connect_timeout" KEYSTONE_TIMEOUT: Duration = SECONDS, Some("10"),
+        "Seconds after which a request to Keystone fails.";
+    ["keystone_authtoken"] "http_request_max_retries" KEYSTONE_RETRIES: usize = NUMBER, Some("3"),
+        "How often it is tried again when Keystone cannot be reached.";
+    ["keystone_authtoken"] "token_cache_time" TOKEN_CACHE_TIME: i64 = WHOLE, Some("300"),
+        "Seconds for which what Keystone said of a token is remembered: as long a revoked token is \
+         still good, and a known one is good while Keystone is away. 0 or -1: not at all.";
+    ["keystone_authtoken"] "token_cache_size" TOKEN_CACHE_SIZE: usize = COUNT, Some("10000"),
+        "Of how many tokens that is remembered.";
+    ["keystone_authtoken"] "service_token_roles" SERVICE_TOKEN_ROLES: Vec<String> = LIST,
+        Some("service"), "Roles of services that may pass on requests whose token has expired \
+         meanwhile, with their own in X-Service-Token.";
+    ["keystone_authtoken"] "service_token_roles_required" SERVICE_TOKEN_ROLES_REQUIRED: bool =
+        BOOLEAN, Some("false"), "Refuse requests with an X-Service-Token without any of them.";
+
+    ["oslo_policy"] "policy_file" POLICY_FILE: String = TEXT, None,
+        "File of who may do what, JSON or YAML, beside the configuration file or in /etc/congress; \
+         policy.json or else policy.yaml, unless given. It is read again when it changes.";
+    ["oslo_policy"] "policy_dirs" POLICY_DIRS: Vec<String> = LIST, Some("policy.d"),
+        "Folders of more such files, which win. May be given several times.";
+    ["oslo_policy"] "policy_default_rule" POLICY_DEFAULT_RULE: String = TEXT, Some("default"),
+        "The rule for whatever has none.";
+
+    ["cors"] "allowed_origin" CORS_ORIGIN: Vec<String> = LIST, Some(""),
+        "Origins, as https://horizon.example, whose pages may use the API from browsers; * for all.";
+    ["cors"] "allow_credentials" CORS_CREDENTIALS: bool = BOOLEAN, Some("true"),
+        "Whether these may send cookies and the like.";
+    ["cors"] "expose_headers" CORS_EXPOSE: Vec<String> = LIST,
+        Some("X-Auth-Token,X-OpenStack-Request-ID,X-Subject-Token,X-Service-Token"),
+        "Headers of answers that these may read.";
+    ["cors"] "max_age" CORS_MAX_AGE: usize = NUMBER, Some("3600"),
+        "Seconds for which browsers may remember what they were told; 0: not said.";
+    ["cors"] "allow_methods" CORS_METHODS: Vec<String> = LIST, Some("GET,PUT,POST,DELETE,PATCH"),
+        "Methods that these may use.";
+    ["cors"] "allow_headers" CORS_HEADERS: Vec<String> = LIST,
+        Some("X-Auth-Token,X-OpenStack-Request-ID,X-Identity-Status,X-Roles,X-Service-Catalog,\
+              X-User-Id,X-Tenant-Id"),
+        "Headers of requests that these may send.";
+
+    ["oslo_middleware"] "enable_proxy_headers_parsing" PROXY_HEADERS: bool = BOOLEAN, Some("false"),
+        "Believe the headers Forwarded, or X-Forwarded-Proto, -Host and -Prefix, about where \
+         clients sent their requests. Only behind a proxy that sets them.";
     ["oslo_middleware"] "max_request_body_size" MAX_REQUEST_BODY_SIZE: usize = COUNT,
         Some("16777216"),
         "Largest body of a request, in bytes.";

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::Loaded;
 use super::layers::title;
+use super::options::Spec;
 
 /// Options that take effect when the configuration is read again.
 const MUTABLE: [(&str, &str); 2] = [("DEFAULT", "debug"), ("DEFAULT", "default_log_levels")];
@@ -35,7 +36,11 @@ impl Loaded {
             let _ = match value {
                 None => writeln!(text, "# not set\n# {} =", spec.name),
                 Some((value, origin)) => {
-                    let value = if spec.is_url { mask(value) } else { value.clone() };
+                    let value = match spec {
+                        Spec { is_secret: true, .. } => "***".to_owned(),
+                        Spec { is_url: true, .. } => mask(value),
+                        _ => value.clone(),
+                    };
                     let value = value.replace('$', "$$").replace('\n', "\n    ");
                     writeln!(text, "# from: {origin}\n{} = {value}", spec.name)
                 }

@@ -218,15 +218,7 @@ fn everything_wrong_is_reported_at_once() {
 }
 
 #[test]
-fn what_this_version_does_not_have_is_refused_and_explained() {
-    let problems = Setting::with("").problems(&[]);
-    assert_eq!(problems.len(), 1);
-    assert!(
-        problems[0].starts_with("default: [DEFAULT] auth_strategy is keystone"),
-        "{problems:?}"
-    );
-    assert!(problems[0].contains("set auth_strategy = noauth"));
-
+fn the_in_process_bus_is_for_all_roles() {
     let problems = Setting::minimal("").problems(&["--api"]);
     assert!(problems[0].contains("has not all roles"), "{problems:?}");
     let config = Setting::minimal("api = true\n").config(&["--policy-engine", "--datasources"]);
@@ -382,4 +374,89 @@ fn the_bus_of_several_nodes() {
     let replicated = Setting::minimal("replicated_policy_engine = true\n").load(&[]).unwrap();
     let warned = |text: &str| replicated.warnings.iter().any(|w| w.to_string().contains(text));
     assert!(warned("names SQLite"), "{:?}", replicated.warnings);
+}
+
+/// What `[keystone_authtoken]` of the original's guide has.
+const KEYSTONE: &str = "[DEFAULT]\ntransport_url = memory://\n[keystone_authtoken]\n\
+    auth_url = http://keystone:5000\nwww_authenticate_uri = http://public:5000/v3\n\
+    memcached_servers = controller:11211\nauth_type = password\nusername = congress\n\
+    password = s3cret\nproject_name = service\nproject_domain_name = Default\n\
+    user_domain_name = Default\n";
+
+#[test]
+fn keystone_needs_to_know_how_to_log_in() {
+    let problems = Setting::with("").problems(&[]);
+    assert!(
+        problems[0].starts_with("default: [keystone_authtoken] auth_url is not set"),
+        "{problems:?}"
+    );
+    assert!(problems[0].contains("auth_strategy = noauth"));
+    let all = problems.join("\n");
+    for name in ["username", "password", "project_name"] {
+        assert!(all.contains(&format!("[keystone_authtoken] {name} is not set")), "{all}");
+    }
+    let bad = KEYSTONE.replace("auth_type = password", "auth_type = v2token");
+    let bad = bad.replace("http://keystone:5000", "keystone:5000");
+    let problems = Setting::with(&bad).problems(&[]);
+    assert_eq!(problems.len(), 2, "{problems:?}");
+    // Nobody asks a node without the API.
+    let rabbit = "[DEFAULT]\ntransport_url = rabbit://\n";
+    assert_eq!(
+        Setting::with(rabbit).config(&["--datasources"]).auth_strategy,
+        AuthStrategy::NoAuth
+    );
+}
+
+#[test]
+fn keystone_and_policy_files() {
+    let setting = Setting::with(KEYSTONE);
+    let loaded = setting.load(&[]).unwrap();
+    let AuthStrategy::Keystone(auth) = &loaded.config.auth_strategy else { panic!("no Keystone") };
+    assert_eq!(auth.keystone.auth_url.as_str(), "http://keystone:5000/");
+    assert_eq!(auth.keystone.endpoint, None);
+    assert_eq!(auth.tokens.www_authenticate_uri, "http://public:5000/v3");
+    assert_eq!(auth.tokens.cache_time, Duration::from_secs(300));
+    assert_eq!(auth.policy.default_rule, "default");
+    assert!(auth.policy.files[0].ends_with("policy.json") && auth.policy.folders.len() == 1);
+    assert!(!format!("{auth:?}").contains("s3cret") && !loaded.print().contains("s3cret"));
+    let warnings: Vec<_> = loaded.warnings.iter().map(ToString::to_string).collect();
+    assert!(warnings.join("\n").contains("memcached_servers has no effect"), "{warnings:?}");
+
+    let more = "token_cache_time = -1\nregion_name = two\n[oslo_policy]\npolicy_file = x.yaml\n\
+                policy_dirs = a\npolicy_dirs = b,/c\n";
+    let config = Setting::with(&format!("{KEYSTONE}{more}")).config(&[]);
+    let AuthStrategy::Keystone(auth) = config.auth_strategy else { panic!("no Keystone") };
+    assert_eq!(auth.tokens.cache_time, Duration::ZERO);
+    let endpoint = auth.keystone.endpoint.unwrap();
+    assert_eq!(
+        (endpoint.interface.as_str(), endpoint.region.as_deref()),
+        ("internal", Some("two"))
+    );
+    assert!(auth.policy.files.iter().all(|path| path.ends_with("x.yaml")));
+    assert_eq!(auth.policy.folders.len(), 3);
+    assert_eq!(auth.policy.folders[2][0], Path::new("/c"));
+}
+
+#[test]
+fn an_application_credential() {
+    let text = KEYSTONE.replace("auth_type = password", "auth_type = v3applicationcredential");
+    let problems = Setting::with(&text).problems(&[]).join("\n");
+    assert!(problems.contains("application_credential_id is not set"), "{problems}");
+    assert!(problems.contains("application_credential_secret is not set"), "{problems}");
+    let more = "application_credential_id = i\napplication_credential_secret = s\n";
+    let config = Setting::with(&format!("{text}{more}")).config(&[]);
+    assert!(matches!(config.auth_strategy, AuthStrategy::Keystone(_)));
+}
+
+#[test]
+fn cors_and_proxies() {
+    let config = Setting::minimal("").config(&[]);
+    assert!(config.cors.is_none() && !config.proxy_headers);
+    let text = "[cors]\nallowed_origin = https://a.example, https://b.example\nmax_age = 0\n\
+                [oslo_middleware]\nenable_proxy_headers_parsing = true\n";
+    let config = Setting::minimal(text).config(&[]);
+    let cors = config.cors.unwrap();
+    assert_eq!(cors.origins, ["https://a.example", "https://b.example"]);
+    assert!(cors.credentials && cors.max_age.is_none() && config.proxy_headers);
+    assert_eq!(cors.headers.last().map(String::as_str), Some("X-Tenant-Id"));
 }

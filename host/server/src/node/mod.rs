@@ -30,7 +30,8 @@ pub use self::exit::{Ended, Exit};
 
 use self::lock::LockFile;
 use self::notify::ServiceManager;
-use crate::api::{self, ApiOptions, App, Slot, Streams};
+use crate::api::{self, ApiOptions, App, Cors, Slot, Streams};
+use crate::auth::{AuthOptions, Guard};
 use crate::config::{BusConfig, Roles};
 use crate::datasources::{
     Client, ClientOptions, DriverFolders, Ending, Manager, ManagerOptions, Surroundings,
@@ -84,6 +85,10 @@ pub struct NodeOptions {
     pub engine: EngineOptions,
     /// The API's bounds.
     pub api: ApiOptions,
+    /// Pages of other origins that may use it.
+    pub cors: Option<Cors>,
+    /// Who may use it; none: whoever can reach it.
+    pub auth: Option<AuthOptions>,
     /// How actions are run.
     pub actions: crate::actions::Options,
     /// How long a datasource that fails again and again waits at most between two attempts.
@@ -135,9 +140,14 @@ pub async fn run(options: NodeOptions, stop: CancellationToken) -> Result<(), En
         ])?;
     }
     let health = Health::default();
+    let guard = options.auth.clone().filter(|_| options.roles.api);
+    let guard = guard
+        .map(|auth| Guard::start(auth, &health.readiness, stop.clone()))
+        .transpose()
+        .map_err(Ended::configuration)?;
     begin::describe(&health, &options, &instance);
     let slot = options.roles.api.then(Slot::default);
-    let front = api::front(health.clone(), options.api, slot.clone());
+    let front = api::front(health.clone(), options.api, options.cors.clone(), slot.clone());
     let closing = CancellationToken::new();
     let turns = health.pulse.watch("listener");
     let serving = api::serve(listener, front, options.api, turns, closing.clone());
@@ -147,7 +157,7 @@ pub async fn run(options: NodeOptions, stop: CancellationToken) -> Result<(), En
         %address, node = %options.node_id, %instance, roles = %options.roles, "listening"
     );
 
-    let node = Node { health, instance, slot, closing, stop, manager: manager.clone() };
+    let node = Node { health, instance, slot, guard, closing, stop, manager: manager.clone() };
     let outcome = node.run(options, serving).await;
     manager.tell("STOPPING=1");
     beating.abort();
@@ -161,6 +171,8 @@ struct Node {
     instance: String,
     /// Where the API comes, if this node has one.
     slot: Option<Slot>,
+    /// Whom it lets in.
+    guard: Option<Arc<Guard>>,
     /// Cancelled when requests under way are to end.
     closing: CancellationToken,
     stop: CancellationToken,
@@ -287,13 +299,14 @@ impl Node {
             let revision_timeout = options.revision_timeout;
             let library = Library::new(store.clone());
             library.fill(options.library.clone()).await;
-            slot.fill(App {
+            let app = App {
                 engine: engine.clone(),
                 datasources,
                 library,
                 streams: Streams::new(self.closing.clone()),
                 revision_timeout,
-            });
+            };
+            slot.fill(app, self.guard.clone());
             readiness.role("api", "serving");
         }
         let alone = options.bus.url.is_in_process();
