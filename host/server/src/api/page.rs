@@ -193,7 +193,7 @@ fn bad(text: String) -> Failure {
 fn is(member: &Value, wanted: &str) -> bool {
     match member {
         Value::String(text) => text == wanted,
-        other => other.to_string() == wanted,
+        other => *wanted == *other.to_string(),
     }
 }
 

@@ -158,7 +158,7 @@ impl<S: System> Database<S> {
             match undo.version {
                 Some(version) => {
                     let sql = schema::FORGET_STEPS.into();
-                    S::execute(connection, sql, &args![version]).await?;
+                    S::execute(connection, sql, &[version.into()]).await?;
                 }
                 None => S::run(connection, schema::DROP_VERSION_TABLE).await?,
             }
@@ -182,7 +182,7 @@ impl<S: System> Database<S> {
             S::run(connection, "DELETE FROM congress_schema").await?;
             S::run(connection, "DELETE FROM alembic_version").await?;
             let insert = "INSERT INTO alembic_version (version_num) VALUES (?)";
-            S::execute(connection, insert.into(), &args![stamp.original]).await?;
+            S::execute(connection, insert.into(), &[stamp.original.into()]).await?;
             for step in &stamp.steps.steps {
                 record::<S>(connection, step).await?;
             }

@@ -208,7 +208,8 @@ impl Datasource {
                 Answer::Nothing
             }
             Self::Status(shown) => {
-                Answer::Element(server.get(&[all, &shown.name(), "status"]).await?)
+                let path = [all, &shown.name(), "status"];
+                Answer::Element(server.get_with(&path, &[("detail", "true")]).await?)
             }
             Self::Actions(shown) => actions(server.get(&[all, &shown.name(), "actions"]).await?),
             Self::Schema(shown) => schema(server.get(&[all, &shown.name(), "schema"]).await?),

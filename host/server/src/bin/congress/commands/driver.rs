@@ -50,7 +50,8 @@ pub(crate) enum Schema {
 
 impl Driver {
     pub(super) async fn run(self, server: &Server) -> anyhow::Result<Answer> {
-        let driver = async |id: &str| server.get(&["system", "drivers", id]).await;
+        let detail = [("detail", "true")];
+        let driver = async |id: &str| server.get_with(&["system", "drivers", id], &detail).await;
         Ok(match self {
             Self::List => Answer::list(
                 server.list(&["system", "drivers"]).await?,
