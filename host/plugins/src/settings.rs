@@ -17,6 +17,8 @@ use crate::{ConfigError, ConfigField, ConfigValues, FieldType, Metadata, Session
 pub struct Settings {
     values: BTreeMap<String, String>,
     secrets: Vec<String>,
+    /// The fields that the host's session takes and the driver does not know.
+    unknown_to_driver: Vec<String>,
 }
 
 impl Settings {
@@ -32,7 +34,9 @@ impl Settings {
 
     /// What the guest gets: everything but what the host's session uses up.
     pub(crate) fn for_guest(&self, session: SessionKind) -> Vec<(String, String)> {
-        let kept = |name: &str| !session.uses_up(name);
+        let kept = |name: &str| {
+            !session.uses_up(name) && self.unknown_to_driver.iter().all(|other| other != name)
+        };
         self.values.iter().filter(|(k, _)| kept(k)).map(|(k, v)| (k.clone(), v.clone())).collect()
     }
 
@@ -113,7 +117,8 @@ impl Metadata {
             values.insert(field.name.clone(), value);
         }
         let secrets = self.fields().filter(|f| f.secret).map(|f| f.name.clone()).collect();
-        let settings = Settings { values, secrets };
+        let unknown_to_driver = self.session_fields().map(|f| f.name.clone()).collect();
+        let settings = Settings { values, secrets, unknown_to_driver };
         self.check_addresses(&settings)?;
         Ok(settings)
     }

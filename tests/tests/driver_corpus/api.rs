@@ -57,6 +57,11 @@ impl Api {
         self.server.eventually(&path, SOON, is_there).await.expect("the driver")
     }
 
+    /// Whether a driver can store what is pushed.
+    pub(crate) async fn stores(&self, driver: &str) -> bool {
+        self.driver(driver).await["config"].get("persist_data").is_some()
+    }
+
     /// Creates a datasource; required fields that the recording does not have get a value.
     pub(crate) async fn datasource(
         &self,

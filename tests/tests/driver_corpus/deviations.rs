@@ -11,6 +11,10 @@ const DEVIATIONS: &[(&str, &str, &str)] = &[
     ("cinder", "volumes.delete_metadata", CHARACTERS),
     ("swift", "post", CHARACTERS),
     ("swift", "stat", CHARACTERS),
+    ("swift", "copy", CHARACTERS),
+    ("keystone", "authenticate", "a driver never sees a token: the host logs in"),
+    ("nova", "versions.get_current", "the client failed at an answer that we do not read"),
+    ("neutronv2", "schema columns of routers", "a description has no space at its end"),
     ("config", "schema description", PUSHED),
     ("plexxi", "schema description", PUSHED),
 ];

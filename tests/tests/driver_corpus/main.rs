@@ -76,7 +76,7 @@ async fn replay_all(folders: &[(String, PathBuf)]) {
                     totals.add(driver, "push", said(replayed));
                     let source = format!("{driver}_{}", stored.len());
                     let pushed = push::through_api(&api, &source, &recorded, &steps).await;
-                    if let Ok(id) = &pushed {
+                    if let Ok(Some(id)) = &pushed {
                         stored.push((driver.clone(), id.clone(), recorded));
                     }
                     totals.add(driver, "push through the API", said(pushed.map(drop)));
