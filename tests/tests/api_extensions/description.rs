@@ -52,7 +52,7 @@ async fn schemathesis_finds_no_fault() {
         ])
         .args(["--exclude-path-regex", LEFT_OUT])
         .args(["--max-examples", "12", "--seed", "1", "--phases", "examples,fuzzing"])
-        .args(["--workers", "2", "--request-timeout", "30", "--max-time", "120"])
+        .args(["--workers", "2", "--request-timeout", "30", "--max-time", "60"])
         .env("NO_COLOR", "1")
         .stdout(log.reopen().unwrap())
         .stderr(log.reopen().unwrap());

@@ -214,7 +214,7 @@ fn exchange(authority: &str, request: &[u8]) -> Option<(u16, Vec<u8>)> {
 fn memory(server: &Server) -> u64 {
     let statm = std::fs::read_to_string(format!("/proc/{}/statm", server.pid())).expect("statm");
     let pages: u64 = statm.split(' ').nth(1).and_then(|n| n.parse().ok()).expect("pages");
-    pages * 4096 >> 20
+    (pages * 4096) >> 20
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -229,8 +229,8 @@ async fn thousands_of_random_requests_get_orderly_answers() {
         .as_object()
         .unwrap()
         .keys()
-        .cloned()
         .filter(|path| !path.ends_with("/events"))
+        .cloned()
         .collect();
     templates.extend(["/", "/v1", "/v1/x/{p}", "/{p}", "//v1//policies", "*"].map(str::to_owned));
     let rules = json!([{"rule": "q(1)"}, {"rule": "q(2)"}, {"rule": "r(x) :- q(x)"}]);

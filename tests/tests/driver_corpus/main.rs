@@ -9,6 +9,7 @@
 #![expect(
     clippy::expect_used,
     clippy::panic,
+    clippy::print_stdout,
     reason = "a test that cannot go on fails; clippy knows tests by their attribute only"
 )]
 

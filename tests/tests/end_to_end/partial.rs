@@ -32,7 +32,8 @@ async fn polled(options: ServerOptions) -> Server {
     let failed = |body: &Value| {
         body["last_error"].as_str().is_some_and(|error| error.contains("table 'bad'"))
     };
-    let status = server.eventually("/v1/data-sources/s/status", SOON, failed).await.unwrap();
+    let status =
+        server.eventually("/v1/data-sources/s/status?detail=true", SOON, failed).await.unwrap();
     assert_eq!(status["data_age"], "None", "never was all of it read: {status}");
     server
 }
@@ -48,7 +49,7 @@ async fn one_failing_table_does_not_hide_others() {
 async fn all_or_nothing_as_the_original() {
     let server = polled(shipped().with("DEFAULT", "datasource_all_or_nothing", "true")).await;
     rows(&server, "/v1/data-sources/s/tables/good", json!([])).await;
-    let status = server.get("/v1/data-sources/s/status").await.unwrap().json().unwrap();
+    let status = server.get("/v1/data-sources/s/status?detail=true").await.unwrap().json().unwrap();
     let error = status["last_error"].as_str().unwrap();
     assert!(error.ends_with("nothing of this poll is published"), "{error}");
 }
@@ -64,5 +65,5 @@ async fn the_status_tells_how_old_rows_are() {
         let age = body["data_age"].as_str().and_then(|age| age.parse::<u64>().ok());
         age.is_some_and(|age| age >= 1)
     };
-    server.eventually("/v1/data-sources/s/status", SOON, aged).await.unwrap();
+    server.eventually("/v1/data-sources/s/status?detail=true", SOON, aged).await.unwrap();
 }

@@ -1,5 +1,7 @@
 //! Tokens that are good, and others.
 
+use std::time::Duration;
+
 use congress_tests::Server;
 use reqwest::Method;
 use reqwest::header::HeaderMap;
@@ -104,16 +106,22 @@ async fn an_application_credential_and_the_catalogue() {
     let id = keystone.add_user("robot", "pw", "robots", "service").await.unwrap();
     // Only users themselves may make one.
     let own = keystone.token("robot", "pw", Some("robots")).await.unwrap();
-    let made: serde_json::Value = reqwest::Client::new()
+    let request = reqwest::Client::new()
         .post(format!("{}/users/{id}/application_credentials", keystone.url()))
         .header("x-auth-token", own)
-        .json(&json!({"application_credential": {"name": "congress", "secret": "app s3cret"}}))
-        .send()
-        .await
-        .unwrap()
-        .json()
-        .await
-        .unwrap();
+        .json(&json!({"application_credential": {"name": "congress", "secret": "app s3cret"}}));
+    // Its SQLite is locked now and then while other tests write, too.
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    let made: serde_json::Value = loop {
+        let answer = request.try_clone().unwrap().send().await.unwrap();
+        match answer.status().as_u16() {
+            201 => break answer.json().await.unwrap(),
+            500 if std::time::Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+            other => panic!("{other}: {}", answer.text().await.unwrap()),
+        }
+    };
     let credential = made["application_credential"]["id"].as_str().unwrap();
     let section = "keystone_authtoken";
     let options = options(keystone)

@@ -4,7 +4,6 @@
     clippy::expect_used,
     clippy::panic,
     clippy::unreachable,
-    clippy::unwrap_used,
     reason = "a test that cannot go on fails; clippy knows tests by their attribute only"
 )]
 
