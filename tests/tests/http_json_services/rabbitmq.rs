@@ -20,6 +20,8 @@ async fn change(client: &Client, base: &str, method: Method, path: &str, body: V
 async fn rabbitmq() {
     let broker = RabbitMq::start_with_management().await.unwrap();
     let base = format!("http://127.0.0.1:{}/api", broker.management_port().unwrap());
+    // Fails if another test of this process has done it.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let client = Client::new();
     let queue = json!({ "durable": true, "auto_delete": false, "arguments": {} });
     change(&client, &base, Method::PUT, "vhosts/shop", json!({})).await;
@@ -32,11 +34,13 @@ async fn rabbitmq() {
     let config = [("url", base.as_str()), ("auth", "basic"), ("username", "guest")];
     let config: Vec<_> = config.into_iter().chain([("password", "guest")]).collect();
     let source = datasource("rabbitmq", &config).await;
-    // How many messages there are is counted every few seconds only.
+    // Messages are counted, and nodes looked at, every few seconds only.
     let counted = async || {
         let tables = poll(&source).await.unwrap();
         let queue = rows(&source, &tables, "queues").into_iter().next()?;
-        (queue["messages"] == 0).then_some((tables, queue))
+        let node = rows(&source, &tables, "nodes").into_iter().next()?;
+        let is_known = queue["messages"] == 0 && node["memory_alarm"].is_boolean();
+        is_known.then_some((tables, queue))
     };
     let (tables, queue) =
         eventually("the queue's messages are counted", SOON, counted).await.unwrap();
