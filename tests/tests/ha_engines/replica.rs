@@ -24,8 +24,12 @@ async fn an_api_node_reads_and_writes_as_every_other() {
     // It has no API, but is asked how it is.
     assert_eq!(lone.get("/healthcheck").await.unwrap().status, 200);
     assert_eq!(lone.get("/v1/policies").await.unwrap().status, 404);
-    let said = lone.get("/readyz?detail").await.unwrap().json().unwrap();
-    let ids: Vec<_> =
-        said["peers"].as_array().unwrap().iter().map(|peer| peer["node_id"].to_string()).collect();
-    assert!(ids.contains(&"\"pe1\"".to_owned()) && ids.contains(&"\"api1\"".to_owned()), "{said}");
+    // Nodes hear of each other by heartbeats.
+    let knows_all = |said: &serde_json::Value| {
+        let peers = said["peers"].as_array();
+        let is_there = |id: &str| peers.is_some_and(|p| p.iter().any(|peer| peer["node_id"] == id));
+        is_there("pe1") && is_there("api1")
+    };
+    let soon = std::time::Duration::from_secs(30);
+    lone.eventually("/readyz?detail", soon, knows_all).await.unwrap();
 }
