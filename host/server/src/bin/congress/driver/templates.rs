@@ -33,12 +33,13 @@ macro_rules! sdk {
     };
 }
 
-const SDK: [(&str, &str); 28] = sdk!(
-    "actions.rs" "bindings.rs" "call.rs" "config.rs" "describe.rs" "driver.rs" "files.rs"
+const SDK: [(&str, &str); 36] = sdk!(
+    "actions.rs" "actions/check.rs" "actions/query.rs" "actions/text.rs" "alarms.rs" "bindings.rs"
+    "call.rs" "clock.rs" "conditional.rs" "config.rs" "describe.rs" "driver.rs" "files.rs"
     "hash.rs" "json.rs" "lib.rs" "logging.rs" "mapping.rs" "openstack.rs" "paging.rs" "path.rs"
-    "pytext.rs" "rows.rs" "session.rs" "state.rs" "tables.rs" "translate/json.rs"
-    "translate/mod.rs" "translate/run.rs" "translate/schema.rs" "types.rs" "url.rs" "value.rs"
-    "wanted.rs"
+    "push.rs" "pytext.rs" "rest.rs" "rows.rs" "session.rs" "state.rs" "tables.rs"
+    "translate/json.rs" "translate/mod.rs" "translate/run.rs" "translate/schema.rs" "types.rs"
+    "url.rs" "value.rs" "wanted.rs"
 );
 
 const SDK_MANIFEST: &str = from_root!("drivers/sdk/Cargo.toml");
