@@ -66,7 +66,7 @@ impl Reader {
     /// Applies updates until the copy equals the publisher's table.
     async fn catch_up(&mut self, publisher: &Publisher) {
         let reached = |copy: &Table| {
-            publisher.read(|p| p.table("servers").map(Table::digest) == Some(copy.digest()))
+            publisher.read(|p| p.table("servers").map(|t| t.digest()) == Some(copy.digest()))
         };
         while !reached(&self.copy) {
             match self.subscription.next().await.expect("a bus") {

@@ -10,12 +10,13 @@ use crate::stream::{Epoch, Position, Snapshot};
 use crate::{Schema, TableName};
 
 /// A source's tables and where its stream stands. The one copy of the rows on the publishing
-/// node: the datasource itself compares each poll with it.
+/// node: the datasource itself compares each poll with it. Whoever shares a table keeps it as it was;
+/// the next change then costs a copy of its pointers.
 #[derive(Debug)]
 pub struct Publication {
     position: Position,
     schema: Schema,
-    tables: BTreeMap<TableName, Table>,
+    tables: BTreeMap<TableName, Arc<Table>>,
 }
 
 impl Publication {
@@ -38,12 +39,12 @@ impl Publication {
     }
 
     /// A table, once something was published for it.
-    pub fn table(&self, name: &str) -> Option<&Table> {
+    pub fn table(&self, name: &str) -> Option<&Arc<Table>> {
         self.tables.get(name)
     }
 
     /// All tables.
-    pub fn tables(&self) -> impl Iterator<Item = (&TableName, &Table)> {
+    pub fn tables(&self) -> impl Iterator<Item = (&TableName, &Arc<Table>)> {
         self.tables.iter()
     }
 
@@ -65,7 +66,7 @@ impl Publication {
         wanted: &BTreeSet<TableName>,
     ) -> (Snapshot, Vec<Digest>) {
         let snapshot = self.snapshot(wanted);
-        let digest = |(name, _): &(TableName, Vec<Row>)| self.table(name).map(Table::digest);
+        let digest = |(name, _): &(TableName, Vec<Row>)| self.table(name).map(|t| t.digest());
         let digests = snapshot.tables.iter().map(|table| digest(table).unwrap_or_default());
         let digests = digests.collect();
         (snapshot, digests)
@@ -77,6 +78,13 @@ impl Publication {
         for (name, delta) in change.tables {
             let known = self.tables.contains_key(&name);
             let table = self.tables.entry(name.clone()).or_default();
+            if delta.is_empty() {
+                if !known {
+                    effective.tables.push((name, delta));
+                }
+                continue;
+            }
+            let table = Arc::make_mut(table);
             let removed = delta.removed.into_iter().filter(|row| table.remove(row)).collect();
             let added = delta.added.into_iter().filter(|row| table.insert(row.clone())).collect();
             let delta = TableDelta { added, removed };
@@ -91,14 +99,20 @@ impl Publication {
         Some((self.position, Arc::new(effective)))
     }
 
+    /// Whether the rows of a table stay when this schema is declared: it has the same columns.
+    pub fn keeps(&self, schema: &Schema, table: &str) -> bool {
+        let columns = columns_of(schema, table);
+        columns.is_some() && columns == columns_of(&self.schema, table)
+    }
+
     /// Takes another schema, and a change that fits it. Rows of tables that have other columns in
     /// it, or are not in it, are dropped first.
     fn declare(&mut self, schema: Schema, change: Change) {
-        let old = std::mem::replace(&mut self.schema, schema);
-        self.tables.retain(|name, _| {
-            let columns = columns_of(&self.schema, name);
-            columns.is_some() && columns == columns_of(&old, name)
-        });
+        let gone = self.tables.keys().filter(|name| !self.keeps(&schema, name));
+        for name in gone.cloned().collect::<Vec<_>>() {
+            self.tables.remove(&name);
+        }
+        self.schema = schema;
         if self.commit(change).is_none() {
             self.position.sequence += 1;
         }
@@ -178,5 +192,37 @@ impl Publisher {
 impl Drop for Publisher {
     fn drop(&mut self) {
         self.outlet.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use congress_table::{Column, TableSchema, Value};
+
+    use super::*;
+
+    fn schema(column: &str) -> Schema {
+        let column = Column {
+            name: column.to_owned(),
+            description: None,
+            column_type: Default::default(),
+            nullable: true,
+        };
+        [Arc::new(TableSchema { name: "t".to_owned(), columns: vec![column], root: None })].into()
+    }
+
+    #[test]
+    fn rows_stay_with_their_columns() {
+        let row: Row = [Value::Int(1)].into();
+        let delta = TableDelta { added: vec![row], removed: Vec::new() };
+        let mut publication = Publication::new(Epoch(1));
+        publication.declare(schema("a"), Change { tables: vec![("t".into(), delta)] });
+        assert!(publication.keeps(&schema("a"), "t") && !publication.keeps(&schema("b"), "t"));
+        publication.declare(schema("a"), Change::default());
+        let table = publication.table("t").cloned().unwrap();
+        assert_eq!(table.len(), 1);
+        publication.declare(schema("b"), Change::default());
+        assert!(publication.table("t").is_none());
+        assert_eq!((table.len(), publication.position().sequence), (1, 3));
     }
 }

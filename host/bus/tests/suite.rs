@@ -338,7 +338,7 @@ async fn tables_that_changed_together_arrive_together(world: World) {
         publisher.commit(Change { tables });
     }
     let mut mirror = Mirror::default();
-    while publisher.read(|p| p.table("ports") != mirror.tables.get("ports")) {
+    while publisher.read(|p| p.table("ports").map(|t| &**t) != mirror.tables.get("ports")) {
         mirror.apply(next(&mut subscription).await);
         assert_eq!(mirror.tables.get("ports"), mirror.tables.get("addresses"));
     }

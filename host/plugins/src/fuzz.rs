@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use congress_table::{Column, ColumnType, Row, Table, TableSchema, Value};
+use congress_table::{Column, ColumnType, NewContent, Row, Table, TableSchema, Value};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -359,7 +359,7 @@ proptest! {
             match (model, found.map(|(_, operation)| operation)) {
                 (None, None) => {}
                 (Some(model), Some(TableOperation::Replace(table))) if model.replaces => {
-                    prop_assert_eq!(&model.added, table.rows());
+                    prop_assert_eq!(&NewContent::from(model.added), table);
                 }
                 (Some(model), Some(TableOperation::Patch(delta))) if !model.replaces => {
                     prop_assert_eq!(&model.added, &delta.added.iter().cloned().collect::<Table>());

@@ -39,12 +39,11 @@ pub enum TableOperation {
     Patch(TableDelta),
 }
 
-/// Tables that the caller holds already. Rows of a call that equal theirs are not made anew but
-/// shared with them, and what differs is noted as it comes: most rows are the same from poll to poll.
+/// Tables that the caller holds already. Rows of a call that equal theirs are not made anew, and what
+/// differs is known as it comes: most rows are the same from poll to poll.
 pub trait HeldRows: Send + Sync {
-    /// Calls `with` once with the table, as it is now, and a version, which is another whenever the
-    /// table may be; does not call it if there is none.
-    fn read(&self, table: &str, with: &mut dyn FnMut(&Table, u64));
+    /// A table as it is now, if there is one. It is kept for as long as the call lasts.
+    fn table(&self, name: &str) -> Option<Arc<Table>>;
 }
 
 /// What a call cost.

@@ -181,6 +181,8 @@ impl Printer {
     /// Breaks a text into literals that stand below each other; in brackets where nothing else
     /// holds them together.
     fn words(&mut self, text: &str, indent: usize, allowance: usize, top: bool) {
+        // More than can be shown.
+        let text = &text[..text.floor_char_boundary(LIMIT + 1)];
         let (indent, allowance) =
             if top { (indent + 1, allowance + 1) } else { (indent, allowance) };
         let room = self.width.saturating_sub(indent);

@@ -114,7 +114,7 @@ pub struct NewDatasource {
 }
 
 /// A stored datasource.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Datasource {
     /// Its id, mostly a UUID.
     pub id: String,

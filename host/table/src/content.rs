@@ -1,124 +1,131 @@
 //! The next content of a table, gathered beside what is held of it.
 
-use crate::{Cell, Row, Table, TableDelta};
+use std::sync::Arc;
 
-/// All rows that a table shall have, gathered one by one.
+use crate::{Cell, Row, Table, TableDelta, Value};
+
+/// All rows that a table shall have, gathered one by one beside those that it has.
 ///
-/// Where the rows that are held already can be looked at meanwhile, equal ones are shared with
-/// them, and what is new and what is gone is noted as the rows come: most tables change little from
-/// poll to poll, and comparing two whole tables afterwards costs more than gathering one.
+/// Rows that come again are only marked; what is new is kept apart. Most tables change little from
+/// poll to poll: then this costs no copy of the table, and the difference is known at the end
+/// without comparing.
 #[derive(Clone, Debug, Default)]
 pub struct NewContent {
-    rows: Table,
-    noted: Noted,
+    held: Arc<Table>,
+    again: Places,
+    new: Table,
 }
 
-/// What the rows so far tell of the difference.
+/// Some of the places of a table.
 #[derive(Clone, Debug, Default)]
-enum Noted {
-    /// No row has come.
-    #[default]
-    Nothing,
-    /// All rows were put in beside this state of the table.
-    Beside { version: u64, met: Met, added: Vec<Row> },
-    /// They were not: the tables have to be compared.
-    Unknown,
-}
-
-/// Which places of a table have rows that came again.
-#[derive(Clone, Debug)]
-struct Met {
+struct Places {
     words: Vec<u64>,
     count: usize,
 }
 
-impl Met {
-    fn none_of(table: &Table) -> Self {
+impl Places {
+    fn of(table: &Table) -> Self {
         Self { words: vec![0; table.places().div_ceil(64)], count: 0 }
     }
 
-    fn note(&mut self, place: usize) {
-        if let Some(word) = self.words.get_mut(place / 64) {
-            let bit = 1 << (place % 64);
-            self.count += usize::from(*word & bit == 0);
-            *word |= bit;
+    fn set(&mut self, place: usize, is_in: bool) {
+        let Some(word) = self.words.get_mut(place / 64) else { return };
+        let bit = 1 << (place % 64);
+        match (*word & bit != 0, is_in) {
+            (false, true) => self.count += 1,
+            (true, false) => self.count -= 1,
+            _ => return,
         }
+        *word ^= bit;
     }
 
     fn has(&self, place: usize) -> bool {
         self.words.get(place / 64).is_some_and(|word| word & (1 << (place % 64)) != 0)
     }
-
-    /// The rows that did not come again.
-    fn left_over(&self, table: &Table) -> Vec<Row> {
-        if self.count == table.len() {
-            return Vec::new();
-        }
-        let places = (0..table.places()).filter(|place| !self.has(*place));
-        places.filter_map(|place| table.at(place)).cloned().collect()
-    }
 }
 
 impl NewContent {
-    /// No rows yet.
+    /// No rows yet, beside an empty table.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The rows so far.
-    pub fn rows(&self) -> &Table {
-        &self.rows
+    /// No rows yet, beside what is held of the table.
+    pub fn beside(held: Arc<Table>) -> Self {
+        Self { again: Places::of(&held), held, new: Table::new() }
     }
 
-    /// The rows alone.
-    pub fn into_rows(self) -> Table {
-        self.rows
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.again.count + self.new.len()
     }
 
-    /// Puts a row in. `held` is what the table has now, with a version that is another whenever
-    /// the table may be.
-    pub fn insert_cells(&mut self, cells: &[Cell<'_>], held: Option<(&Table, u64)>) {
-        match (&self.noted, held) {
-            (Noted::Nothing, Some((table, version))) => {
-                self.rows.reserve(table.len());
-                let (met, added) = (Met::none_of(table), Vec::new());
-                self.noted = Noted::Beside { version, met, added };
-            }
-            (Noted::Beside { version, .. }, Some((_, now))) if *version == now => {}
-            _ => self.noted = Noted::Unknown,
-        }
-        let (Noted::Beside { met, added, .. }, Some((table, _))) = (&mut self.noted, held) else {
-            self.rows.insert_cells(cells, held.map(|(table, _)| table));
-            return;
-        };
-        match self.rows.insert_beside(cells, table) {
-            Some((_, Some(place))) => met.note(place),
-            Some((row, None)) => added.push(row.clone()),
-            None => {}
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All rows, in no order.
+    pub fn rows(&self) -> impl Iterator<Item = &Row> {
+        self.marked(true).chain(self.new.rows())
+    }
+
+    /// The rows that are held and have come again, or those that have not.
+    fn marked(&self, again: bool) -> impl Iterator<Item = &Row> {
+        let count = if again { self.again.count } else { self.held.len() - self.again.count };
+        let places = (0..self.held.places()).filter(move |place| self.again.has(*place) == again);
+        places.filter_map(|place| self.held.at(place)).take(count)
+    }
+
+    /// Whether a row is there.
+    pub fn contains(&self, row: &[Value]) -> bool {
+        self.held.place_of(row).is_some_and(|place| self.again.has(place)) || self.new.contains(row)
+    }
+
+    /// Makes room for so many rows more than are held.
+    pub fn reserve(&mut self, rows: usize) {
+        self.new.reserve(rows);
+    }
+
+    /// Puts a row in. It is made only if it is new.
+    pub fn insert_cells(&mut self, cells: &[Cell<'_>]) {
+        if let Some(place) = self.new.insert_beside(cells, &self.held) {
+            self.again.set(place, true);
         }
     }
 
     /// Takes a row out.
-    pub fn remove(&mut self, row: &[crate::Value]) {
-        self.noted = Noted::Unknown;
-        self.rows.remove(row);
+    pub fn remove(&mut self, row: &[Value]) {
+        match self.held.place_of(row) {
+            Some(place) => self.again.set(place, false),
+            None => drop(self.new.remove(row)),
+        }
     }
 
-    /// What turns a table into one with this content. Costs the size of the difference if the
-    /// table has the version that all rows were put in beside, else that of both tables.
-    pub fn difference_from(&self, table: &Table, version: u64) -> TableDelta {
-        match &self.noted {
-            Noted::Beside { version: then, met, added } if *then == version => {
-                TableDelta { added: added.clone(), removed: met.left_over(table) }
-            }
-            _ => table.difference_to(&self.rows),
+    /// What turns a table into one with this content. Costs the size of the difference and a look
+    /// at each place if the table is the one that the rows were gathered beside, else the size of
+    /// both. Nothing holds the table afterwards.
+    pub fn difference_from(self, table: &Arc<Table>) -> TableDelta {
+        if Arc::ptr_eq(&self.held, table) {
+            let removed = self.marked(false).cloned().collect();
+            return TableDelta { added: self.new.into_rows(), removed };
+        }
+        TableDelta {
+            added: self.rows().filter(|row| !table.contains(row)).cloned().collect(),
+            removed: table.rows().filter(|row| !self.contains(row)).cloned().collect(),
         }
     }
 }
 
+impl From<NewContent> for Table {
+    fn from(content: NewContent) -> Self {
+        content.rows().cloned().collect()
+    }
+}
+
 impl From<Table> for NewContent {
-    fn from(rows: Table) -> Self {
-        Self { rows, noted: Noted::Unknown }
+    fn from(new: Table) -> Self {
+        Self { new, ..Self::default() }
     }
 }
 
@@ -130,7 +137,7 @@ impl FromIterator<Row> for NewContent {
 
 impl PartialEq for NewContent {
     fn eq(&self, other: &Self) -> bool {
-        self.rows == other.rows
+        self.len() == other.len() && self.rows().all(|row| other.contains(row))
     }
 }
 
@@ -150,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_noted_is_what_comparing_finds() {
+    fn what_is_marked_is_what_comparing_finds() {
         let mut seed = 1u64;
         let mut next = move || {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -159,46 +166,42 @@ mod tests {
         for round in 0..500 {
             let mut held = Table::new();
             for _ in 0..next() % 40 {
-                held.insert_cells(&cells(next()), None);
+                held.insert_cells(&cells(next()));
             }
-            let mut content = NewContent::new();
+            let mut held = Arc::new(held);
+            let mut content = NewContent::beside(held.clone());
+            let mut expected = Table::new();
             for _ in 0..next() % 40 {
-                // Sometimes the table changes meanwhile, or cannot be looked at.
-                let beside = match (round % 5, next() % 10) {
-                    (0, 0) => None,
-                    (1, 0) => {
-                        let moved = cells(next()).map(crate::Value::from);
-                        held.remove(&moved);
-                        Some((&held, 2))
-                    }
-                    _ => Some((&held, 1)),
-                };
-                content.insert_cells(&cells(next()), beside);
+                let row = cells(next());
+                let values = row.map(Value::from);
+                if round % 3 == 0 && next() % 5 == 0 {
+                    content.remove(&values);
+                    expected.remove(&values);
+                    assert!(!content.contains(&values));
+                } else {
+                    content.insert_cells(&row);
+                    expected.insert_cells(&row);
+                    assert!(content.contains(&values));
+                }
+                assert_eq!(content.len(), expected.len());
             }
-            let version = if matches!(content.noted, Noted::Unknown) { 2 } else { 1 };
-            let noted = content.difference_from(&held, version);
-            let compared = held.difference_to(content.rows());
-            assert_eq!(sorted(&noted.added), sorted(&compared.added));
-            assert_eq!(sorted(&noted.removed), sorted(&compared.removed));
-            assert_eq!(noted.added.len(), compared.added.len());
-            held.apply(&noted);
-            assert_eq!(held, *content.rows());
+            assert_eq!(content.rows().cloned().collect::<Table>(), expected);
+            assert_eq!(content, expected.clone().into());
+            // Sometimes the table changes meanwhile.
+            if round % 4 == 0 {
+                Arc::make_mut(&mut held).remove(&cells(next()).map(Value::from));
+                Arc::make_mut(&mut held).insert_cells(&cells(next()));
+            }
+            let compared = held.difference_to(&expected);
+            let difference = content.difference_from(&held);
+            assert_eq!(sorted(&difference.added), sorted(&compared.added));
+            assert_eq!(sorted(&difference.removed), sorted(&compared.removed));
+            assert_eq!(difference.added.len(), compared.added.len());
+            // Nobody else holds it: the difference is applied in place.
+            assert!(Arc::get_mut(&mut held).is_some());
+            Arc::make_mut(&mut held).apply(&difference);
+            assert_eq!(*held, expected);
+            assert_eq!(held.digest(), expected.digest());
         }
-    }
-
-    #[test]
-    fn rows_that_came_again_are_shared() {
-        let mut held = Table::new();
-        held.insert_cells(&cells(3), None);
-        held.insert_cells(&cells(9), None);
-        let mut content = NewContent::new();
-        content.insert_cells(&cells(9), Some((&held, 4)));
-        content.insert_cells(&cells(20), Some((&held, 4)));
-        let difference = content.difference_from(&held, 4);
-        assert_eq!((difference.added.len(), difference.removed.len()), (1, 1));
-        let is_held = |row: &&Row| held.rows().any(|other| std::sync::Arc::ptr_eq(row, other));
-        assert_eq!(content.rows().rows().filter(is_held).count(), 1);
-        // Of another version nothing is known, and the tables are compared.
-        assert_eq!(content.difference_from(&Table::new(), 5).added.len(), 2);
     }
 }

@@ -102,4 +102,16 @@ async fn who_has_the_rows_is_told_so() {
     let changed = again(tag).await;
     assert_eq!(changed.status, 200);
     assert_ne!(changed.headers[ETAG], tag);
+
+    // A page is another one when there is a next one.
+    let path = "/v1/policies/p/tables/q/rows?limit=3";
+    let page = async |tag: Option<&str>| {
+        let tags = tag.map(|tag| (IF_NONE_MATCH, tag.parse().unwrap()));
+        server.request(Method::GET, path, tags.into_iter().collect(), None).await.unwrap()
+    };
+    let tag = page(None).await.headers[ETAG].to_str().unwrap().to_owned();
+    assert_eq!(page(Some(&tag)).await.status, 304);
+    let rule = serde_json::json!({"rule": "q(4)"});
+    json_of(server.post("/v1/policies/p/rules", &rule).await, 201);
+    assert_eq!(page(Some(&tag)).await.status, 200);
 }

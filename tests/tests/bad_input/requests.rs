@@ -1,9 +1,15 @@
 //! Requests that make no sense.
 
+use std::process::Stdio;
+use std::time::Duration;
+
 use congress_tests::{Server, ServerOptions};
 use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+
+use crate::SOON;
 
 async fn send(server: &Server, path: &str, content_type: &str, body: &[u8]) -> (u16, Value) {
     let mut headers = HeaderMap::new();
@@ -87,4 +93,47 @@ async fn a_query_that_asks_for_too_much_is_stopped() {
     };
     let rows = "/v1/policies/classification/tables/all/rows";
     server.eventually(rows, crate::SOON, refused).await.unwrap();
+}
+
+/// The bound of a body is the option's, not one of a library's.
+#[tokio::test(flavor = "multi_thread")]
+async fn long_bodies_are_taken_up_to_the_bound() {
+    let server = Server::start(ServerOptions::default()).await.unwrap();
+    for (megabytes, expected) in [(3, 201), (17, 413)] {
+        let description = "x".repeat(megabytes << 20);
+        let body = json!({ "name": format!("p{megabytes}"), "description": description });
+        let reply = server.post("/v1/policies", &body).await.unwrap();
+        assert_eq!(reply.status, expected, "{megabytes} MB: {:?}", reply.json());
+    }
+}
+
+/// A change whose client leaves is made whole, or not at all.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_leaves_leaves_nothing_half_done() {
+    const LOCK: &str = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); \
+                        c.execute('BEGIN EXCLUSIVE'); print('locked', flush=True); \
+                        sys.stdin.read()";
+    let server = Server::start(ServerOptions::default()).await.unwrap();
+    let mut lock = tokio::process::Command::new("python3")
+        .args(["-c", LOCK])
+        .arg(server.state().path().join("congress.sqlite"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(lock.stdout.take().unwrap()).lines();
+    assert_eq!(said.next_line().await.unwrap().as_deref(), Some("locked"));
+    let body = json!({ "name": "p", "rules": [{ "rule": "q(1)" }] });
+    let asking = server.post("/v1/policies", &body);
+    assert!(tokio::time::timeout(Duration::from_secs(1), asking).await.is_err());
+    server.logs(SOON, |log| log.contains("the client left")).await.unwrap();
+    drop(lock.stdin.take());
+    lock.wait().await.unwrap();
+    let rows = |body: &Value| body["results"] == json!([{ "data": [1] }]);
+    server.eventually("/v1/policies/p/tables/q/rows", SOON, rows).await.unwrap();
+    let status = |reply: congress_tests::Reply| reply.status;
+    assert_eq!(server.post("/v1/policies", &body).await.map(status).unwrap(), 409);
+    assert_eq!(server.delete("/v1/policies/p").await.map(status).unwrap(), 200);
+    assert_eq!(server.post("/v1/policies", &body).await.map(status).unwrap(), 201);
 }

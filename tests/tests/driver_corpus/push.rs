@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use congress_plugins::{CallOutcome, Datasource, Push, TableOperation};
 use congress_server::fixture::{Fixture, Tables, compare};
@@ -57,23 +58,22 @@ impl Request {
 /// A datasource of its own, and the rows that its pushes have made so far.
 pub(crate) struct Pushed {
     source: Datasource,
-    tables: std::sync::Arc<Held>,
+    tables: Arc<Held>,
 }
 
 /// Tables, as the driver can look rows up in them.
 #[derive(Debug, Default)]
-struct Held(std::sync::Mutex<BTreeMap<String, Table>>);
+struct Held(std::sync::Mutex<BTreeMap<String, Arc<Table>>>);
 
 impl Held {
-    fn with<T>(&self, with: impl FnOnce(&mut BTreeMap<String, Table>) -> T) -> T {
+    fn with<T>(&self, with: impl FnOnce(&mut BTreeMap<String, Arc<Table>>) -> T) -> T {
         with(&mut self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
     }
 }
 
 impl congress_plugins::HeldRows for Held {
-    fn read(&self, table: &str, with: &mut dyn FnMut(&Table, u64)) {
-        // Nothing is published here by its version: pushes are compared by their tables.
-        self.with(|tables| tables.get(table).into_iter().for_each(|table| with(table, 0)));
+    fn table(&self, name: &str) -> Option<Arc<Table>> {
+        self.with(|tables| tables.get(name).cloned())
     }
 }
 
@@ -81,8 +81,8 @@ impl Pushed {
     pub(crate) async fn new(component: &Path, case: &Fixture) -> Result<Self, String> {
         let service = Service::start(case.http.clone(), None).await;
         let source = host::source(component, &service, case.config.clone()).await?;
-        let tables = source.tables().iter().map(|t| (t.name.clone(), Table::new())).collect();
-        Ok(Self { source, tables: std::sync::Arc::new(Held(std::sync::Mutex::new(tables))) })
+        let tables = source.tables().iter().map(|t| (t.name.clone(), Arc::default())).collect();
+        Ok(Self { source, tables: Arc::new(Held(std::sync::Mutex::new(tables))) })
     }
 
     /// Hands over a push; the names of the tables that it changed, in order.
@@ -94,10 +94,10 @@ impl Pushed {
             for (name, operation) in operations {
                 match operation {
                     TableOperation::Replace(rows) => {
-                        tables.insert(name.to_string(), rows.into_rows());
+                        tables.insert(name.to_string(), Arc::new(rows.into()));
                     }
                     TableOperation::Patch(delta) => {
-                        tables.entry(name.to_string()).or_default().apply(&delta);
+                        Arc::make_mut(tables.entry(name.to_string()).or_default()).apply(&delta);
                     }
                 }
             }
@@ -249,7 +249,10 @@ fn unpinned(tables: &Tables) -> Tables {
     tables.iter().map(|(name, r)| (name.clone(), rows(r))).collect()
 }
 
-fn unpinned_cells(tables: &BTreeMap<String, Table>, recorded: &Tables) -> BTreeMap<String, Table> {
+fn unpinned_cells(
+    tables: &BTreeMap<String, Arc<Table>>,
+    recorded: &Tables,
+) -> BTreeMap<String, Table> {
     let none = Vec::new();
     tables
         .iter()

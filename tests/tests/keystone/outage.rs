@@ -38,7 +38,7 @@ async fn known_tokens_go_on_while_keystone_is_away() {
     assert_eq!(status(&second, &known, "/v1/policies").await, 503);
 
     // From now on tokens run out soon.
-    keystone.configure("token", "expiration", "6").unwrap();
+    keystone.configure("token", "expiration", "15").unwrap();
     keystone.run().await.unwrap();
     until(&server, &unknown, "/v1/policies", 200).await;
     assert_eq!(status(&second, &known, "/v1/policies").await, 200);

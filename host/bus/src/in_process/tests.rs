@@ -32,7 +32,7 @@ async fn next(subscription: &mut Subscription) -> Update {
 
 /// Applies updates until the subscriber's copy of `t` equals the publisher's.
 async fn follow(subscription: &mut Subscription, copy: &mut Table, publisher: &Publisher) {
-    while publisher.read(|p| p.table("t") != Some(copy)) {
+    while publisher.read(|p| p.table("t").map(|t| &**t) != Some(copy)) {
         match next(subscription).await {
             Update::Snapshot(snapshot) => {
                 *copy = snapshot.tables.into_iter().flat_map(|(_, rows)| rows).collect();

@@ -358,7 +358,8 @@ fn judge(world: &mut World<Replication>) -> Result<(), String> {
                     return Err(format!("{who} stands at {standing:?}, not at {at:?}"));
                 }
                 for table in &followed.tables {
-                    let (copy, truth) = (followed.copy.get(table), publication.table(table));
+                    let copy = followed.copy.get(table);
+                    let truth = publication.table(table).map(|table| &**table);
                     if copy != truth {
                         return Err(format!("{who}: {table} is {copy:?}, not {truth:?}"));
                     }

@@ -142,7 +142,7 @@ impl Mirror {
         publisher: &Publisher,
         table: &str,
     ) {
-        while publisher.read(|p| p.table(table) != self.tables.get(table)) {
+        while publisher.read(|p| p.table(table).map(|t| &**t) != self.tables.get(table)) {
             self.apply(next(subscription).await);
         }
     }

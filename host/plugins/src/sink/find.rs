@@ -1,6 +1,7 @@
 //! Finding rows that the host holds: tests of a cell, and cells on their way to the guest.
 
 use std::cmp::Ordering;
+use std::collections::HashSet;
 use std::mem::size_of;
 
 use congress_table::Value;
@@ -12,9 +13,9 @@ use super::cell;
 
 /// Whether a cell passes.
 pub(super) fn test(test: &Test) -> impl Fn(&Value) -> bool {
-    let (any_of, at_most): (Vec<Value>, _) = match test {
+    let (any_of, at_most): (HashSet<Value>, _) = match test {
         Test::AnyOf(values) => (values.iter().map(|v| Value::from(cell(v))).collect(), None),
-        Test::AtMost(value) => (Vec::new(), Some(Value::from(cell(value)))),
+        Test::AtMost(value) => (HashSet::new(), Some(Value::from(cell(value)))),
     };
     move |cell| any_of.contains(cell) || at_most.as_ref().is_some_and(|most| is_at_most(cell, most))
 }

@@ -106,7 +106,7 @@ impl Sink {
     pub(crate) fn replace(&mut self, table: &str, rows: Vec<types::Row>) -> Result<()> {
         let schema = self.schema(table)?;
         self.admit_rows(&schema, &rows)?;
-        self.put(&schema, |table, held| insert(table, &rows, held));
+        insert(self.staged_table(&schema), &rows);
         Ok(())
     }
 
@@ -114,30 +114,9 @@ impl Sink {
         let schema = self.schema(table)?;
         let batch = columns::Batch::new(&schema, data).map_err(SinkError::BadRow)?;
         self.admit(batch.rows(), batch.text_bytes(), schema.width())?;
-        self.put(&schema, |table, held| {
-            batch.for_each(|row| table.insert_cells(row, held));
-        });
+        let content = self.staged_table(&schema);
+        batch.for_each(|row| content.insert_cells(row));
         Ok(())
-    }
-
-    /// Adds to the new content of a table, beside what the caller holds of it.
-    fn put(
-        &mut self,
-        schema: &Arc<TableSchema>,
-        add: impl Fn(&mut NewContent, Option<(&Table, u64)>),
-    ) {
-        let held = self.held.clone();
-        let staged = self.staged_table(schema);
-        let mut is_done = false;
-        if let Some(held) = held {
-            held.read(&schema.name, &mut |held, version| {
-                add(staged, Some((held, version)));
-                is_done = true;
-            });
-        }
-        if !is_done {
-            add(staged, None);
-        }
     }
 
     pub(crate) fn patch(
@@ -156,7 +135,7 @@ impl Sink {
                 for row in removed {
                     rows.remove(&convert(&row));
                 }
-                insert(rows, &added, None);
+                insert(rows, &added);
             }
             // Removing comes before adding when the whole is applied, so what this patch removes
             // must not be among what earlier ones added.
@@ -166,7 +145,7 @@ impl Sink {
                     all_added.remove(&row);
                     all_removed.insert(row);
                 }
-                insert(all_added, &added, None);
+                insert(all_added, &added);
             }
         }
         Ok(())
@@ -184,15 +163,12 @@ impl Sink {
             let column = clean(column, 255);
             SinkError::BadRow(format!("table '{}' has no column '{column}'", schema.name))
         })?;
-        let Some(held) = self.held.clone() else { return Ok(Vec::new()) };
+        let Some(held) = self.held_table(&schema) else { return Ok(Vec::new()) };
         let passes = find::test(test);
-        let mut found = Vec::new();
-        held.read(&schema.name, &mut |held, _| {
-            let rows = held.rows().filter(|row| row.get(at).is_some_and(&passes));
-            // One more than may be found, so that the limit below shows.
-            found.extend(rows.take(self.limits.rows_per_call + 1).cloned());
-        });
-        let texts = found.iter().map(|row: &Row| row.iter().map(find::text_bytes).sum::<usize>());
+        let rows = held.rows().filter(|row| row.get(at).is_some_and(&passes));
+        // One more than may be found, so that the limit below shows.
+        let found: Vec<_> = rows.take(self.limits.rows_per_call + 1).collect();
+        let texts = found.iter().map(|row| row.iter().map(find::text_bytes).sum::<usize>());
         self.admit(found.len(), texts.sum(), schema.width())?;
         Ok(found.iter().map(|row| row.iter().map(find::lower).collect()).collect())
     }
@@ -242,7 +218,7 @@ impl Sink {
                     Staged::Replace(table) => TableOperation::Replace(table),
                     Staged::Patch { removed, added } => TableOperation::Patch(TableDelta {
                         removed: removed.rows().cloned().collect(),
-                        added: added.rows().rows().cloned().collect(),
+                        added: added.rows().cloned().collect(),
                     }),
                 };
                 (Arc::from(schema.name.as_str()), operation)
@@ -311,11 +287,19 @@ impl Sink {
         &mut self.staged[index].1
     }
 
+    /// What the caller holds of a table.
+    fn held_table(&self, schema: &TableSchema) -> Option<Arc<Table>> {
+        self.held.as_ref()?.table(&schema.name)
+    }
+
     /// The new content of a table; a patch that came before is obsolete.
     fn staged_table(&mut self, schema: &Arc<TableSchema>) -> &mut NewContent {
+        let known = self.staged.iter().position(|(s, _)| s.name == schema.name);
+        let is_new = known.is_none_or(|at| matches!(self.staged[at].1, Staged::Patch { .. }));
+        let held = if is_new { self.held_table(schema) } else { None };
         let staged = self.staged(schema, || Staged::Replace(NewContent::new()));
-        if matches!(staged, Staged::Patch { .. }) {
-            *staged = Staged::Replace(NewContent::new());
+        if is_new {
+            *staged = Staged::Replace(NewContent::beside(held.unwrap_or_default()));
         }
         match staged {
             Staged::Replace(content) | Staged::Patch { added: content, .. } => content,
@@ -330,12 +314,12 @@ fn text_bytes(value: &types::Value) -> usize {
     }
 }
 
-fn insert(content: &mut NewContent, rows: &[types::Row], held: Option<(&Table, u64)>) {
+fn insert(content: &mut NewContent, rows: &[types::Row]) {
     let mut cells = Vec::new();
     for row in rows {
         cells.clear();
         cells.extend(row.iter().map(cell));
-        content.insert_cells(&cells, held);
+        content.insert_cells(&cells);
     }
 }
 

@@ -11,7 +11,7 @@ use congress_plugins::{
     CallError, CallOutcome, ConfigError, ConfigValues, Datasource, Driver, Host, HostConfig,
     Limits, State, TableOperation,
 };
-use congress_table::{Row, Table, Value};
+use congress_table::{NewContent, Row, Value};
 use serde_json::{Value as Json, json};
 
 /// Where `scripts/build-drivers` puts what it builds.
@@ -74,9 +74,9 @@ pub(crate) async fn poll_mode(mode: &str) -> Result<CallOutcome, CallError> {
 }
 
 /// The new content of a table that was replaced.
-pub(crate) fn replaced<'a>(outcome: &'a CallOutcome, table: &str) -> &'a Table {
+pub(crate) fn replaced<'a>(outcome: &'a CallOutcome, table: &str) -> &'a NewContent {
     match outcome.tables.iter().find(|(name, _)| &**name == table) {
-        Some((_, TableOperation::Replace(content))) => content.rows(),
+        Some((_, TableOperation::Replace(content))) => content,
         other => panic!("table {table}: {other:?}"),
     }
 }

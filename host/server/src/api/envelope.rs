@@ -6,16 +6,18 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use bytes::BytesMut;
 use futures_util::FutureExt;
 use http::header::CONTENT_LENGTH;
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method, Uri};
 use http_body_util::BodyExt as _;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinError;
 use tracing::Instrument;
 use tracing::field::Empty;
 use uuid::Uuid;
@@ -31,25 +33,51 @@ const DRAIN_BYTES: usize = 256 << 20;
 /// How long that may take.
 const DRAIN_TIME: Duration = Duration::from_secs(10);
 
+/// Bodies beyond this length are long ones, of which only some may be in memory.
+const LONG: usize = 1 << 20;
+
+/// How many.
+const LONG_BODIES: usize = 16;
+
 /// What lets requests in.
 pub(super) struct Gate {
     options: ApiOptions,
-    slots: Semaphore,
+    slots: Arc<Semaphore>,
+    long_bodies: Arc<Semaphore>,
 }
+
+/// A long body's place, which goes along with its request.
+#[derive(Clone)]
+struct Place(#[expect(dead_code, reason = "held, not read")] Arc<OwnedSemaphorePermit>);
 
 impl Gate {
     pub(super) fn new(options: ApiOptions) -> Arc<Self> {
         let slots = options.max_simultaneous_requests.clamp(1, Semaphore::MAX_PERMITS);
-        Arc::new(Self { options, slots: Semaphore::new(slots) })
+        Arc::new(Self {
+            options,
+            slots: Arc::new(Semaphore::new(slots)),
+            long_bodies: Arc::new(Semaphore::new(LONG_BODIES)),
+        })
     }
 
     /// Waits for a slot. A request holds one while it is worked on, but not while its body comes
     /// in: slow clients block nobody.
-    async fn slot(&self) -> Answer<SemaphorePermit<'_>> {
-        let waiting = tokio::time::timeout(self.options.client_timeout, self.slots.acquire());
-        waiting.await.ok().and_then(Result::ok).ok_or_else(|| {
+    async fn slot(&self) -> Answer<OwnedSemaphorePermit> {
+        let wait = self.options.client_timeout;
+        let slot = tokio::time::timeout(wait, self.slots.clone().acquire_owned()).await;
+        slot.ok().and_then(Result::ok).ok_or_else(|| {
             Failure::plain(Status::Unavailable, "too many requests at once; try again later")
         })
+    }
+
+    async fn place(&self) -> Answer<Place> {
+        let wait = self.options.client_timeout / 2;
+        let place = tokio::time::timeout(wait, self.long_bodies.clone().acquire_owned()).await;
+        let place = place.ok().and_then(Result::ok).ok_or_else(|| {
+            let text = "too many requests with long bodies at once; try again later";
+            Failure::plain(Status::Unavailable, text)
+        })?;
+        Ok(Place(Arc::new(place)))
     }
 
     /// Reads the whole body.
@@ -59,17 +87,29 @@ impl Gate {
             let text = format!("The body of a request may have {limit} bytes at most.");
             Failure::plain(Status::TooLarge, text)
         };
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let announced = parts.headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok());
         if announced.and_then(|v| v.parse::<u64>().ok()).is_some_and(|n| n > limit as u64) {
             drain(body).await;
             return Err(too_large());
         }
-        let reading = tokio::time::timeout(self.options.client_timeout, to_bytes(body, limit));
-        match reading.await {
-            Ok(Ok(bytes)) => Ok(Request::from_parts(parts, Body::from(bytes))),
-            Ok(Err(error)) if is_limit(&error) => Err(too_large()),
-            Ok(Err(_)) => Err(Failure::plain(Status::BadRequest, "the body broke off")),
+        let reading = async {
+            let (mut body, mut read) = (body, BytesMut::new());
+            while let Some(frame) = body.frame().await {
+                let broken = |_| Failure::plain(Status::BadRequest, "the body broke off");
+                let Ok(chunk) = frame.map_err(broken)?.into_data() else { continue };
+                if chunk.len() > limit - read.len() {
+                    return Err(too_large());
+                }
+                if read.len() <= LONG && read.len() + chunk.len() > LONG {
+                    parts.extensions.insert(self.place().await?);
+                }
+                read.extend_from_slice(&chunk);
+            }
+            Ok(read.freeze())
+        };
+        match tokio::time::timeout(self.options.client_timeout, reading).await {
+            Ok(read) => Ok(Request::from_parts(parts, Body::from(read?))),
             Err(_) => {
                 let seconds = self.options.client_timeout.as_secs();
                 let text = format!("the body did not arrive within {seconds} s");
@@ -90,7 +130,11 @@ pub(super) async fn wrap(
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let id = format!("req-{}", Uuid::new_v4());
     let span = tracing::info_span!("request", %id, user = Empty, project = Empty);
+    let watch = span.clone();
+    let mut watch =
+        Unanswered { method: &method, path: &path, begin, span: watch, answered: false };
     let mut response = answer(&gate, request, next, &path).instrument(span.clone()).await;
+    watch.answered = true;
 
     let (status, ms) = (response.status().as_u16(), begin.elapsed().as_millis());
     let _entered = span.enter();
@@ -110,16 +154,52 @@ async fn answer(gate: &Gate, request: Request, next: Next, path: &str) -> Respon
     if request.method() == Method::OPTIONS {
         return Response::default();
     }
-    let work = async {
+    let received = async {
         let request = gate.receive(request).await?;
         // Supervisors must not take a busy node for a dead one.
-        let _slot = if is_health(path) { None } else { Some(gate.slot().await?) };
-        Answer::Ok(next.run(request).await)
+        let slot = if is_health(path) { None } else { Some(gate.slot().await?) };
+        Answer::Ok((request, slot))
     };
-    match AssertUnwindSafe(work).catch_unwind().await {
-        Ok(Ok(response)) => response,
-        Ok(Err(failure)) => failure.into_response(),
-        Err(panic) => Failure::internal(panic_text(panic.as_ref())).into_response(),
+    let (request, slot) = match received.await {
+        Ok(received) => received,
+        Err(failure) => return failure.into_response(),
+    };
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    let work = async move {
+        let _slot = slot;
+        next.run(request).await
+    };
+    let ended = if is_read {
+        AssertUnwindSafe(work).catch_unwind().await
+    } else {
+        // A client that leaves does not stop a change half-way.
+        let work = tokio::spawn(work.in_current_span()).await;
+        match work.map_err(JoinError::try_into_panic) {
+            Ok(response) => Ok(response),
+            Err(Ok(panic)) => Err(panic),
+            Err(Err(error)) => return Failure::internal(error).into_response(),
+        }
+    };
+    ended.unwrap_or_else(|panic| Failure::internal(panic_text(panic.as_ref())).into_response())
+}
+
+/// Tells of a request whose client left before it was answered.
+struct Unanswered<'r> {
+    method: &'r Method,
+    path: &'r str,
+    begin: Instant,
+    span: tracing::Span,
+    answered: bool,
+}
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        if self.answered {
+            return;
+        }
+        let ms = self.begin.elapsed().as_millis();
+        let _entered = self.span.enter();
+        tracing::info!(method = %self.method, path = self.path, ms, "the client left");
     }
 }
 
@@ -165,11 +245,6 @@ async fn drain(mut body: Body) {
     };
     // Whether it came to its end does not matter: the answer is the same.
     let _ = tokio::time::timeout(DRAIN_TIME, taking).await;
-}
-
-fn is_limit(error: &axum::Error) -> bool {
-    std::error::Error::source(error)
-        .is_some_and(|source| source.is::<http_body_util::LengthLimitError>())
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {

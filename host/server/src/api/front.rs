@@ -4,7 +4,7 @@
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use hyper::service::Service as _;
@@ -29,6 +29,8 @@ impl Slot {
         let revisions = Revisions { engine: app.engine.clone(), within: app.revision_timeout };
         let api = routes::routes()
             .with_state(app)
+            // The envelope has bounded the body.
+            .layer(DefaultBodyLimit::disable())
             .layer(middleware::from_fn_with_state(revisions, revision::wrap));
         let api = match guard {
             Some(guard) => api.layer(middleware::from_fn_with_state(guard, auth::wrap)),

@@ -29,7 +29,10 @@ pub(super) async fn wrap(
     request: Request,
     next: Next,
 ) -> Response {
-    if let Some(wanted) = request.headers().get(REVISION) {
+    let path = request.uri().path();
+    let is_of_the_api = path == "/v1" || path.starts_with("/v1/");
+    // What anybody may ask must not wait.
+    if let Some(wanted) = request.headers().get(REVISION).filter(|_| is_of_the_api) {
         let number = wanted.to_str().ok().and_then(|text| text.trim().parse::<u64>().ok());
         let Some(number) = number else {
             let text = "X-Congress-Revision must be a whole number, as an answer gave it";
@@ -44,7 +47,6 @@ pub(super) async fn wrap(
             return Failure::plain(Status::Unavailable, text).into_response();
         }
     }
-    let is_of_the_api = request.uri().path().starts_with("/v1");
     let mut response = next.run(request).await;
     if is_of_the_api && let Ok(value) = HeaderValue::try_from(engine.revision().to_string()) {
         response.headers_mut().insert(REVISION, value);

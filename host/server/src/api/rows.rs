@@ -50,15 +50,17 @@ fn tagged(out: &mut Vec<u8>, tag: u8, content: &[u8]) {
     out.extend_from_slice(content);
 }
 
-/// The tag of a set of rows, whatever their order: equal on all nodes, and between their versions.
-fn tag<T: Digested>(rows: &[Vec<T>]) -> String {
+/// The tag of a set of rows, whatever their order, and of where their next page begins: equal on
+/// all nodes, and between their versions.
+fn tag<T: Digested>(rows: &[Vec<T>], next_marker: Option<&str>) -> String {
     let (mut sum, mut buffer) = (0u128, Vec::new());
     for row in rows {
         buffer.clear();
         row.iter().for_each(|cell| cell.digest_into(&mut buffer));
         sum = sum.wrapping_add(xxh3_128(&buffer));
     }
-    format!("W/\"{:x}-{sum:032x}\"", rows.len())
+    let next = next_marker.map(|next| format!("-{:032x}", xxh3_128(next.as_bytes())));
+    format!("W/\"{:x}-{sum:032x}{}\"", rows.len(), next.unwrap_or_default())
 }
 
 /// Whether the client has what is tagged so.
@@ -80,7 +82,12 @@ where
     if rows.trace.is_some() {
         return Ok(rows.into_response());
     }
-    let (tag, rows) = aside(rows.rows.len(), move || (tag(&rows.rows), rows)).await?;
+    let count = rows.rows.len();
+    let work = move || {
+        let next = rows.next_marker.as_ref().and_then(Option::as_deref);
+        (tag(&rows.rows, next), rows)
+    };
+    let (tag, rows) = aside(count, work).await?;
     let mut response = if has(headers, &tag) {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
@@ -149,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_tag_follows_the_set_of_rows() {
-        let of = |rows: Value| tag(&cells(values(rows)));
+        let of = |rows: Value| tag(&cells(values(rows)), None);
         assert_eq!(of(json!([[1, "a"], [2, "b"]])), of(json!([[2, "b"], [1, "a"]])));
         let tags = [
             of(json!([])),
@@ -164,7 +171,7 @@ mod tests {
         for (at, tag) in tags.iter().enumerate() {
             assert!(!tags[..at].contains(tag), "{tag}");
         }
-        let tag = |rows| super::tag(&values(rows));
+        let tag = |rows| super::tag(&values(rows), None);
         assert_ne!(tag(json!([["1"]])), tag(json!([[1]])));
     }
 

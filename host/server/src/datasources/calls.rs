@@ -73,11 +73,8 @@ fn rows(
 ) -> Answer<Vec<Vec<congress_table::Value>>> {
     let cells =
         |row: &congress_table::Row| row.iter().map(congress_table::Value::for_policy).collect();
-    let published = shared
-        .publisher
-        .read(|p| p.table(table).map(|rows| rows.rows().map(cells).collect::<Vec<_>>()));
-    match published {
-        Some(rows) => Ok(rows),
+    match shared.publisher.read(|p| p.table(table).cloned()) {
+        Some(rows) => Ok(rows.rows().map(cells).collect()),
         None if running.is_lazy(table) => Err(Failure::plain(
             Status::BadRequest,
             format!("table {table} is a lazy table and is not subscribed."),
@@ -117,6 +114,7 @@ async fn push(
     let store = running.persist.then_some(&fence);
     shared.finish(result, running, &[], true, store).await.map_err(|unfinished| match unfinished {
         Unfinished::Call(error) => bad(format!("datasource {name} did not take it: {error}")),
+        Unfinished::Refused(text) => bad(format!("datasource {name} did not take it: {text}")),
         Unfinished::Store(error) => {
             tracing::error!(datasource = %name, %error, "cannot store what was pushed");
             Failure::plain(
@@ -132,22 +130,23 @@ fn execute(shared: Arc<Shared>, running: Running, execution: Execution) {
     let Execution { action, positional, named } = execution;
     let name = shared.row.name.clone();
     let arguments = views::arguments(&positional, &named);
+    let shown = action.escape_debug();
     if !shared.execute_actions {
         tracing::info!(
-            "Executing {name}:{action}({arguments}) is off: enable_execute_action is false"
+            "Executing {name}:{shown}({arguments}) is off: enable_execute_action is false"
         );
         return;
     }
-    tracing::info!("Executing {name}:{action}({arguments})");
+    tracing::info!("Executing {name}:{shown}({arguments})");
     tokio::spawn(async move {
         let held = Some(shared.clone() as Arc<dyn HeldRows>);
         match running.source.execute_beside(&action, &positional, &named, held).await {
             Ok(outcome) => {
                 if let Err(error) = shared.publish(outcome, &running.schema, &[], None).await {
-                    tracing::error!(datasource = %name, %action, %error, "its rows are lost");
+                    tracing::error!(datasource = %name, ?action, %error, "its rows are lost");
                 }
             }
-            Err(error) => tracing::error!(datasource = %name, %action, "{error}"),
+            Err(error) => tracing::error!(datasource = %name, ?action, "{error}"),
         }
     });
 }

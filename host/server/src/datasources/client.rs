@@ -310,8 +310,7 @@ impl Client {
                 Err(error) => return Err(failure(error)),
             }
         }
-        let text = "datasources and policies are being changed by others; try again";
-        Err(Failure::plain(Status::Unavailable, text))
+        Err(changed_by_others())
     }
 
     /// Whether neither a policy nor another datasource has this name, or this id.
@@ -569,6 +568,12 @@ fn no_driver(id: &str) -> Failure {
 
 fn no_datasource(id_or_name: &str) -> Failure {
     Failure::verbatim(Status::NotFound, format!("Datasource not found {id_or_name}"))
+}
+
+/// Others were always faster.
+fn changed_by_others() -> Failure {
+    let text = "datasources and policies are being changed by others; try again";
+    Failure::plain(Status::Unavailable, text)
 }
 
 fn name_in_use(name: &str) -> Failure {

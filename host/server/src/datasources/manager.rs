@@ -129,8 +129,8 @@ pub(crate) fn wrong_key(keys: &KeyRing, rows: &[Datasource]) -> Option<String> {
     })
 }
 
-/// How a driver took a datasource's configuration the first time; none before it has.
-pub(super) type FirstStart = Option<Result<(), String>>;
+/// Whether a datasource runs, or why the last attempt to start it failed; none before there was one.
+pub(super) type Started = Option<Result<(), String>>;
 
 /// A running task.
 struct Handle {
@@ -138,7 +138,7 @@ struct Handle {
     driver: String,
     config: DatasourceConfig,
     code: watch::Sender<Code>,
-    first: watch::Receiver<FirstStart>,
+    started: watch::Receiver<Started>,
     stop: CancellationToken,
     join: JoinHandle<()>,
 }
@@ -316,8 +316,14 @@ impl Manager {
             active.again = true;
             return;
         }
-        let store = self.with.store.clone();
-        active.reading = Some(Box::pin(async move { store.datasources().await }));
+        let (store, bus) = (self.with.store.clone(), self.with.bus.clone());
+        active.reading = Some(Box::pin(async move {
+            // Whoever was active before may have died between a write and its announcement.
+            if let Ok(revision) = store.revision().await {
+                bus.raise(Register::Revision, u64::try_from(revision.0).unwrap_or_default());
+            }
+            store.datasources().await
+        }));
     }
 
     /// Why this node must not be the active one, as far as its keys tell: they open no secret at all.
@@ -429,8 +435,8 @@ impl Manager {
         }
     }
 
-    /// Answers how the first start of a datasource went, once that is known; at once while its
-    /// driver may still be being loaded. If it is refused the task waits for a better one.
+    /// Answers how the start of a datasource went, once that is known; at once while its driver may
+    /// still be being loaded. If it is refused the task waits for a better one.
     fn answer_start(&self, id: &str, request: Request) {
         let task = self.active.as_ref().and_then(|active| active.tasks.get(id));
         let Some(task) = task else {
@@ -442,10 +448,10 @@ impl Manager {
             request.reply(reply(&Answer::Ok(())));
             return;
         }
-        let mut first = task.first.clone();
+        let mut started = task.started.clone();
         // A driver may take its time to refuse: nobody else waits for it.
         tokio::spawn(async move {
-            let outcome = match first.wait_for(Option::is_some).await {
+            let outcome = match started.wait_for(Option::is_some).await {
                 Ok(outcome) => outcome.clone().unwrap_or(Ok(())),
                 Err(_) => Err("the datasource's task has ended".to_owned()),
             };
@@ -469,7 +475,7 @@ impl Manager {
         let config = row.config.clone();
         let shared = Shared::new(row, &self.with, publisher, &self.options);
         let (code, receiver) = watch::channel(code);
-        let (outcome, first) = watch::channel(None);
+        let (outcome, started) = watch::channel(None);
         let task = Task {
             shared: Arc::new(shared),
             local: active.local.clone(),
@@ -481,7 +487,7 @@ impl Manager {
         };
         let join = tokio::spawn(task.run());
         tracing::info!(datasource = %name, %driver, "datasource started");
-        active.tasks.insert(id, Handle { name, driver, config, code, first, stop, join });
+        active.tasks.insert(id, Handle { name, driver, config, code, started, stop, join });
         Ok(())
     }
 

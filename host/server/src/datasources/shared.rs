@@ -22,6 +22,9 @@ pub(super) enum Unfinished {
     /// The driver failed.
     #[error(transparent)]
     Call(#[from] CallError),
+    /// A part of what was pushed was refused, so nothing of it is published.
+    #[error("{0}")]
+    Refused(String),
     /// What was pushed could not be stored.
     #[error(transparent)]
     Store(#[from] congress_store::Error),
@@ -107,19 +110,15 @@ impl Shared {
         }
         let _one_at_a_time = self.commit.lock().await;
         let mut change = Change::default();
-        // Ends after the commit: taking a large table apart takes its time.
-        let mut contents = Vec::new();
         for (name, operation) in outcome.tables {
             let delta = match operation {
                 TableOperation::Replace(content) => {
-                    let delta = self.publisher.read(|p| match p.table(&name) {
-                        Some(published) => {
-                            content.difference_from(published, p.position().sequence)
-                        }
-                        None => Table::new().difference_to(content.rows()),
+                    // Rows that other columns held do not stay, whatever their cells.
+                    let published = self.publisher.read(|p| {
+                        let stays = p.schema() == schema || p.keeps(schema, &name);
+                        p.table(&name).filter(|_| stays).cloned()
                     });
-                    contents.push(content);
-                    delta
+                    content.difference_from(&published.unwrap_or_default())
                 }
                 TableOperation::Patch(delta) => delta,
             };
@@ -148,7 +147,8 @@ impl Shared {
     /// Stores the tables that a change touches as they will be after it.
     async fn store(&self, change: &Change, fence: &Fence) -> Result<(), congress_store::Error> {
         for (name, delta) in &change.tables {
-            let mut table = self.publisher.read(|p| p.table(name).cloned().unwrap_or_default());
+            let table = self.publisher.read(|p| p.table(name).cloned());
+            let mut table = Table::clone(&table.unwrap_or_default());
             table.apply(delta);
             self.store.put_pushed_rows(&self.row.id, name, table.rows(), Some(fence)).await?;
         }
@@ -172,6 +172,11 @@ impl Shared {
                     .map(|(table, error)| format!("table '{table}': {error}"))
                     .chain(outcome.refused.clone())
                     .collect();
+                if is_push && !failed.is_empty() {
+                    let text = failed.join("; ");
+                    self.note(|progress| progress.updated(Some(text.clone())));
+                    return Err(Unfinished::Refused(text));
+                }
                 if self.all_or_nothing && !failed.is_empty() {
                     let text = format!("{}; nothing of this poll is published", failed.join("; "));
                     self.note(|progress| progress.updated(Some(text)));
@@ -228,11 +233,7 @@ impl Shared {
 }
 
 impl HeldRows for Shared {
-    fn read(&self, table: &str, with: &mut dyn FnMut(&Table, u64)) {
-        self.publisher.read(|published| {
-            if let Some(table) = published.table(table) {
-                with(table, published.position().sequence);
-            }
-        });
+    fn table(&self, name: &str) -> Option<Arc<Table>> {
+        self.publisher.read(|published| published.table(name).cloned())
     }
 }

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::backoff::{self, Backoff};
 use super::calls::answer;
 use super::local::Local;
-use super::manager::FirstStart;
+use super::manager::Started;
 use super::running::Running;
 use super::shared::Shared;
 use super::start::{START_PERIOD, start};
@@ -60,8 +60,8 @@ pub(super) struct Task {
     pub(super) local: Local,
     pub(super) requests: Requests,
     pub(super) code: watch::Receiver<Code>,
-    /// Where to say how the first start went.
-    pub(super) outcome: watch::Sender<FirstStart>,
+    /// Where to say whether it runs, or why the last attempt to start it failed.
+    pub(super) outcome: watch::Sender<Started>,
     /// The longest pause between two attempts.
     pub(super) longest_pause: Duration,
     pub(super) stop: CancellationToken,
@@ -168,7 +168,7 @@ impl Task {
                     progress.stopped();
                     progress.broken(reason.clone());
                 });
-                self.tell_outcome(Err(reason));
+                self.outcome.send_replace(Some(Err(reason)));
             }
             Code::Run { driver, problem } => {
                 self.shared.note(|progress| {
@@ -223,7 +223,7 @@ impl Task {
                 }
                 work.phase.send_replace(Phase::Running(new.clone()));
                 work.running = Some(new);
-                self.tell_outcome(Ok(()));
+                self.outcome.send_replace(Some(Ok(())));
             }
             Err(reason) => {
                 tracing::warn!(datasource = %name, "{reason}");
@@ -241,8 +241,8 @@ impl Task {
                         progress.broken(reason.clone());
                         progress.next_attempt(Some(pause), work.refusals.failures());
                     });
+                    self.outcome.send_replace(Some(Err(reason)));
                 }
-                self.tell_outcome(Err(reason));
             }
         }
     }
@@ -308,14 +308,6 @@ impl Task {
                 request.reply(reply(&Answer::<()>::Err(Failure::internal(error))));
             }
         }
-    }
-
-    fn tell_outcome(&mut self, outcome: Result<(), String>) {
-        self.outcome.send_if_modified(|first| {
-            let is_first = first.is_none();
-            first.get_or_insert(outcome);
-            is_first
-        });
     }
 }
 

@@ -165,6 +165,7 @@ pub(super) fn actions(metadata: &Metadata) -> Value {
 
 /// The arguments of an action as the log shows them.
 pub(super) fn arguments(positional: &[Value], named: &Map<String, Value>) -> String {
-    let named = named.iter().map(|(name, value)| format!("{name}={value}"));
+    // Values are JSON, which has no line breaks; names may be anything.
+    let named = named.iter().map(|(name, value)| format!("{}={value}", name.escape_debug()));
     positional.iter().map(Value::to_string).chain(named).collect::<Vec<_>>().join(", ")
 }

@@ -349,3 +349,23 @@ async fn tables_of_policies_are_published_while_somebody_subscribes() {
     };
     tokio::time::timeout(SOON, unwatched).await.unwrap();
 }
+
+/// Whoever carries out actions begins with the state of the database: an engine must not seem to be
+/// behind its own writes.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_revision_of_an_own_write_is_published() {
+    let setting = setting().await;
+    setting.datasource("nova", 1).await.commit(change("vm", &[1], &[]));
+    setting.policy("p", &["execute[nova:pause(x)] :- nova:vm(x)"]).await;
+    let mut seen = Seen::follow(&setting, &pause());
+    for number in 1..4 {
+        let text = format!("execute[nova:pause({number})] :- nova:vm({number})");
+        let rule = NewRule { rule: text, name: None, comment: String::new() };
+        setting.engine.insert_rule("p", rule).await.unwrap();
+        let revision = setting.store.revision().await.unwrap().0.to_string();
+        let is_that = |row: &String| row.contains(&revision);
+        let published =
+            |seen: &Seen| seen.now.get(REVISION).is_some_and(|rows| rows.iter().any(is_that));
+        seen.until("the revision", published).await;
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 use congress_bus::{Bus, Link, Register};
@@ -322,10 +322,17 @@ impl Inner {
         });
     }
 
-    /// The engine, for a moment. Never hold it across an await.
+    /// The engine, for a moment. Never hold it across an await. Who has it may take long: others
+    /// wait aside, not where requests and leases are served.
     pub(super) fn engine(&self) -> MutexGuard<'_, Engine> {
         // A batch that panics has changed nothing that others rely on: go on serving.
-        self.engine.lock().unwrap_or_else(PoisonError::into_inner)
+        match self.engine.try_lock() {
+            Ok(engine) => engine,
+            Err(TryLockError::Poisoned(engine)) => engine.into_inner(),
+            Err(TryLockError::WouldBlock) => tokio::task::block_in_place(|| {
+                self.engine.lock().unwrap_or_else(PoisonError::into_inner)
+            }),
+        }
     }
 
     /// Changes the engine, which may take a while.

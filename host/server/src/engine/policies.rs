@@ -169,8 +169,7 @@ impl EngineHandle {
         let (policy, stored) = committed.value;
         loaded.policies.insert(policy.id.clone(), policy.clone());
         self.rename_trial(&policy);
-        self.apply(loaded, &stored, batch);
-        self.inner.reached(loaded, committed.revision);
+        self.apply(loaded, &stored, batch, committed.revision);
         Ok(Some((policy, rules.is_some().then_some(stored))))
     }
 
@@ -205,7 +204,10 @@ impl EngineHandle {
             Err(Error::NotFound { .. }) => return Err(unknown()),
             Err(error) => return Err(failure(error)),
         };
-        self.inner.clone().catch_up(&mut loaded).await.map_err(failure)?;
+        // It is deleted: a database that goes away now is no failure of that.
+        if let Err(error) = self.inner.clone().catch_up(&mut loaded).await {
+            tracing::warn!(%error, "a policy is deleted, and still in force here");
+        }
         Ok(committed.value)
     }
 }

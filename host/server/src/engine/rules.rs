@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use congress_policy::Event;
-use congress_store::{At, Error, NewRule, Rule};
+use congress_store::{At, Error, NewRule, Revision, Rule};
 use serde::Serialize;
 
 use super::handle::{EngineHandle, Loaded, LoadedRule};
@@ -174,9 +174,8 @@ impl EngineHandle {
         }
         if self.check(&batch)? < batch.len() {
             // Which one is there is looked for only now that it is needed.
-            let there = |event: &Event| matches!(self.check(std::slice::from_ref(event)), Ok(0));
             let failure = Failure::bare(Named::RuleAlreadyExists);
-            return Err(Refused { failure, index: batch.iter().position(there) });
+            return Err(Refused { failure, index: self.first_known(&batch) });
         }
         let at = loaded.revision.map_or(At::Any, At::Revision);
         let committed = match self.inner.store.insert_rules(&name, new.to_vec(), at).await {
@@ -184,8 +183,7 @@ impl EngineHandle {
             Err(Error::Stale { .. }) => return Ok(None),
             Err(error) => return Err(failure(error).into()),
         };
-        self.apply(loaded, &committed.value, batch);
-        self.inner.reached(loaded, committed.revision);
+        self.apply(loaded, &committed.value, batch, committed.revision);
         Ok(Some(committed.value))
     }
 
@@ -212,16 +210,36 @@ impl EngineHandle {
         congress_policy::print::pretty(text).unwrap_or_else(|_| text.to_owned())
     }
 
+    /// The first of some events that changes nothing. Each part of a batch that is in order is.
+    fn first_known(&self, batch: &[Event]) -> Option<usize> {
+        let (mut new, mut end) = (0, batch.len());
+        while end - new > 1 {
+            let middle = new + (end - new) / 2;
+            match self.check(&batch[..middle]) {
+                Ok(changes) if changes == middle => new = middle,
+                Ok(_) => end = middle,
+                Err(_) => return None,
+            }
+        }
+        Some(new)
+    }
+
     /// Checks a batch; answers how many changes it would make.
     pub(super) fn check(&self, events: &[Event]) -> Answer<usize> {
-        match self.inner.change(|engine| engine.check(events)) {
+        match tokio::task::block_in_place(|| self.inner.engine().check(events)) {
             Ok(changes) => Ok(changes.len()),
             Err(errors) => Err(Failure::named(Named::RuleSyntax, errors.joined())),
         }
     }
 
-    /// Applies rules that were checked and committed.
-    pub(super) fn apply(&self, loaded: &mut Loaded, stored: &[Rule], events: Vec<Event>) {
+    /// Applies rules that were checked and committed in this revision.
+    pub(super) fn apply(
+        &self,
+        loaded: &mut Loaded,
+        stored: &[Rule],
+        events: Vec<Event>,
+        revision: Revision,
+    ) {
         let refused = match self.inner.change(|engine| engine.update(events)) {
             Ok(_) => None,
             Err(errors) => {
@@ -238,9 +256,8 @@ impl EngineHandle {
             };
             loaded.rules.insert(rule.id.clone(), entry);
         }
-        if let Some(revision) = loaded.revision {
-            self.inner.has_loaded(loaded, revision);
-        }
+        self.inner.has_loaded(loaded, revision);
+        self.inner.reached(loaded, revision);
     }
 
     async fn place(&self, policy: &str) -> Answer<Place> {

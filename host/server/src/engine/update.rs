@@ -55,6 +55,7 @@ impl EngineHandle {
             match store.update_policy(&policy.id, abbreviation, description, at).await {
                 Ok(committed) => {
                     self.inner.describe(&mut loaded, &committed.value);
+                    self.inner.has_loaded(&loaded, committed.revision);
                     self.inner.reached(&mut loaded, committed.revision);
                     return Ok(committed.value);
                 }
@@ -108,10 +109,7 @@ impl EngineHandle {
             Err(error) => return Err(failure(error)),
         };
         let rule = committed.value;
-        if rule.rule != old.rule {
-            self.apply(loaded, std::slice::from_ref(&rule), batch);
-        }
-        self.inner.reached(loaded, committed.revision);
+        self.apply(loaded, std::slice::from_ref(&rule), batch, committed.revision);
         Ok(Some(rule))
     }
 

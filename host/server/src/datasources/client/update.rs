@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::super::drivers::CatalogueEntry;
 use super::super::wire::ManagerCall;
 use super::super::{check, views};
-use super::{ATTEMPTS, Client, failure, no_datasource, no_driver};
+use super::{ATTEMPTS, Client, changed_by_others, failure, no_datasource, no_driver};
 use crate::failure::{Answer, Failure, Status};
 
 /// What stands for a secret that is to stay as it is.
@@ -31,6 +31,9 @@ impl Client {
         let inner = &self.inner;
         let (old, new) = self.commit_update(id_or_name, &patch).await?;
         inner.engine.announce_changes().await;
+        if old.enabled == new.enabled && old.config == new.config {
+            return self.shown(&new).await;
+        }
         let call = match new.enabled {
             true => ManagerCall::Update { id: new.id.clone() },
             false => ManagerCall::Stop { id: new.id.clone() },
@@ -38,7 +41,7 @@ impl Client {
         match self.manager(&call).await {
             Ok(()) => {}
             Err(reason) if reason.status == Status::BadRequest => {
-                self.restore(old).await;
+                self.restore(old, &new).await;
                 let reason = reason.message.trim_start_matches("Bad Request::").to_owned();
                 let text = format!("Datasource {} stays as it was: {reason}", new.name);
                 return Err(Failure::plain(Status::BadRequest, text));
@@ -49,9 +52,13 @@ impl Client {
                 "the datasource is changed; it runs so when there is a datasource node"
             ),
         }
-        inner.engine.catch_up().await;
-        let entry = self.catalogue(&new.driver).await?;
-        Ok(views::datasource(&new, entry.as_ref().map(|(_, entry)| &entry.metadata)))
+        self.shown(&new).await
+    }
+
+    async fn shown(&self, row: &Datasource) -> Answer<Value> {
+        self.inner.engine.catch_up().await;
+        let entry = self.catalogue(&row.driver).await?;
+        Ok(views::datasource(row, entry.as_ref().map(|(_, entry)| &entry.metadata)))
     }
 
     /// Enters the change into the database. What was there, and what is.
@@ -74,8 +81,7 @@ impl Client {
                 Err(error) => return Err(failure(error)),
             }
         }
-        let text = "datasources and policies are being changed by others; try again";
-        Err(Failure::plain(Status::Unavailable, text))
+        Err(changed_by_others())
     }
 
     /// A datasource with its changes, checked.
@@ -116,12 +122,14 @@ impl Client {
         Ok(new)
     }
 
-    /// Puts back what was there before a change that a driver refused.
-    async fn restore(&self, old: Datasource) {
+    /// Puts back what was there before a change that a driver refused, unless somebody else has
+    /// changed it since.
+    async fn restore(&self, old: Datasource, refused: &Datasource) {
         let (id, name, enabled) = (old.id.clone(), old.name.clone(), old.enabled);
-        if let Err(error) = self.inner.store.update_datasource(old, At::Any).await {
+        if let Err(reason) = self.put_back(old, refused).await {
             tracing::error!(
-                datasource = %name, %error, "cannot put back the configuration of before"
+                datasource = %name, reason = %reason.message,
+                "cannot put back the configuration of before"
             );
         }
         self.inner.engine.announce_changes().await;
@@ -130,6 +138,21 @@ impl Client {
             let _ = self.manager(&ManagerCall::Update { id }).await;
         }
         self.inner.engine.catch_up().await;
+    }
+
+    async fn put_back(&self, old: Datasource, refused: &Datasource) -> Answer<()> {
+        let store = &self.inner.store;
+        for _ in 0..ATTEMPTS {
+            let revision = store.revision().await.map_err(failure)?;
+            if self.row(&old.id).await?.as_ref() != Some(refused) {
+                return Ok(());
+            }
+            match store.update_datasource(old.clone(), At::Revision(revision)).await {
+                Err(congress_store::Error::Stale { .. }) => {}
+                outcome => return outcome.map(drop).map_err(failure),
+            }
+        }
+        Err(changed_by_others())
     }
 }
 
