@@ -38,6 +38,7 @@ mod schema;
 mod simulate;
 mod tables;
 mod versions;
+mod warnings;
 
 use std::time::Duration;
 

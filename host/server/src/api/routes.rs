@@ -190,6 +190,7 @@ fn table_resources() -> Vec<Resource> {
                 tables::replace_rows,
                 doc("replace_policy_rows", "Refused: rows of policies come from rules alone")
                     .takes("Rows")
+                .asks("detail", "`true` tells what was perhaps not meant, too")
                     .fails(&[400]),
             ),
         at("/v1/policies/{p}/tables/{t}/rows/{row}").element(),
