@@ -15,7 +15,7 @@ mod tokens;
 
 pub use credentials::{Account, Credentials, IdOrName, Scope, Secret};
 pub use guard::{AuthOptions, Guard, TokenOptions};
-pub(crate) use guard::{Privileges, wrap};
+pub(crate) use guard::{GoodUntil, Privileges, wrap};
 pub use keystone::{EndpointChoice, KeystoneOptions};
 pub use policy::{PolicyFiles, PolicyProblem};
 
