@@ -19,6 +19,7 @@ use congress_server::engine::EngineOptions;
 use congress_server::log::{self, Log};
 use congress_server::node::{self, Ended, Listen, Patience};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// Versions of tables share chunks, so the engine makes and drops many small ones: a quarter of
@@ -150,11 +151,13 @@ async fn run(cli: Cli, loaded: Loaded, log: Log) -> Result<(), Ended> {
     let stop = CancellationToken::new();
     tokio::spawn(stop_on_signal(stop.clone())?);
     let config = loaded.config.clone();
-    tokio::spawn(reload_on_signal(cli, loaded, log)?);
-    node::run(options(config)?, stop).await
+    let (reread, rereading) = watch::channel(());
+    tokio::spawn(reload_on_signal(cli, loaded, log, reread)?);
+    node::run(options(config)?, stop, rereading).await
 }
 
-/// SIGHUP has the configuration read again. What cannot change while the server runs is named.
+/// SIGHUP has the configuration and the key file read again. What cannot change while the server runs
+/// is named.
 fn reload_on_signal(
     cli: Cli,
     mut loaded: Loaded,
@@ -164,10 +167,12 @@ fn reload_on_signal(
     Ok(async move {
         while hangup.recv().await.is_some() {
             let new = match load(&cli, &Environment::of_process()) {
+    reread: watch::Sender<()>,
                 Ok(new) => new,
                 Err(error) => {
                     tracing::error!("the configuration stays as it was: {error}");
                     continue;
+            reread.send_replace(());
                 }
             };
             if let Err(error) = log.reload(&new.config.log) {
