@@ -30,7 +30,7 @@ const SERVICE_TOKEN: HeaderName = HeaderName::from_static("x-service-token");
 
 /// Who may see the secrets of datasources, if policy files say so; administrators otherwise. Not the
 /// rule for all reading: that was never meant for secrets.
-const SECRETS: [&str; 2] = ["get_data_source_secrets", "admin_only"];
+pub(super) const SECRETS: [&str; 2] = ["get_data_source_secrets", "admin_only"];
 
 /// All that decides who may use the API.
 #[derive(Clone, Debug, PartialEq, Eq)]

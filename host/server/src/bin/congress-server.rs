@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use congress_plugins::{CompilerProgram, HostConfig};
 use congress_server::api::ApiOptions;
 use congress_server::ask;
-use congress_server::auth::check_policy;
+use congress_server::auth::{check_policy, sample_policy};
 use congress_server::config::{
     AuthStrategy, Cli, Config, ConfigError, Environment, Loaded, load, option_reference, sample,
 };
@@ -56,8 +56,13 @@ fn start(cli: &Cli) -> Result<(), Ended> {
         let _ = writeln!(std::io::stdout(), "{}", answer.trim_end());
         return Ok(());
     }
-    if cli.print_sample || cli.print_reference {
-        let text = if cli.print_sample { sample() } else { option_reference() };
+    let printed = [
+        (cli.print_sample, sample as fn() -> String),
+        (cli.print_reference, option_reference),
+        (cli.print_policy, sample_policy),
+    ];
+    if let Some((_, text)) = printed.into_iter().find(|(wanted, _)| *wanted) {
+        let text = text();
         let _ = std::io::stdout().write_all(text.as_bytes());
         return Ok(());
     }
@@ -162,17 +167,17 @@ fn reload_on_signal(
     cli: Cli,
     mut loaded: Loaded,
     log: Log,
+    reread: watch::Sender<()>,
 ) -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
     let mut hangup = signal(SignalKind::hangup()).context("cannot watch for SIGHUP")?;
     Ok(async move {
         while hangup.recv().await.is_some() {
+            reread.send_replace(());
             let new = match load(&cli, &Environment::of_process()) {
-    reread: watch::Sender<()>,
                 Ok(new) => new,
                 Err(error) => {
                     tracing::error!("the configuration stays as it was: {error}");
                     continue;
-            reread.send_replace(());
                 }
             };
             if let Err(error) = log.reload(&new.config.log) {
