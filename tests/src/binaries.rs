@@ -36,7 +36,7 @@ pub fn client() -> anyhow::Result<PathBuf> {
 }
 
 /// The tool for the database's tables, beside the server.
-pub(crate) fn manager() -> anyhow::Result<PathBuf> {
+pub fn manager() -> anyhow::Result<PathBuf> {
     let tool = server()?.with_file_name("congress-db-manage");
     if !tool.exists() {
         bail!("there is no {}: build it with the server", tool.display());

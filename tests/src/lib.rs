@@ -7,7 +7,7 @@ mod deployment;
 mod places;
 mod server;
 
-pub use binaries::{client as client_binary, server as server_binary};
+pub use binaries::{client as client_binary, manager as manager_binary, server as server_binary};
 pub use database::database;
 pub use deployment::{
     Attempt, Client, Database, Deployment, DeploymentOptions, Node, Outage, rows_of,

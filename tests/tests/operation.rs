@@ -10,8 +10,9 @@ use std::net::TcpStream;
 use std::process::Command;
 use std::time::Duration;
 
-use congress_tests::{Server, ServerOptions};
+use congress_tests::{Server, ServerOptions, drivers_folder, manager_binary};
 use rustix::process::Signal;
+use serde_json::json;
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -50,6 +51,61 @@ async fn sighup_reads_again_what_can_change() {
     server.signal(Signal::HUP).unwrap();
     server.logs(SOON, |log| log.contains("the configuration stays as it was")).await.unwrap();
     assert_eq!(server.get("/healthcheck").await.unwrap().status, 200);
+}
+
+/// `congress-db-manage keys …` with a server's configuration.
+fn keys(server: &Server, action: &str) {
+    let output = Command::new(manager_binary().unwrap())
+        .arg("--config-file")
+        .arg(server.state().path().join("congress.conf"))
+        .args(["keys", action])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{action}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_rotated_without_a_restart() {
+    let drivers = Some(drivers_folder().join("testing"));
+    let options = ServerOptions { drivers, ..ServerOptions::default() };
+    let server = Server::start(options).await.unwrap();
+    let driver = "/v1/system/drivers/corpus?detail=true";
+    server.eventually(driver, SOON, |body| body["state"] == "ready").await.unwrap();
+    let create = async |name: &str| {
+        let config = json!({"endpoint": "e", "password": "pw", "poll_time": 0});
+        let body = json!({"name": name, "driver": "corpus", "config": config});
+        assert_eq!(server.post("/v1/data-sources", &body).await.unwrap().status, 201);
+    };
+    // Its driver starts anew, and so needs its password.
+    let restart = async |name: &str| {
+        let path = format!("/v1/data-sources/{name}");
+        for enabled in [false, true] {
+            let reply = server.patch(&path, &json!({"enabled": enabled})).await.unwrap();
+            assert_eq!(reply.status, 200, "{:?}", reply.json());
+        }
+    };
+    let reread = async |times: usize| {
+        server.signal(Signal::HUP).unwrap();
+        let read = "read the key file again";
+        server.logs(SOON, |log| log.matches(read).count() == times).await.unwrap();
+    };
+    create("old").await;
+    keys(&server, "add");
+    keys(&server, "promote");
+    reread(1).await;
+    create("new").await;
+    keys(&server, "reseal");
+    keys(&server, "retire");
+    reread(2).await;
+    restart("old").await;
+    restart("new").await;
+
+    // Keys that open nothing do not take the place of those that do.
+    let file = server.state().path().join("keys/aes_key");
+    fs::write(&file, "cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4=").unwrap();
+    server.signal(Signal::HUP).unwrap();
+    server.logs(SOON, |log| log.contains("the keys stay as they were")).await.unwrap();
+    restart("old").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -68,9 +68,10 @@ impl Schema {
         self.tables.keys()
     }
 
-    /// Which table was perhaps meant by one that is not there, of those of `policy`.
+    /// Which table was perhaps meant by one that is not there, of the declared ones of `policy`.
     pub(crate) fn suggest_table(&self, table: &str, policy: &str) -> Option<String> {
-        let mut tables: Vec<&str> = self.names().map(|table| &**table).collect();
+        let declared = self.tables.iter().filter(|(_, width)| width.names.is_some());
+        let mut tables: Vec<&str> = declared.map(|(table, _)| &**table).collect();
         tables.sort_unstable();
         let near = |near: &str| format!("did you mean '{policy}:{near}'?");
         diagnostics::suggest(table, tables, near, &format!("the tables of '{policy}' are"))

@@ -5,7 +5,9 @@
 
 use crate::ast::{Atom, Span, Statement, Term};
 use crate::builtins;
+use crate::depgraph;
 use crate::diagnostics::{self, did_you_mean};
+use crate::snapshot::Snapshot;
 
 /// Something that was perhaps not meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +32,8 @@ impl Warning {
     }
 }
 
-/// The warnings for a statement, in the order of its literals.
+/// The warnings for a statement as it stands, in the order of its literals. What there is to read is
+/// not looked at: [`Snapshot::warnings`] does.
 ///
 /// * A builtin without the prefix `builtin:`: that is deprecated.
 /// * A table that looks like a builtin: its name, with other arguments or in another policy.
@@ -45,6 +48,44 @@ pub fn warnings(statement: &Statement) -> Vec<Warning> {
     let mut warnings: Vec<Warning> = body.iter().filter_map(name).collect();
     warnings.extend(repeated_wildcard(heads, body));
     warnings
+}
+
+impl Snapshot {
+    /// The [`warnings`] for a statement, and those that depend on what there is: a body literal
+    /// whose datasource has no such table finds nothing, and so does one whose policy is not there.
+    pub fn warnings(&self, statement: &Statement) -> Vec<Warning> {
+        let body: &[Atom] = match statement {
+            Statement::Rule(rule) => &rule.body,
+            Statement::Fact(_) | Statement::Event(_) => &[],
+        };
+        let mut all = warnings(statement);
+        all.extend(body.iter().filter_map(|literal| self.missing(literal)));
+        all
+    }
+
+    /// What a body literal reads that is not there.
+    fn missing(&self, literal: &Atom) -> Option<Warning> {
+        let policy = literal.policy.as_deref()?;
+        if literal.modal.is_some() || depgraph::is_computed(literal) || policy == builtins::PREFIX {
+            return None;
+        }
+        let (message, suggestion) = match self.state.policies.get(policy) {
+            None => (
+                format!("there is no policy or datasource '{policy}' so far"),
+                self.state.suggest_policy(policy),
+            ),
+            Some(owner) => {
+                let schema = &owner.schema;
+                if !schema.is_declared() || schema.columns(&literal.table).is_some() {
+                    return None;
+                }
+                let text = format!("datasource '{policy}' has no table '{}'", literal.table);
+                (text, schema.suggest_table(&literal.table, policy))
+            }
+        };
+        let message = format!("{message}, so nothing is found there");
+        Some(Warning { message, span: literal.span, suggestion })
+    }
 }
 
 /// What is odd about the table of a body literal.

@@ -179,3 +179,45 @@ fn the_deletion_of_a_statement_set_aside_takes_it_back() {
     assert!(engine.waiting().is_empty());
     assert!(rules(&engine).is_empty());
 }
+
+#[test]
+fn a_rule_by_position_may_read_a_table_that_its_datasource_does_not_have() {
+    let mut engine = with_servers();
+    let rule = "odd(x) :- nova:server(x), not nova:servers(x, \"ACTIVE\")";
+    engine.insert(rule, Some("t")).unwrap();
+    assert!(answers(&engine, "odd(x)").is_empty());
+    // The first use says how wide it is, as of any table that nobody declared.
+    assert!(engine.insert("odd(x) :- nova:server(x, y)", Some("t")).is_err());
+    assert!(engine.insert("named(x) :- nova:server(id=x)", Some("t")).is_ok());
+    let named = engine.check(&Event::parse("n(x) :- nova:server(id=x)", true, Some("t")).unwrap());
+    assert!(named.unwrap_err().joined().contains("uses unknown table server"));
+    // That does not make it one of the datasource's.
+    let servers = [schema("servers", &["id", "status"])];
+    assert!(engine.redeclare_tables("nova", &servers, &[rows("server", &[&["1"]])]).is_err());
+
+    let warnings = |engine: &Engine| {
+        let events = Event::parse(rule, true, Some("t")).unwrap();
+        let warnings = engine.snapshot().warnings(&events[0].statement);
+        warnings.into_iter().map(|w| (w.message, w.suggestion)).collect::<Vec<_>>()
+    };
+    let message = "datasource 'nova' has no table 'server', so nothing is found there".to_owned();
+    assert_eq!(
+        warnings(&engine),
+        [(message, Some("did you mean 'nova:servers'?".to_owned()))],
+        "what it uses itself is not suggested"
+    );
+
+    // A driver that has the table, if of another width, has the rule checked again.
+    let tables = [schema("servers", &["id", "status"]), schema("server", &["id", "x", "y"])];
+    engine.redeclare_tables("nova", &tables, &[rows("server", &[&["7", "", ""]])]).unwrap();
+    assert_eq!(answers(&engine, "odd(x)"), ["odd(\"7\")"]);
+    assert!(warnings(&engine).is_empty());
+    // And when the table goes, its rows go with it.
+    engine.redeclare_tables("nova", &tables[..1], &[]).unwrap();
+    assert!(answers(&engine, "odd(x)").is_empty());
+    assert_eq!(warnings(&engine).len(), 1);
+
+    engine.remove_datasource("nova").unwrap();
+    let gone = "there is no policy or datasource 'nova' so far, so nothing is found there";
+    assert!(warnings(&engine).iter().all(|(message, _)| message == gone));
+}

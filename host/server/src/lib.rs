@@ -22,5 +22,6 @@ pub mod log;
 pub mod maintenance;
 pub mod node;
 mod python;
+mod yaml;
 
 pub use ask::ask;

@@ -6,6 +6,7 @@
 use std::fs;
 use std::path::Path;
 
+use congress_server::auth::sample_policy;
 use congress_server::config::{option_reference, sample};
 
 fn is_current(path: &str, text: &str) {
@@ -17,7 +18,7 @@ fn is_current(path: &str, text: &str) {
     let first = found.lines().zip(text.lines()).find(|(found, expected)| found != expected);
     assert!(
         found == text,
-        "{path} is not what the options are now ({first:?}): set CONGRESS_REGENERATE=1 and run \
+        "{path} is not what the code says ({first:?}): set CONGRESS_REGENERATE=1 and run \
          this again"
     );
 }
@@ -30,4 +31,9 @@ fn the_sample_file() {
 #[test]
 fn the_reference_of_options() {
     is_current("docs/configuration.md", &option_reference());
+}
+
+#[test]
+fn the_sample_of_policy_files() {
+    is_current("ocf/policy.yaml.sample", &sample_policy());
 }

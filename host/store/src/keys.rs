@@ -9,7 +9,7 @@ use std::fs::{self, DirBuilder};
 use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use fernet::Fernet;
 use serde_json::{Map, Value};
@@ -94,14 +94,20 @@ pub enum KeyError {
     },
 }
 
-/// The keys of this host. Cheap to clone; its [`fmt::Debug`] shows the file's path only.
+/// The keys of this host. Cheap to clone, and all clones have the same keys; its [`fmt::Debug`]
+/// shows the file's path only.
 #[derive(Clone)]
 pub struct KeyRing {
     path: Arc<Path>,
+    keys: Arc<RwLock<Arc<Loaded>>>,
+}
+
+/// What the file holds.
+struct Loaded {
     /// The first key.
     sealer: Sealer,
     /// All others.
-    retired: Arc<[Fernet]>,
+    retired: Vec<Fernet>,
 }
 
 impl KeyRing {
@@ -140,12 +146,28 @@ impl KeyRing {
         let Some(first) = keys.next() else {
             return Err(KeyError::Empty { path });
         };
-        Ok(Self { path: path.into(), sealer: Sealer::new(first), retired: keys.collect() })
+        let loaded = Loaded { sealer: Sealer::new(first), retired: keys.collect() };
+        Ok(Self { path: path.into(), keys: Arc::new(RwLock::new(Arc::new(loaded))) })
+    }
+
+    /// From now on this ring and all its clones have the keys that the other one has at present.
+    pub fn replace(&self, other: &Self) {
+        let loaded = other.loaded();
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = loaded;
+    }
+
+    fn loaded(&self) -> Arc<Loaded> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What seals with the first of these keys, for those who are not to open anything.
-    pub fn sealer(&self) -> &Sealer {
-        &self.sealer
+    pub fn sealer(&self) -> Sealer {
+        self.loaded().sealer.clone()
+    }
+
+    /// How many keys there are: at least one.
+    pub fn count(&self) -> usize {
+        1 + self.loaded().retired.len()
     }
 
     /// The folder that they were read from.
@@ -175,12 +197,13 @@ impl KeyRing {
 
     /// Whether a token is of the first key.
     pub(crate) fn is_sealed_with_first(&self, token: &str) -> bool {
-        self.sealer.key().decrypt_at_time(token, None, END_OF_TIME).is_ok()
+        self.loaded().sealer.key().decrypt_at_time(token, None, END_OF_TIME).is_ok()
     }
 
     pub(crate) fn decrypt(&self, field: &str, token: &str) -> Result<String, KeyError> {
-        let secret = std::iter::once(self.sealer.key())
-            .chain(&*self.retired)
+        let loaded = self.loaded();
+        let secret = std::iter::once(loaded.sealer.key())
+            .chain(&loaded.retired)
             .find_map(|key| key.decrypt_at_time(token, None, END_OF_TIME).ok())
             .ok_or_else(|| KeyError::WrongKey {
                 field: field.into(),
@@ -327,6 +350,14 @@ mod tests {
             rotated.sealer().seal(object(json!({"password": "p"})), &["password"]).unwrap();
         let error = old.reveal(&resealed).unwrap_err();
         assert!(matches!(&error, KeyError::WrongKey { field, .. } if field == "password"));
+
+        // Who holds a clone has the keys that replace them.
+        let clone = old.clone();
+        old.replace(&rotated);
+        assert_eq!(
+            (clone.count(), clone.reveal(&resealed).unwrap()["password"].as_str()),
+            (2, Some("p"))
+        );
         assert!(!error.to_string().contains("gAAAA"));
     }
 

@@ -24,7 +24,7 @@ pub struct Sealer(Arc<Fernet>);
 impl Sealer {
     /// As [`KeyRing::open`], for a process that only seals.
     pub fn open(folder: &Path, create_if_missing: bool) -> Result<Self, KeyError> {
-        KeyRing::open(folder, create_if_missing).map(|ring| ring.sealer().clone())
+        KeyRing::open(folder, create_if_missing).map(|ring| ring.sealer())
     }
 
     pub(crate) fn new(key: Fernet) -> Self {

@@ -105,11 +105,18 @@ fn fits_in_some_order(names: &mut Names, recorded: &[&Value], values: &mut Vec<&
     false
 }
 
-/// Keeps names from an answer that need not be the recorded one, wherever the two agree.
+/// Keeps names from an answer that is not the recorded one, wherever the two agree: later steps go
+/// by them.
 pub(crate) fn learn(names: &mut Names, recorded: &Value, value: &Value) {
     match (recorded, value) {
         (Value::String(recorded), Value::String(text)) => {
             names.fits(recorded, text);
+        }
+        (Value::Array(recorded), Value::Array(values)) => {
+            // Which one is which is known only of those that are as recorded.
+            for recorded in recorded.iter().filter(|recorded| is_open(recorded)) {
+                let _ = values.iter().any(|value| fits(names, recorded, value));
+            }
         }
         (Value::Object(recorded), Value::Object(values)) => {
             for (key, recorded) in recorded {
@@ -120,6 +127,45 @@ pub(crate) fn learn(names: &mut Names, recorded: &Value, value: &Value) {
         }
         _ => {}
     }
+}
+
+/// A recorded object with `<hidden>` where the given one has it in place of an option's value.
+pub(crate) fn with_hidden_options(recorded: &Value, value: &Value) -> Value {
+    match (recorded, value) {
+        (Value::Object(recorded), Value::Object(values)) => {
+            let member = |(key, member): (&String, &Value)| {
+                let given = values.get(key).unwrap_or(&Value::Null);
+                let member = match (key.as_str(), member) {
+                    ("config", Value::Object(options)) => {
+                        let shown = |(name, option): (&String, &Value)| {
+                            let hidden = given.get(name).filter(|given| *given == "<hidden>");
+                            (name.clone(), hidden.unwrap_or(option).clone())
+                        };
+                        options.iter().map(shown).collect()
+                    }
+                    _ => with_hidden_options(member, given),
+                };
+                (key.clone(), member)
+            };
+            recorded.iter().map(member).collect()
+        }
+        _ => recorded.clone(),
+    }
+}
+
+/// A list of a compiler's errors without those that stand in it twice.
+pub(crate) fn told_once(message: &str) -> String {
+    const LEAD: &str = "Compiler found errors:";
+    let Some((lead, list)) = message.split_once(LEAD) else {
+        return message.to_owned();
+    };
+    let mut errors: Vec<&str> = Vec::new();
+    for error in list.lines() {
+        if !errors.contains(&error) {
+            errors.push(error);
+        }
+    }
+    format!("{lead}{LEAD}{}", errors.join("\n"))
 }
 
 /// Whether two messages have the same words, in any order.

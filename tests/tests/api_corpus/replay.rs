@@ -8,7 +8,8 @@ use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
-use crate::compare::{fits, learn, same_words};
+use crate::compare::{fits, learn, same_words, told_once, with_hidden_options};
+use crate::deviations;
 use crate::names::Names;
 use crate::scenario::{BodyKind, Matching, RecordedBody, RecordedResponse, Scenario, Step};
 
@@ -26,9 +27,28 @@ pub(crate) struct Outcome {
     pub(crate) passed: usize,
     /// Steps that must agree: those without a quirk.
     pub(crate) total: usize,
-    /// Steps that differed, and how. Step 0 is the start of the server.
-    pub(crate) differences: Vec<(usize, String)>,
+    /// Steps that differed.
+    pub(crate) differences: Vec<Difference>,
 }
+
+/// A step that differed.
+pub(crate) struct Difference {
+    /// Its number; 0 is the start of the server.
+    pub(crate) step: usize,
+    /// How.
+    pub(crate) text: String,
+    /// Why, if that is on purpose.
+    pub(crate) reason: Option<&'static str>,
+}
+
+impl Difference {
+    fn at_start(text: String) -> Self {
+        Self { step: 0, text, reason: None }
+    }
+}
+
+/// How an answer differs, and why if that is on purpose.
+type Differs = (String, Option<&'static str>);
 
 /// Replays all steps. `recordings` is the folder that the scenario comes from.
 pub(crate) async fn replay(scenario: &Scenario, recordings: &Path) -> Outcome {
@@ -37,7 +57,8 @@ pub(crate) async fn replay(scenario: &Scenario, recordings: &Path) -> Outcome {
     let drivers = match drivers(&scenario.server.drivers) {
         Ok(drivers) => drivers,
         Err(missing) => {
-            outcome.differences.push((0, format!("not run: there is no driver {missing}")));
+            let text = format!("not run: there is no driver {missing}");
+            outcome.differences.push(Difference::at_start(text));
             return outcome;
         }
     };
@@ -53,9 +74,9 @@ pub(crate) async fn replay(scenario: &Scenario, recordings: &Path) -> Outcome {
     match Server::start(options).await {
         Ok(server) => match drivers_ready(&scenario.server.drivers, &server).await {
             Ok(()) => steps(scenario, &server, &mut outcome).await,
-            Err(error) => outcome.differences.push((0, format!("{error:#}"))),
+            Err(error) => outcome.differences.push(Difference::at_start(format!("{error:#}"))),
         },
-        Err(error) => outcome.differences.push((0, format!("{error:#}"))),
+        Err(error) => outcome.differences.push(Difference::at_start(format!("{error:#}"))),
     }
     outcome
 }
@@ -92,16 +113,17 @@ async fn steps(scenario: &Scenario, server: &Server, outcome: &mut Outcome) {
         match result {
             Ok(()) if step.quirk.is_none() => outcome.passed += 1,
             Ok(()) => {}
-            Err(difference) => {
+            Err((text, reason)) => {
                 if step.eventually.is_some() {
                     patience = SHORT;
                 }
                 let request = &step.request;
-                let difference = format!(
-                    "step {} ({}): {} {}\n{difference}",
+                let text = format!(
+                    "step {} ({}): {} {}\n{text}",
                     step.step, step.name, request.method, request.path
                 );
-                outcome.differences.push((step.step, difference));
+                let reason = reason.or_else(|| deviations::listed(&scenario.name, step.step));
+                outcome.differences.push(Difference { step: step.step, text, reason });
             }
         }
     }
@@ -112,22 +134,27 @@ async fn perform(
     server: &Server,
     names: &mut Names,
     patience: Duration,
-) -> Result<(), String> {
+) -> Result<(), Differs> {
     let deadline = step
         .eventually
         .as_ref()
         .map(|eventually| Instant::now() + eventually.timeout().min(patience));
     loop {
-        let reply = send(step, server, names).await?;
+        let reply = send(step, server, names).await.map_err(|error| (error, None))?;
         let result = match &step.quirk {
-            None => check(step, &reply, names),
+            None => check(step, &step.response, &reply, names),
             Some(_) => tolerate(step, &reply, names),
         };
         match (result, deadline) {
+            (Ok(()), _) => return Ok(()),
             (Err(_), Some(deadline)) if Instant::now() < deadline => {
                 tokio::time::sleep(POLL).await;
             }
-            (result, _) => return result,
+            (Err(text), _) => {
+                let reason = on_purpose(step, &reply, names);
+                learn_all(&step.response, &reply, names);
+                return Err((text, reason));
+            }
         }
     }
 }
@@ -150,9 +177,41 @@ async fn send(step: &Step, server: &Server, names: &mut Names) -> Result<Reply, 
     server.request(method, &path, headers, body).await.map_err(|error| format!("{error:#}"))
 }
 
+/// Why an answer differs from the recorded one, if the specification wants that.
+fn on_purpose(step: &Step, reply: &Reply, names: &mut Names) -> Option<&'static str> {
+    let mut recorded = step.response.clone();
+    if let Ok(given) = reply.json() {
+        recorded.body = with_hidden_options(&recorded.body, &given);
+        if check(step, &recorded, reply, names).is_ok() {
+            return Some(deviations::HIDDEN);
+        }
+    }
+    if let Some(Value::String(message)) = recorded.body.pointer_mut("/error/message") {
+        *message = told_once(message);
+        if check(step, &recorded, reply, names).is_ok() {
+            return Some(deviations::ONCE);
+        }
+    }
+    deviations::repaired(step, reply)
+}
+
+/// Keeps what names stand for from an answer that differs.
+fn learn_all(recorded: &RecordedResponse, reply: &Reply, names: &mut Names) {
+    learn(names, &recorded.body, &reply.json().unwrap_or_default());
+    for (name, recorded) in &recorded.headers {
+        if let Some(value) = reply.headers.get(name).and_then(|value| value.to_str().ok()) {
+            names.fits(recorded, value);
+        }
+    }
+}
+
 /// An answer that must be the recorded one.
-fn check(step: &Step, reply: &Reply, names: &mut Names) -> Result<(), String> {
-    let recorded = &step.response;
+fn check(
+    step: &Step,
+    recorded: &RecordedResponse,
+    reply: &Reply,
+    names: &mut Names,
+) -> Result<(), String> {
     let mut tried = names.clone();
     let agrees = reply.status == recorded.status
         && (step.matching == Matching::UnstableText
@@ -177,7 +236,7 @@ fn check(step: &Step, reply: &Reply, names: &mut Names) -> Result<(), String> {
 /// An answer in place of a defect of the reference: it must not be a failure of the server.
 fn tolerate(step: &Step, reply: &Reply, names: &mut Names) -> Result<(), String> {
     let body = reply.json().unwrap_or_default();
-    learn(names, &step.response.body, &body);
+    learn_all(&step.response, reply, names);
     let text = String::from_utf8_lossy(&reply.body);
     match reply.status {
         501 => Ok(()),

@@ -52,7 +52,7 @@ pub(crate) enum RecordedBody {
     Raw(String),
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 pub(crate) struct RecordedResponse {
     pub(crate) status: u16,
     pub(crate) headers: BTreeMap<String, String>,

@@ -13,6 +13,7 @@ mod explanations;
 mod library;
 mod pages;
 mod simulations;
+mod warnings;
 
 use std::time::Duration;
 

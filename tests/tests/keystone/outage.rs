@@ -6,6 +6,7 @@ use congress_test_services::Keystone;
 use congress_tests::Server;
 use reqwest::Method;
 use reqwest::header::HeaderMap;
+use serde_json::json;
 
 use crate::{SERVICE, SOON, add_service, options, send, status, until};
 
@@ -46,6 +47,16 @@ async fn known_tokens_go_on_while_keystone_is_away() {
 
     let short = keystone.admin_token().await.unwrap();
     assert_eq!(status(&server, &short, "/v1/policies").await, 200);
+    // A stream of changes ends with its token.
+    let rule = json!({"rule": "t(1)"});
+    let path = "/v1/policies/classification/rules";
+    assert_eq!(send(&server, &short, "POST", path, Some(rule)).await.status, 201);
+    let url = format!("{}/v1/policies/classification/tables/t/events", server.url());
+    let request = reqwest::Client::builder().no_proxy().build().unwrap().get(url);
+    let stream = request.header("x-auth-token", &short).send().await.unwrap();
+    assert_eq!(stream.status(), 200);
+    let events = tokio::time::timeout(SOON, stream.text()).await.unwrap().unwrap();
+    assert!(events.starts_with("event: snapshot\ndata: "), "{events}");
     until(&server, &short, "/v1/policies", 401).await;
     // A service may still pass on a request that was made in time.
     let (name, password) = SERVICE;

@@ -9,12 +9,14 @@
     reason = "a test that cannot go on fails; clippy knows tests by their attribute only"
 )]
 
+mod actions;
 mod files;
 mod login;
 mod own;
 mod python;
 mod tempest;
 mod terminal;
+mod tls;
 mod watch;
 
 use std::process::{Command, Output};

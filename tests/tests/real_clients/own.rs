@@ -220,6 +220,21 @@ async fn changes_questions_and_pages() {
     assert_eq!(congress.json(&["datasource", "show", "d"])["enabled"], false);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn warnings_are_shown_beside_the_answer() {
+    let server = server().await;
+    let congress = Congress { url: server.url() };
+    congress.text(&["policy", "create", "p"]);
+    let ran =
+        congress.ran(&["policy", "rule", "create", "p", "p(x) :- q(x), lt(x, 1)", "-f", "json"]);
+    let rule: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(rule["rule"], "p(x) :-\n  q(x),\n  lt(x, 1)");
+    let warning = "warning: 'lt' without the prefix 'builtin:' is deprecated; write builtin:lt\n";
+    assert_eq!((ran.code, ran.err.as_str()), (Some(0), warning));
+    let ran = congress.ran(&["policy", "rule", "create", "p", "p(x) :- q(x)"]);
+    assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
+}
+
 #[test]
 fn completions_and_manual_pages() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {

@@ -39,3 +39,33 @@ async fn rows_are_shown_as_they_change() {
     let error = congress.fails(&["policy", "row", "watch", "none", "q"]);
     assert!(!error.is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pushed_rows_are_shown_as_they_change() {
+    let server = server().await;
+    if !is_complete(&server).await {
+        return;
+    }
+    let congress = Congress { url: server.url() };
+    let options = ["--config", "mode=ok", "--config", "poll_time=0"];
+    congress.text(&[&["datasource", "create", "hostile", "pushy"][..], &options].concat());
+    // What was pushed, and for which table, is what the driver puts into the table `report`.
+    let push =
+        |rows: &str| congress.text(&["datasource", "row", "update", "pushy", "numbers", rows]);
+    push("[[1,\"one\"]]");
+    let watch = ["datasource", "row", "watch", "pushy", "report", "--changes", "2"];
+    let mut command = congress.command(&watch);
+    let mut watching = Watching(command.stdout(Stdio::piped()).spawn().unwrap());
+    let mut lines = BufReader::new(watching.0.stdout.take().unwrap()).lines();
+    let mut two = || {
+        let mut two = [(); 2].map(|()| lines.next().unwrap().unwrap());
+        two.sort();
+        two
+    };
+    assert_eq!(two(), ["  json  [[1,\"one\"]]", "  table  numbers"]);
+    push("[[2,\"two\"]]");
+    assert_eq!(two(), ["+ json  [[2,\"two\"]]", "- json  [[1,\"one\"]]"]);
+    assert!(watching.0.wait().unwrap().success());
+    let error = congress.fails(&["datasource", "row", "watch", "pushy", "none"]);
+    assert!(error.contains("none"), "{error}");
+}

@@ -28,7 +28,7 @@ impl Engine {
             return Err(Error::new(ErrorKind::InUse, text));
         }
         self.create(NewPolicy::new(name, PolicyKind::Datasource))?;
-        let (name, schema) = self.declared(name, tables, true)?;
+        let (name, schema) = self.declared(name, tables, false)?;
         Ok(self.set_schema(&name, schema, &[]))
     }
 
@@ -52,7 +52,8 @@ impl Engine {
         tables: &[TableSchema],
         rows: &[(Arc<str>, Vec<Row>)],
     ) -> Result<Outcome, Errors> {
-        let (name, schema) = self.declared(name, tables, true)?;
+        let complete = self.state.policies.get(name).is_some_and(|p| p.schema.is_complete());
+        let (name, schema) = self.declared(name, tables, complete)?;
         let wrong =
             |(table, rows): &(Arc<str>, Vec<Row>)| wrong_rows(&name, &schema, table, rows.iter());
         let errors: Vec<Error> = rows.iter().flat_map(wrong).collect();
@@ -93,7 +94,9 @@ impl Engine {
 
         let before = self.begin();
         for table in &changed {
-            self.drop_rows_of_other_widths(name, table, schema.width(table));
+            // A table that is gone may be mentioned still, which gives it a width and no rows.
+            let declared = schema.columns(table).map(|columns| columns.len());
+            self.drop_rows_of_other_widths(name, table, declared);
         }
         let state = Arc::make_mut(&mut self.state);
         if let Some(policy) = policy_mut(state, name) {

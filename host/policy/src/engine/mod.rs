@@ -169,6 +169,9 @@ impl Engine {
     /// Creates a datasource policy with its declared tables. Statements that waited for it take
     /// effect.
     ///
+    /// A rule may read a table by position that is not among them, as the original has it: it
+    /// finds nothing, and [`Engine::warnings`] says so.
+    ///
     /// # Errors
     ///
     /// The name is taken.
@@ -213,12 +216,13 @@ impl Engine {
     }
 
     /// Declares the tables of a datasource policy anew, and gives some of them their rows, as one
-    /// change: for a datasource whose driver is another one now. There are no other tables.
+    /// change: for a datasource whose driver is another one now. Other tables of it are gone.
     ///
     /// Tables whose number of columns has changed lose the rows that they had. Rules that read a
     /// table whose columns have changed are checked again as they were given: those with columns
     /// by name go on with the columns of these names. One that does not fit any more goes, and is
-    /// kept with its errors ([`Engine::waiting`]) until a schema comes that it fits.
+    /// kept with its errors ([`Engine::waiting`]) until a schema comes that it fits. Rules by
+    /// position over a table that is gone stay, and find nothing.
     ///
     /// # Errors
     ///

@@ -8,6 +8,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
@@ -17,12 +18,15 @@ use congress_table::{Row, Value};
 use futures_util::stream::{self, Stream};
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::App;
 use super::path::Path;
+use crate::auth::GoodUntil;
 use crate::engine::{Cell, Observation, RowsUpdate};
 use crate::failure::{Answer, Failure, Status};
 
@@ -63,21 +67,24 @@ impl Streams {
 pub(super) async fn of_policy(
     State(app): State<App>,
     Path((policy, table)): Path<(String, String)>,
+    until: Option<Extension<GoodUntil>>,
 ) -> Answer<Response> {
     let place = app.streams.place()?;
     let source = Source::Policy(app.engine.observe(&policy, &table).await?);
-    answer(app.streams, place, source)
+    Ok(answer(Client::new(source, app.streams, place, until)))
 }
 
 /// `GET /v1/data-sources/{d}/tables/{t}/events`
 pub(super) async fn of_datasource(
     State(app): State<App>,
     Path((datasource, table)): Path<(String, String)>,
+    until: Option<Extension<GoodUntil>>,
 ) -> Answer<Response> {
     let place = app.streams.place()?;
     let subscription = app.datasources.subscribe(&datasource, &table).await?;
     let table: TableName = table.into();
-    answer(app.streams, place, Source::Datasource { subscription, table, is_known: false })
+    let source = Source::Datasource { subscription, table, is_known: false };
+    Ok(answer(Client::new(source, app.streams, place, until)))
 }
 
 /// Where updates come from.
@@ -162,19 +169,20 @@ struct Client {
     /// What of the last update is yet to be sent.
     rest: Option<Rest>,
     streams: Streams,
+    /// When the client's token is good no longer, if there is one.
+    until: Option<Instant>,
     /// Held as long as the stream lasts.
     _place: OwnedSemaphorePermit,
 }
 
-fn answer(streams: Streams, place: OwnedSemaphorePermit, source: Source) -> Answer<Response> {
-    let client = Client { source, rest: None, streams, _place: place };
+fn answer(client: Client) -> Response {
     let mut response = Response::new(Body::from_stream(events(client)));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     // Proxies of the nginx kind keep what they think is a page until it is whole.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    Ok(response)
+    response
 }
 
 fn events(client: Client) -> impl Stream<Item = Result<Bytes, Infallible>> {
@@ -185,6 +193,20 @@ fn events(client: Client) -> impl Stream<Item = Result<Bytes, Infallible>> {
 }
 
 impl Client {
+    fn new(
+        source: Source,
+        streams: Streams,
+        place: OwnedSemaphorePermit,
+        until: Option<Extension<GoodUntil>>,
+    ) -> Self {
+        let until = until.and_then(|Extension(GoodUntil(until))| {
+            let left = Duration::try_from(until.duration_since(Timestamp::now()));
+            // One that is beyond all clocks is no end.
+            Instant::now().checked_add(left.unwrap_or_default())
+        });
+        Self { source, rest: None, streams, until, _place: place }
+    }
+
     /// The next event or heartbeat; none at the end.
     async fn event(&mut self) -> Option<Bytes> {
         loop {
@@ -197,6 +219,7 @@ impl Client {
             let news = tokio::select! {
                 biased;
                 () = self.streams.stop.cancelled() => return None,
+                () = ended(self.until) => return None,
                 news = self.source.next() => news?,
                 () = tokio::time::sleep(HEARTBEAT) => {
                     return Some(Bytes::from_static(b": heartbeat\n\n"));
@@ -207,6 +230,14 @@ impl Client {
                 News::Gone => return Some(Bytes::from_static(b"event: gone\ndata: {}\n\n")),
             }
         }
+    }
+}
+
+/// Waits for the end of a token; for ever if there is none.
+async fn ended(until: Option<Instant>) {
+    match until {
+        Some(until) => tokio::time::sleep_until(until).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -280,6 +311,7 @@ impl Iterator for Rest {
 
 #[cfg(test)]
 mod tests {
+    use congress_bus::Bus as _;
     use congress_policy::ast::Constant;
     use serde_json::{Value, json};
 
@@ -299,6 +331,27 @@ mod tests {
             (name.to_owned(), serde_json::from_str(data).unwrap())
         };
         Rest::new(update).map(event).collect()
+    }
+
+    #[tokio::test]
+    async fn a_stream_ends_with_its_token() {
+        let streams = Streams::new(CancellationToken::new());
+        let bus = congress_bus::InProcessBus::new("node", "instance");
+        let stream = |until: Option<Duration>| {
+            let subscription = bus.subscribe("test", "nobody", ["t".into()].into());
+            let source = Source::Datasource { subscription, table: "t".into(), is_known: false };
+            let until = until.map(|left| Extension(GoodUntil(Timestamp::now() + left)));
+            Client::new(source, streams.clone(), streams.place().unwrap(), until)
+        };
+        // Each would be told something every fifteen seconds else.
+        for left in [Duration::ZERO, Duration::from_millis(50)] {
+            assert!(stream(Some(left)).event().await.is_none());
+        }
+        let long = [None, Some(Duration::from_secs(3600))];
+        for mut stream in long.map(stream) {
+            let event = tokio::time::timeout(Duration::from_millis(50), stream.event());
+            assert!(event.await.is_err());
+        }
     }
 
     #[test]

@@ -38,6 +38,7 @@ mod schema;
 mod simulate;
 mod tables;
 mod versions;
+mod warnings;
 
 use std::time::Duration;
 
@@ -47,6 +48,7 @@ pub use events::Streams;
 pub use front::{Slot, front};
 pub use listener::serve;
 pub use openapi::description as openapi;
+pub(crate) use routes::{Operation, operations};
 
 use crate::datasources::Client;
 use crate::engine::EngineHandle;

@@ -14,6 +14,7 @@ use super::page::Page;
 use super::path::{Address, Path};
 use super::schema;
 use super::simulate::simulate;
+use super::warnings;
 use crate::engine::{EngineHandle, PolicyPatch, PolicyRequest, PolicyStatus};
 use crate::failure::{Answer, Failure, Named, Status};
 use crate::python;
@@ -165,7 +166,7 @@ pub(super) async fn create(
     address: Address,
     RawQuery(query): RawQuery,
     Json(body): Json,
-) -> Answer<Created<PolicyObject>> {
+) -> Answer<Response> {
     let request = match (parameter(query.as_deref(), "library_policy").next(), body) {
         (Some(id), body) if is_nothing(&body) => of_library(app.library.get(&id).await?),
         (Some(_), _) => {
@@ -178,9 +179,12 @@ pub(super) async fn create(
         (None, _) => return Err(Failure::title(Named::PolicyNameMustBeProvided)),
     };
     let (policy, rules) = app.engine.create_policy(request).await?;
+    let of_rules = rules.iter().flatten().map(|rule| rule.rule.as_str());
+    let warnings = super::rules::of_each(&app, of_rules);
     let mut object = PolicyObject::from(policy);
     object.rules = rules.map(|rules| rules.into_iter().map(RuleOfPolicy::from).collect());
-    Ok(Created { location: address.member(&object.id), body: object })
+    let created = Created { location: address.member(&object.id), body: object };
+    Ok(warnings::beside(created.into_response(), &warnings))
 }
 
 /// Whether a body says nothing.

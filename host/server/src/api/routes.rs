@@ -6,7 +6,7 @@ use axum::handler::Handler;
 use axum::routing::{self, MethodRouter, any};
 
 use super::answer::method_not_supported;
-use super::openapi::{self, Doc, Operation, doc};
+use super::openapi::{self, Doc, doc};
 use super::{
     App, action, actions, datasources, drivers, events, explain, library, policies, rules, tables,
     versions,
@@ -16,7 +16,7 @@ use super::{
 pub(super) struct Resource {
     /// As the router has it, with `{names}` for what varies.
     pub(super) path: &'static str,
-    pub(super) operations: Vec<Operation>,
+    pub(super) operations: Vec<openapi::Operation>,
     methods: MethodRouter<App>,
     /// A single thing: `POST` asks for an action, and learns that there is none.
     is_element: bool,
@@ -54,7 +54,7 @@ impl Resource {
 
     fn with(mut self, method: &'static str, handler: MethodRouter<App>, doc: Doc) -> Self {
         self.methods = self.methods.merge(handler);
-        self.operations.push(Operation { method, doc });
+        self.operations.push(openapi::Operation { method, doc });
         self
     }
 
@@ -87,6 +87,34 @@ pub(super) fn resources() -> Vec<Resource> {
     all.extend(library_resources());
     all.extend(datasource_resources());
     all.extend(other_resources());
+    all
+}
+
+/// A request that the API has an answer for.
+pub(crate) struct Operation {
+    /// In upper case.
+    pub(crate) method: String,
+    /// As the router has it.
+    pub(crate) path: &'static str,
+    /// The value of `action`, if it needs one.
+    pub(crate) action: Option<&'static str>,
+    /// What it is for.
+    pub(crate) summary: &'static str,
+}
+
+/// All requests below `/v1`, in the order of the table.
+pub(crate) fn operations() -> Vec<Operation> {
+    let mut all = Vec::new();
+    for Resource { path, operations, .. } in resources() {
+        for openapi::Operation { method, doc } in operations {
+            let (method, summary) = (method.to_uppercase(), doc.summary());
+            let actions = doc.actions().iter().map(|action| Some(*action));
+            let none = doc.actions().is_empty().then_some(None);
+            for action in none.into_iter().chain(actions) {
+                all.push(Operation { method: method.clone(), path, action, summary });
+            }
+        }
+    }
     all
 }
 
@@ -162,6 +190,7 @@ fn policy_resources() -> Vec<Resource> {
         at("/v1/policies/{p}/rules/{r}/status").element().get(
             rules::status,
             doc("show_rule_status", "A rule and, if it has no effect, why")
+                .asks("detail", "`true` tells what was perhaps not meant, too")
                 .answers("RuleStatus")
                 .fails(&[404]),
         ),

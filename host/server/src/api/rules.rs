@@ -1,6 +1,6 @@
 //! Rules of policies.
 
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use congress_store::{NewRule, Rule};
 use serde::Serialize;
@@ -11,7 +11,8 @@ use super::answer::{Created, Element};
 use super::body::Json;
 use super::page::Page;
 use super::path::{Address, Path};
-use crate::engine::{EngineHandle, RulePatch, RuleStatus};
+use super::{detail, warnings};
+use crate::engine::{EngineHandle, RulePatch};
 use crate::failure::{Answer, Failure, Named, Status};
 
 /// The longest name or comment, in characters.
@@ -56,13 +57,25 @@ pub(super) async fn create(
         && let Some(rules) = body.get_mut("rules").map(Value::take)
     {
         let rules = app.engine.insert_rules(&policy, &new_rules(rules)?).await?;
+        let warnings = of_each(&app, rules.iter().map(|rule| rule.rule.as_str()));
         let results: Vec<_> = rules.into_iter().map(laid_out).collect();
         let created = Created { location: address.itself(), body: json!({ "results": results }) };
-        return Ok(created.into_response());
+        return Ok(warnings::beside(created.into_response(), &warnings));
     }
-    let object = laid_out(app.engine.insert_rule(&policy, new_rule(body)?).await?);
+    let rule = app.engine.insert_rule(&policy, new_rule(body)?).await?;
+    let warnings = app.engine.warnings(&rule.rule);
+    let object = laid_out(rule);
     let created = Created { location: address.member(&object.id), body: object };
-    Ok(created.into_response())
+    Ok(warnings::beside(created.into_response(), &warnings))
+}
+
+/// The warnings for several rules, each with the index of its rule.
+pub(super) fn of_each<'r>(app: &App, rules: impl Iterator<Item = &'r str>) -> Vec<String> {
+    let told = |(index, rule)| {
+        let warnings = app.engine.warnings(rule).into_iter();
+        warnings.map(move |warning| format!("rule {index}: {warning}"))
+    };
+    rules.enumerate().flat_map(told).collect()
 }
 
 fn laid_out(rule: Rule) -> RuleObject {
@@ -84,10 +97,11 @@ pub(super) async fn patch(
     State(app): State<App>,
     Path((policy, rule)): Path<(String, String)>,
     Json(body): Json,
-) -> Answer<Element<RuleObject>> {
+) -> Answer<Response> {
     app.engine.rule(&policy, &rule).await?;
     let rule = app.engine.update_rule(&policy, &rule, changes(body)?).await?;
-    Ok(Element(rule.into()))
+    let warnings = app.engine.warnings(&rule.rule);
+    Ok(warnings::beside(Element(RuleObject::from(rule)).into_response(), &warnings))
 }
 
 pub(super) async fn delete(
@@ -97,11 +111,16 @@ pub(super) async fn delete(
     Ok(Element(app.engine.delete_rule(&policy, &rule).await?.into()))
 }
 
+/// What the original showed, and why the rule has no effect; with `?detail=true` warnings too.
 pub(super) async fn status(
     State(app): State<App>,
     Path((policy, rule)): Path<(String, String)>,
-) -> Answer<Element<RuleStatus>> {
-    app.engine.rule_status(&policy, &rule).await.map(Element)
+    RawQuery(query): RawQuery,
+) -> Answer<Element<Value>> {
+    const PLAIN: [&str; 5] = ["id", "comment", "original_str", "name", "error"];
+    let status = app.engine.rule_status(&policy, &rule).await?;
+    let status = serde_json::to_value(status).map_err(Failure::internal)?;
+    Ok(Element(detail::shown(status, query.as_deref(), &PLAIN)))
 }
 
 /// Several rules. What is wrong with one is told with its index.

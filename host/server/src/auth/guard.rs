@@ -10,6 +10,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::caller::Caller;
@@ -29,7 +30,7 @@ const SERVICE_TOKEN: HeaderName = HeaderName::from_static("x-service-token");
 
 /// Who may see the secrets of datasources, if policy files say so; administrators otherwise. Not the
 /// rule for all reading: that was never meant for secrets.
-const SECRETS: [&str; 2] = ["get_data_source_secrets", "admin_only"];
+pub(super) const SECRETS: [&str; 2] = ["get_data_source_secrets", "admin_only"];
 
 /// All that decides who may use the API.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +76,10 @@ pub(crate) struct Privileges {
     pub(crate) secrets: bool,
 }
 
+/// Until when a request's token is good. What goes on for longer ends then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct GoodUntil(pub(crate) Timestamp);
+
 /// Why a request does not pass.
 enum Refusal {
     /// Nobody knows who it is from.
@@ -117,27 +122,32 @@ impl Guard {
         Ok(guard)
     }
 
-    /// Who sends a request.
-    async fn identify(&self, headers: &HeaderMap) -> Result<Arc<Caller>, Refusal> {
-        let mut expired = false;
+    /// Who sends a request, and for how long that is true.
+    async fn identify(&self, headers: &HeaderMap) -> Result<(Arc<Caller>, GoodUntil), Refusal> {
+        // The end of the token of a service that passes a request on.
+        let mut vouched = None;
         if let Some(token) = headers.get(SERVICE_TOKEN) {
-            let service = self.look_up(token, false).await?.ok_or(Refusal::Unknown)?;
+            let (service, until) = self.look_up(token, false).await?.ok_or(Refusal::Unknown)?;
             let is_service = self.service_roles.iter().any(|role| service.has_role(role));
             if self.service_roles_required && !is_service {
                 return Err(Refusal::Unknown);
             }
-            expired = is_service;
+            vouched = is_service.then_some(until);
         }
         let token = headers.get(TOKEN).or_else(|| headers.get(STORAGE_TOKEN));
-        let caller = self.look_up(token.ok_or(Refusal::Unknown)?, expired).await?;
-        caller.filter(|caller| !caller.user_id.is_empty()).ok_or(Refusal::Unknown)
+        let found = self.look_up(token.ok_or(Refusal::Unknown)?, vouched.is_some()).await?;
+        let (caller, until) = found.ok_or(Refusal::Unknown)?;
+        if caller.user_id.is_empty() {
+            return Err(Refusal::Unknown);
+        }
+        Ok((caller, GoodUntil(vouched.map_or(until, |vouched| vouched.max(until)))))
     }
 
     async fn look_up(
         &self,
         token: &HeaderValue,
         expired: bool,
-    ) -> Result<Option<Arc<Caller>>, Refusal> {
+    ) -> Result<Option<(Arc<Caller>, Timestamp)>, Refusal> {
         self.tokens.look_up(token, expired).await.map_err(|outage| {
             tracing::debug!(%outage, "a token is not validated");
             let text = "the identity service does not answer; try again later";
@@ -197,7 +207,8 @@ pub(crate) async fn wrap(
         return next.run(request).await;
     }
     let permitted = match guard.identify(request.headers()).await {
-        Ok(caller) => {
+        Ok((caller, until)) => {
+            request.extensions_mut().insert(until);
             let span = tracing::Span::current();
             span.record("user", caller.user_id.as_str());
             span.record("project", caller.project_id.as_deref());

@@ -11,13 +11,15 @@ mod guard;
 mod keystone;
 mod names;
 mod policy;
+mod sample;
 mod tokens;
 
 pub use credentials::{Account, Credentials, IdOrName, Scope, Secret};
 pub use guard::{AuthOptions, Guard, TokenOptions};
-pub(crate) use guard::{Privileges, wrap};
+pub(crate) use guard::{GoodUntil, Privileges, wrap};
 pub use keystone::{EndpointChoice, KeystoneOptions};
 pub use policy::{PolicyFiles, PolicyProblem};
+pub use sample::sample_policy;
 
 /// Reads policy files and tells what is wrong with them.
 pub fn check_policy(files: &PolicyFiles) -> Result<(), PolicyProblem> {

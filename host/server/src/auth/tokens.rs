@@ -98,14 +98,15 @@ impl Tokens {
         self.note(self.keystone.try_out().await.as_ref().err());
     }
 
-    /// Whom a token belongs to; none if it is no good. With `expired` a token may be past its time.
+    /// Whom a token belongs to and until when it is good; none if it is no good. With `expired` a
+    /// token may be past its time.
     ///
     /// Several requests with one token wait for one answer.
     pub(super) async fn look_up(
         &self,
         token: &HeaderValue,
         expired: bool,
-    ) -> Result<Option<Arc<Caller>>, Arc<Outage>> {
+    ) -> Result<Option<(Arc<Caller>, Timestamp)>, Arc<Outage>> {
         if token.is_empty() || token.len() > MAX_TOKEN {
             return Ok(None);
         }
@@ -117,7 +118,9 @@ impl Tokens {
             None => self.find_out(key, token, expired).await?,
         };
         match verdict {
-            Verdict::Good(caller, until) if expired || until > Timestamp::now() => Ok(Some(caller)),
+            Verdict::Good(caller, until) if expired || until > Timestamp::now() => {
+                Ok(Some((caller, until)))
+            }
             _ => Ok(None),
         }
     }

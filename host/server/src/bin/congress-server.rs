@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use congress_plugins::{CompilerProgram, HostConfig};
 use congress_server::api::ApiOptions;
 use congress_server::ask;
-use congress_server::auth::check_policy;
+use congress_server::auth::{check_policy, sample_policy};
 use congress_server::config::{
     AuthStrategy, Cli, Config, ConfigError, Environment, Loaded, load, option_reference, sample,
 };
@@ -19,6 +19,7 @@ use congress_server::engine::EngineOptions;
 use congress_server::log::{self, Log};
 use congress_server::node::{self, Ended, Listen, Patience};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// Versions of tables share chunks, so the engine makes and drops many small ones: a quarter of
@@ -55,8 +56,13 @@ fn start(cli: &Cli) -> Result<(), Ended> {
         let _ = writeln!(std::io::stdout(), "{}", answer.trim_end());
         return Ok(());
     }
-    if cli.print_sample || cli.print_reference {
-        let text = if cli.print_sample { sample() } else { option_reference() };
+    let printed = [
+        (cli.print_sample, sample as fn() -> String),
+        (cli.print_reference, option_reference),
+        (cli.print_policy, sample_policy),
+    ];
+    if let Some((_, text)) = printed.into_iter().find(|(wanted, _)| *wanted) {
+        let text = text();
         let _ = std::io::stdout().write_all(text.as_bytes());
         return Ok(());
     }
@@ -150,19 +156,23 @@ async fn run(cli: Cli, loaded: Loaded, log: Log) -> Result<(), Ended> {
     let stop = CancellationToken::new();
     tokio::spawn(stop_on_signal(stop.clone())?);
     let config = loaded.config.clone();
-    tokio::spawn(reload_on_signal(cli, loaded, log)?);
-    node::run(options(config)?, stop).await
+    let (reread, rereading) = watch::channel(());
+    tokio::spawn(reload_on_signal(cli, loaded, log, reread)?);
+    node::run(options(config)?, stop, rereading).await
 }
 
-/// SIGHUP has the configuration read again. What cannot change while the server runs is named.
+/// SIGHUP has the configuration and the key file read again. What cannot change while the server runs
+/// is named.
 fn reload_on_signal(
     cli: Cli,
     mut loaded: Loaded,
     log: Log,
+    reread: watch::Sender<()>,
 ) -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
     let mut hangup = signal(SignalKind::hangup()).context("cannot watch for SIGHUP")?;
     Ok(async move {
         while hangup.recv().await.is_some() {
+            reread.send_replace(());
             let new = match load(&cli, &Environment::of_process()) {
                 Ok(new) => new,
                 Err(error) => {

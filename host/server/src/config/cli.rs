@@ -96,6 +96,10 @@ pub struct Cli {
     /// Print the reference of all options (Markdown), and stop
     #[arg(long)]
     pub print_reference: bool,
+    /// Print a policy file (oslo.policy) with all rules, what they are for and what holds without
+    /// them, and stop
+    #[arg(long)]
+    pub print_policy: bool,
     /// Ask a running server at this URL (http://…/healthcheck) whether it is well, and stop: 0 if so
     #[arg(long, value_name = "URL")]
     pub health: Option<String>,

@@ -41,9 +41,9 @@ pub fn option_reference() -> String {
          files, and the environment (`OS_<SECTION>__<OPTION>`) before all. `congress-server \
          --check-config` tells what is wrong with one, `--print-config` what is in force and where \
          it comes from.\n\n\
-         On SIGHUP the server reads its files again: `debug` and `default_log_levels` take effect at \
-         once, and the log file is opened anew; what else has changed is logged, and takes effect at \
-         the next start.\n",
+         On SIGHUP the server reads its files again: `debug`, `default_log_levels` and the keys in \
+         `encryption_key_path` take effect at once, and the log file is opened anew; what else has \
+         changed is logged, and takes effect at the next start.\n",
     );
     each(|spec, begins| {
         if begins {

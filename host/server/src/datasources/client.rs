@@ -4,27 +4,26 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use congress_bus::{Bus, CallError, Subscription};
+use congress_bus::Bus;
 use congress_plugins::ConfigValues;
 use congress_store::{At, DatasourceConfig, KeyError, NewDatasource, Store};
-use congress_table::TableSchema;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+mod calls;
+mod drivers;
 mod reach;
 mod update;
 
 pub use self::update::DatasourcePatch;
 
+use self::drivers::{entry, no_driver};
 use self::reach::{Call, Reach};
 use super::check;
-use super::drivers::{CatalogueEntry, DriverState, LoadState};
-use super::views::{self, BuildSummary, DriverSummary};
-use super::wire::{DatasourceCall, Execution, MANAGER, ManagerCall, ask};
-use crate::actions::wire::ActionsCall;
-use crate::actions::{self, Desk};
+use super::drivers::CatalogueEntry;
+use super::views;
+use super::wire::{MANAGER, ManagerCall};
 use crate::engine::EngineHandle;
-use crate::failure::{Answer, Failure, Named, Status};
+use crate::failure::{Answer, Failure, Status};
 use crate::keys::Keys;
 use crate::python;
 
@@ -76,12 +75,6 @@ pub struct ClientOptions {
     pub disabled: BTreeSet<String>,
 }
 
-/// The name under which streams to clients subscribe.
-const STREAM: &str = "__stream";
-
-/// How long the node that runs drivers may take to tell how their loading stands. Lists do without.
-const DRIVER_STATES: Duration = Duration::from_secs(2);
-
 impl Client {
     /// A client.
     pub fn new(
@@ -94,97 +87,6 @@ impl Client {
         let reach = Reach { bus, patience: options.takeover };
         let inner = Inner { store, keys: keys.into(), reach, engine, options };
         Self { inner: Arc::new(inner) }
-    }
-
-    /// All drivers, and files that are to become drivers, by id.
-    pub async fn drivers(&self) -> Answer<Vec<DriverSummary>> {
-        let (stored, states) = self.stored_and_states().await?;
-        let mut summaries = Vec::new();
-        for driver in &stored {
-            let state = states.iter().find(|state| state.id == driver.id);
-            match entry(driver) {
-                Ok(entry) => summaries.push(DriverSummary {
-                    id: driver.id.clone(),
-                    build: BuildSummary::new(Some((driver, &entry)), state),
-                    description: entry.metadata.description,
-                }),
-                // One that another version wrote must not hide all others.
-                Err(error) => tracing::error!(
-                    driver = %driver.id, error = %error.message,
-                    "the catalogue's entry of a driver cannot be read"
-                ),
-            }
-        }
-        for state in states {
-            if !stored.iter().any(|driver| driver.id == state.id) {
-                summaries.push(DriverSummary {
-                    build: BuildSummary::new(None, Some(&state)),
-                    description: views::NO_DESCRIPTION.to_owned(),
-                    id: state.id,
-                });
-            }
-        }
-        summaries.sort_by(|a, b| a.id.cmp(&b.id));
-        Ok(summaries)
-    }
-
-    /// A driver with its options and tables.
-    pub async fn driver(&self, id: &str) -> Answer<Value> {
-        let (stored, states) = self.stored_and_states().await?;
-        let state = states.iter().find(|state| state.id == id);
-        match (stored.iter().find(|driver| driver.id == id), state) {
-            (Some(driver), state) => {
-                let entry = entry(driver)?;
-                let build = BuildSummary::new(Some((driver, &entry)), state);
-                Ok(views::driver(&entry.metadata, &build))
-            }
-            (None, Some(state)) => Ok(views::file(state)),
-            (None, None) => Err(no_driver(id)),
-        }
-    }
-
-    /// The catalogue without disabled drivers, and how their loading stands, as far as somebody
-    /// answers who runs drivers.
-    async fn stored_and_states(&self) -> Answer<(Vec<congress_store::Driver>, Vec<DriverState>)> {
-        let inner = &self.inner;
-        let nobody = |error: &CallError| Failure::plain(Status::Unavailable, error);
-        let call = ManagerCall::Drivers;
-        let states = ask(inner.reach.bus.as_ref(), MANAGER, &call, DRIVER_STATES, nobody);
-        // The states first: what they know as loaded is in the catalogue, or will be.
-        let states: Answer<Vec<DriverState>> = states.await;
-        let mut stored = inner.store.drivers().await.map_err(failure)?;
-        stored.retain(|driver| !inner.options.disabled.contains(&driver.id));
-        let states = states.unwrap_or_default().into_iter().map(|state| {
-            let driver = stored.iter().find(|driver| driver.id == state.id);
-            state.in_catalogue(driver.map(|driver| driver.hash.as_str()))
-        });
-        let states = states.collect();
-        Ok((stored, states))
-    }
-
-    /// Says that a driver of this id is not there yet, if there is a file for one that is still
-    /// being looked at: the client is to try again. A driver's file is taken for one by its name.
-    async fn is_coming(&self, id: &str) -> Option<Failure> {
-        let (_, states) = self.stored_and_states().await.ok()?;
-        let is_its_file = |file: &str| {
-            let stem = file.strip_suffix(".wasm").unwrap_or(file);
-            stem == id || stem.replace('-', "_") == id
-        };
-        let state = states.into_iter().find(|state| {
-            matches!(state.state, LoadState::Copying | LoadState::Compiling)
-                && (state.id == id || state.file.as_deref().is_some_and(is_its_file))
-        })?;
-        let file = state
-            .file
-            .map_or_else(|| "its component".to_owned(), |file| format!("its file {file}"));
-        let doing = match state.state {
-            LoadState::Copying => "is still being written",
-            _ => "is being compiled, which takes up to half a minute",
-        };
-        Some(Failure::plain(
-            Status::Unavailable,
-            format!("driver '{id}' cannot be used yet: {file} {doing}; try again in a moment"),
-        ))
     }
 
     /// All datasources, secrets hidden.
@@ -362,159 +264,6 @@ impl Client {
         Ok(())
     }
 
-    /// A datasource's tables with their columns.
-    pub async fn schema(&self, d: &str) -> Answer<Value> {
-        let tables = self.tables_of(d, bare_absence).await?;
-        Ok(json!({ "tables": tables.iter().map(views::table).collect::<Vec<_>>() }))
-    }
-
-    /// One table with its columns.
-    pub async fn table_spec(&self, d: &str, table: &str) -> Answer<Value> {
-        let tables = self.tables_of(d, bare_absence).await?;
-        tables.iter().find(|t| t.name == table).map(views::table).ok_or_else(|| {
-            let text = format!("Table '{table}' for datasource '{d}' has no schema ");
-            Failure::verbatim(Status::NotFound, text)
-        })
-    }
-
-    /// The names of a datasource's tables.
-    pub async fn tables(&self, d: &str) -> Answer<Vec<String>> {
-        Ok(self.tables_of(d, absence).await?.into_iter().map(|table| table.name).collect())
-    }
-
-    /// Follows the rows of a table.
-    pub async fn subscribe(&self, d: &str, table: &str) -> Answer<Subscription> {
-        let row = self.row(d).await?.ok_or_else(|| absence(d))?;
-        if !self.tables(d).await?.iter().any(|name| name == table) {
-            let text = format!("tablename '{table}' does not exist'");
-            return Err(Failure::plain(Status::NotFound, text));
-        }
-        Ok(self.inner.reach.bus.subscribe(STREAM, &row.name, [table.into()].into()))
-    }
-
-    /// The names of a table's columns; none if there is no such table.
-    pub async fn columns(&self, d: &str, table: &str) -> Answer<Vec<String>> {
-        let tables = self.tables_of(d, absence).await?;
-        let columns = tables.into_iter().find(|t| t.name == table).map(|table| table.columns);
-        Ok(columns.into_iter().flatten().map(|column| column.name).collect())
-    }
-
-    /// How a datasource fares.
-    pub async fn status(&self, d: &str) -> Answer<Value> {
-        let row = self.row(d).await?.ok_or_else(|| bare_absence(d))?;
-        let deadline = self.inner.options.takeover.min(self.inner.options.timeout);
-        let call = DatasourceCall::Status;
-        let mut status: Value = self.ask_row(&row, d, &call, deadline, bare_absence).await?;
-        if let Value::Object(status) = &mut status {
-            let stale = if self.inner.engine.is_stale(&row.name) { "True" } else { "False" };
-            status.insert("stale".to_owned(), stale.into());
-        }
-        Ok(status)
-    }
-
-    /// What a datasource can be told to do.
-    pub async fn actions(&self, d: &str) -> Answer<Value> {
-        let row = self.row(d).await?.ok_or_else(|| bare_absence(d))?;
-        let stored = self.stored_driver(&row.driver).await?;
-        let (_, entry) = stored.ok_or_else(|| no_driver(&row.driver))?;
-        Ok(views::actions(&entry.metadata))
-    }
-
-    /// The rows of a table.
-    pub async fn rows(&self, d: &str, table: &str) -> Answer<Vec<Vec<Value>>> {
-        let call = DatasourceCall::Rows { table: table.to_owned() };
-        self.ask(d, &call, self.inner.options.timeout, absence).await
-    }
-
-    /// Replaces the rows of a table by what was pushed.
-    pub async fn replace_rows(&self, d: &str, table: &str, body: Value) -> Answer<()> {
-        let call = DatasourceCall::ReplaceRows { table: table.to_owned(), body };
-        self.ask(d, &call, self.inner.options.long_timeout, absence).await
-    }
-
-    /// Hands a webhook's payload to the datasource.
-    pub async fn webhook(&self, d: &str, payload: Value) -> Answer<()> {
-        self.ask(d, &DatasourceCall::Webhook { payload }, self.inner.options.long_timeout, absence)
-            .await
-    }
-
-    /// Asks for a poll, without waiting for it.
-    pub async fn request_refresh(&self, d: &str) -> Answer<()> {
-        self.ask(d, &DatasourceCall::Refresh, self.inner.options.timeout, absence).await
-    }
-
-    /// Runs an action in the background. `args` is an object with `positional` and `named`.
-    pub async fn execute(&self, d: &str, name: String, args: Value) -> Answer<()> {
-        let malformed = || Failure::title(Named::ExecuteActionArgsSyntax);
-        let mut args = match args {
-            Value::Null => ConfigValues::new(),
-            Value::Object(args) => args,
-            _ => return Err(malformed()),
-        };
-        let positional = match args.remove("positional") {
-            None | Some(Value::Null) => Vec::new(),
-            Some(Value::Array(values)) => values,
-            Some(_) => return Err(malformed()),
-        };
-        let named = match args.remove("named") {
-            None | Some(Value::Null) => ConfigValues::new(),
-            Some(Value::Object(values)) => values,
-            Some(_) => return Err(malformed()),
-        };
-        if name.is_empty() {
-            return Err(Failure::named(Named::ExecuteError, "Action not found"));
-        }
-        let call = DatasourceCall::Execute(Execution { action: name, positional, named });
-        self.ask(d, &call, self.inner.options.timeout, |d| {
-            Failure::named(Named::ExecuteError, format!("Service {d} not found"))
-        })
-        .await
-    }
-
-    /// The actions that rules asked for.
-    pub fn ledger(&self) -> Desk {
-        Desk::new(self.inner.store.clone())
-    }
-
-    /// Has an action that failed, or whose outcome is not known, run again.
-    pub async fn repeat_action(&self, id: &str) -> Answer<()> {
-        let call = &ActionsCall::Repeat { id: id.to_owned() };
-        let (service, deadline) = (actions::wire::SERVICE, self.inner.options.timeout);
-        self.inner.reach.ask(Call { service, call, deadline, repeatable: false }).await
-    }
-
-    async fn tables_of(&self, d: &str, absent: fn(&str) -> Failure) -> Answer<Vec<TableSchema>> {
-        self.ask(d, &DatasourceCall::Schema, self.inner.options.timeout, absent).await
-    }
-
-    /// Calls a datasource, found by id or name.
-    async fn ask<T: DeserializeOwned>(
-        &self,
-        d: &str,
-        call: &DatasourceCall,
-        deadline: Duration,
-        absent: impl Fn(&str) -> Failure,
-    ) -> Answer<T> {
-        let row = self.row(d).await?.ok_or_else(|| absent(d))?;
-        self.ask_row(&row, d, call, deadline, absent).await
-    }
-
-    async fn ask_row<T: DeserializeOwned>(
-        &self,
-        row: &congress_store::Datasource,
-        d: &str,
-        call: &DatasourceCall,
-        deadline: Duration,
-        absent: impl Fn(&str) -> Failure,
-    ) -> Answer<T> {
-        // Nobody runs it, and nobody is to.
-        if !row.enabled {
-            return Err(absent(d));
-        }
-        let repeatable = call.is_repeatable();
-        self.inner.reach.ask(Call { service: &row.name, call, deadline, repeatable }).await
-    }
-
     async fn manager(&self, call: &ManagerCall) -> Answer<()> {
         let deadline = self.inner.options.long_timeout;
         // Whoever is asked again to start or stop what runs or does not has done so.
@@ -528,42 +277,6 @@ impl Client {
             Err(error) => Err(failure(error)),
         }
     }
-
-    /// A driver of the catalogue, unless it is disabled.
-    async fn stored_driver(
-        &self,
-        id: &str,
-    ) -> Answer<Option<(congress_store::Driver, CatalogueEntry)>> {
-        if self.inner.options.disabled.contains(id) {
-            return Ok(None);
-        }
-        self.catalogue(id).await
-    }
-
-    /// A driver of the catalogue.
-    async fn catalogue(
-        &self,
-        id: &str,
-    ) -> Answer<Option<(congress_store::Driver, CatalogueEntry)>> {
-        match self.inner.store.driver(id).await {
-            Ok(driver) => entry(&driver).map(|entry| Some((driver, entry))),
-            Err(congress_store::Error::NotFound { .. }) => Ok(None),
-            Err(error) => Err(failure(error)),
-        }
-    }
-}
-
-fn entry(driver: &congress_store::Driver) -> Answer<CatalogueEntry> {
-    serde_json::from_value(driver.metadata.clone()).map_err(Failure::internal)
-}
-
-fn no_driver(id: &str) -> Failure {
-    Failure::verbatim(
-        Status::NotFound,
-        format!(
-            "Driver not found {id}. Either not supported or disabled by deployer in Congress config"
-        ),
-    )
 }
 
 fn no_datasource(id_or_name: &str) -> Failure {
@@ -578,16 +291,6 @@ fn changed_by_others() -> Failure {
 
 fn name_in_use(name: &str) -> Failure {
     Failure::verbatim(Status::Conflict, format!("Datasource already in use with name {name}"))
-}
-
-/// The answer of routes about tables for a datasource that is not there.
-fn absence(d: &str) -> Failure {
-    Failure::plain(Status::NotFound, format!("service '{d}' could not be found"))
-}
-
-/// The answer of the others, which has no lead.
-fn bare_absence(d: &str) -> Failure {
-    Failure::verbatim(Status::NotFound, format!("service '{d}' could not be found"))
 }
 
 /// A failure of the database, in words that are fit for a client.

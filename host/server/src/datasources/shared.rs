@@ -195,6 +195,11 @@ impl Shared {
                 self.note(|progress| progress.updated(error));
                 Ok(())
             }
+            // Who pushed it is told: what the driver does not take is not wrong with the datasource.
+            Err(error) if is_push && matches!(error.kind, CallErrorKind::Driver(_)) => {
+                tracing::warn!(datasource = %self.row.name, push = true, "{error}");
+                Err(error.into())
+            }
             Err(error) => {
                 tracing::warn!(datasource = %self.row.name, push = is_push, "{error}");
                 self.note(|progress| progress.updated(Some(error.to_string())));

@@ -54,11 +54,14 @@ impl EngineHandle {
                 Ok(rows) => {
                     Ok(rows.into_iter().map(|row| row.into_iter().map(Cell).collect()).collect())
                 }
+                // The table is known, and its width is not: nobody has said anything of it yet.
                 Err(error) if error.kind() == ErrorKind::NotFound => {
-                    Err(Failure::plain(Status::NotFound, error))
+                    let known = snapshot.tablenames(Some(&name), TableFilter::default());
+                    match known.is_some_and(|tables| tables.contains(&table)) {
+                        true => Ok(Vec::new()),
+                        false => Err(Failure::plain(Status::NotFound, error)),
+                    }
                 }
-                // The table is known, and its width is not: there is nothing in it.
-                Err(error) if error.kind() == ErrorKind::Schema => Ok(Vec::new()),
                 Err(error) => Err(Failure::plain(Status::BadRequest, error)),
             }
         })

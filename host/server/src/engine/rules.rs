@@ -30,6 +30,8 @@ pub struct RuleStatus {
     /// Only for a rule that has no effect: why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// What it says that its author perhaps did not mean.
+    pub warnings: Vec<String>,
 }
 
 /// Where rules are looked for.
@@ -73,7 +75,7 @@ impl EngineHandle {
         }
     }
 
-    /// A rule and, if it has no effect, why.
+    /// A rule, what of it was perhaps not meant and, if it has no effect, why.
     pub async fn rule_status(&self, policy: &str, rule_id: &str) -> Answer<RuleStatus> {
         let rule = self.rule(policy, rule_id).await?;
         let loaded = self.inner.loaded.read().await;
@@ -92,8 +94,21 @@ impl EngineHandle {
             })
         };
         let error = refused.or_else(waits);
+        let warnings = self.warnings(&rule.rule);
         let Rule { id, rule: original_str, name, comment, .. } = rule;
-        Ok(RuleStatus { id, comment, original_str, name, error })
+        Ok(RuleStatus { id, comment, original_str, name, error, warnings })
+    }
+
+    /// What a rule says that its author perhaps did not mean, as things are now; each a sentence.
+    pub fn warnings(&self, rule: &str) -> Vec<String> {
+        let snapshot = self.snapshot();
+        let events = Event::parse(rule, true, None).unwrap_or_default();
+        let warnings = events.iter().flat_map(|event| snapshot.warnings(&event.statement));
+        let told = warnings.map(|warning| match warning.suggestion {
+            Some(suggestion) => format!("{}; {suggestion}", warning.message),
+            None => warning.message,
+        });
+        told.collect()
     }
 
     /// Inserts a rule. One that reads tables which exist, but are not known here at present, waits

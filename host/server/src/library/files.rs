@@ -16,6 +16,9 @@ use std::path::{Path, PathBuf};
 use congress_policy::names::is_referable_policy_name;
 use congress_store::{LibraryRule, NewLibraryPolicy};
 use serde::Deserialize;
+use serde_json::Value;
+
+use crate::yaml;
 
 /// The largest file that is read, in bytes.
 const MAX_BYTES: u64 = 4 << 20;
@@ -73,23 +76,17 @@ pub fn read(folders: &[PathBuf]) -> Vec<NewLibraryPolicy> {
 /// The policies of one file, or what is wrong with them. What follows a document that is no YAML
 /// cannot be read.
 pub fn parse(text: &str) -> Vec<Result<NewLibraryPolicy, String>> {
-    let mut policies = Vec::new();
-    for document in serde_norway::Deserializer::from_str(text) {
-        // Through a value, so that a document of another shape does not end the file.
-        match serde_norway::Value::deserialize(document) {
-            Ok(serde_norway::Value::Null) => {}
-            Ok(value) => policies.push(
-                serde_norway::from_value::<Document>(value)
-                    .map_err(|error| error.to_string())
-                    .and_then(checked),
-            ),
-            Err(error) => {
-                policies.push(Err(error.to_string()));
-                break;
-            }
-        }
-    }
-    policies
+    // Through values, so that a document of another shape does not end the file.
+    let policy = |document: Result<Value, String>| match document {
+        Ok(Value::Null) => None,
+        Ok(value) => Some(
+            serde_json::from_value::<Document>(value)
+                .map_err(|error| error.to_string())
+                .and_then(checked),
+        ),
+        Err(error) => Some(Err(error)),
+    };
+    yaml::each(text).into_iter().filter_map(policy).collect()
 }
 
 fn checked(document: Document) -> Result<NewLibraryPolicy, String> {

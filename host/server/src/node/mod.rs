@@ -8,6 +8,7 @@ mod begin;
 mod bus;
 mod exit;
 mod identity;
+mod key_file;
 mod lock;
 mod notify;
 mod watch;
@@ -22,12 +23,14 @@ use congress_bus::Bus;
 use congress_plugins::{Host, HostConfig};
 use congress_store::{KeyRing, Location, Store};
 use serde_json::json;
+use tokio::sync::watch::Receiver;
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 pub use self::begin::check_keys;
 pub use self::exit::{Ended, Exit};
 
+use self::key_file::KeyFile;
 use self::lock::LockFile;
 use self::notify::ServiceManager;
 use crate::api::{self, ApiOptions, App, Cors, Slot, Streams};
@@ -123,8 +126,12 @@ pub struct Patience {
     pub interval: Duration,
 }
 
-/// Runs a node until `stop`.
-pub async fn run(options: NodeOptions, stop: CancellationToken) -> Result<(), Ended> {
+/// Runs a node until `stop`. Whenever `reread` changes, the key file is read again.
+pub async fn run(
+    options: NodeOptions,
+    stop: CancellationToken,
+    reread: Receiver<()>,
+) -> Result<(), Ended> {
     let manager = ServiceManager::of_process();
     let instance = uuid::Uuid::new_v4().to_string();
     // First what can be refused at once: nothing has been touched then.
@@ -157,7 +164,8 @@ pub async fn run(options: NodeOptions, stop: CancellationToken) -> Result<(), En
         %address, node = %options.node_id, %instance, roles = %options.roles, "listening"
     );
 
-    let node = Node { health, instance, slot, guard, closing, stop, manager: manager.clone() };
+    let node =
+        Node { health, instance, slot, guard, closing, stop, reread, manager: manager.clone() };
     let outcome = node.run(options, serving).await;
     manager.tell("STOPPING=1");
     beating.abort();
@@ -176,6 +184,8 @@ struct Node {
     /// Cancelled when requests under way are to end.
     closing: CancellationToken,
     stop: CancellationToken,
+    /// Changes when files are to be read again.
+    reread: Receiver<()>,
     manager: ServiceManager,
 }
 
@@ -253,6 +263,14 @@ impl Node {
             true => Some(begin::open_keys(&options.keys, store).await?),
             false => None,
         };
+        let sealing = keys.as_ref().map_or_else(|| Keys::in_folder(&options.keys), Keys::from);
+        let key_file = KeyFile {
+            folder: options.keys.clone(),
+            store: store.clone(),
+            opening: keys.clone(),
+            sealing: sealing.clone(),
+        };
+        tokio::spawn(key_file.follow(self.reread.clone(), ending.clone()));
         let seen = bus.clone();
         self.health.detail.add("peers", move || begin::peers(seen.as_ref()));
         tokio::spawn(watch::database(store.clone(), readiness.clone(), ending.clone()));
@@ -260,7 +278,7 @@ impl Node {
 
         let mut manager = None;
         let mut lease = None;
-        if let Some(keys) = keys.clone() {
+        if let Some(keys) = keys {
             let kept = self.lease(options, store, &bus);
             let role = self.manager_role(options, store, keys, bus.clone(), &kept, ending)?;
             (manager, lease) = (Some(role), Some(kept));
@@ -293,9 +311,8 @@ impl Node {
             taken: self.be_known(options, &bus)?,
         };
         if let (Some(slot), Some(engine)) = (&self.slot, &engine) {
-            let keys = keys.as_ref().map_or_else(|| Keys::in_folder(&options.keys), Keys::from);
             let datasources =
-                Client::new(store.clone(), keys, bus, engine.clone(), options.client.clone());
+                Client::new(store.clone(), sealing, bus, engine.clone(), options.client.clone());
             let revision_timeout = options.revision_timeout;
             let library = Library::new(store.clone());
             library.fill(options.library.clone()).await;

@@ -46,13 +46,13 @@ fn library() -> Vec<NewLibraryPolicy> {
 }
 
 fn schemas() -> Schemas {
-    serde_norway::from_str(include_str!("schemas.yaml")).expect("schemas")
+    serde_saphyr::from_str(include_str!("schemas.yaml")).expect("schemas")
 }
 
 #[test]
 fn each_policy_shows_violations_and_their_absence() {
     let cases: BTreeMap<String, Vec<Case>> =
-        serde_norway::from_str(include_str!("cases.yaml")).expect("cases");
+        serde_saphyr::from_str(include_str!("cases.yaml")).expect("cases");
     let library = library();
     let names = |names: Vec<&String>| names.into_iter().cloned().collect::<BTreeSet<_>>();
     assert_eq!(

@@ -68,6 +68,14 @@ pub(super) fn doc(id: &'static str, summary: &'static str) -> Doc {
 }
 
 impl Doc {
+    pub(super) fn summary(&self) -> &'static str {
+        self.summary
+    }
+
+    pub(super) fn actions(&self) -> &'static [&'static str] {
+        self.actions
+    }
+
     pub(super) fn asks(mut self, parameter: &'static str, meaning: &'static str) -> Self {
         self.parameters.push((parameter, meaning));
         self

@@ -161,6 +161,11 @@ fn rules() -> Value {
             "original_str": text(),
             "name": text(),
             "error": {"type": "string", "description": "Why it has no effect, if it has none"},
+            "warnings": {
+                "type": "array",
+                "items": text(),
+                "description": "What was perhaps not meant; with `detail` only",
+            },
         })),
     })
 }

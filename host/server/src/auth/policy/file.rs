@@ -94,7 +94,7 @@ fn parse(text: &str) -> Result<BTreeMap<String, Check>, String> {
     let rules: Option<BTreeMap<String, Value>> = if text.trim_start().starts_with('{') {
         serde_json::from_str(text).map_err(|error| format!("it is not JSON: {error}"))?
     } else {
-        serde_norway::from_str(text).map_err(|error| {
+        crate::yaml::only(text).map_err(|error| {
             format!("it is not YAML (or JSON) with a check for each rule: {error}")
         })?
     };
@@ -131,7 +131,7 @@ mod tests {
     fn problems_say_where() {
         assert!(problem("{\"a\": }").starts_with("it is not JSON: expected value at line 1"));
         assert!(problem("a: 'role:x\n").contains("line"), "{}", problem("a: 'role:x\n"));
-        assert!(problem("- a\n").contains("expected a map"), "{}", problem("- a\n"));
+        assert!(problem("- a\n").contains("expected mapping"), "{}", problem("- a\n"));
         assert!(problem("get_v1: role:a or\n").starts_with("rule get_v1 ends where"));
         assert!(problem("get_v1: http://x/y\n").contains("not supported"));
         assert!(problem("get_v1: 7\n").contains("neither a text nor a list"));

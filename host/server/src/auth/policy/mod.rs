@@ -12,7 +12,7 @@ mod template;
 mod watch;
 
 pub use file::{PolicyFiles, PolicyProblem};
-pub(super) use rules::Rules;
+pub(super) use rules::{BUILT_IN, Rules};
 pub(super) use watch::WatchedRules;
 
 use super::caller::Caller;

@@ -8,7 +8,7 @@ use super::{Question, Target};
 use crate::auth::caller::Caller;
 
 /// What holds unless files say otherwise: everything is for administrators.
-const BUILT_IN: &[(&str, &str)] = &[
+pub(in crate::auth) const BUILT_IN: &[(&str, &str)] = &[
     ("context_is_admin", "role:admin"),
     ("admin_only", "rule:context_is_admin"),
     ("regular_user", ""),

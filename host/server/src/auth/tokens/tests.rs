@@ -115,7 +115,8 @@ async fn a_token_is_asked_about_once() {
     };
     let (found, ()) = tokio::join!(asking, opening);
     for caller in found {
-        assert!(caller.unwrap().unwrap().has_role("READER"));
+        let (caller, _) = caller.unwrap().unwrap();
+        assert!(caller.has_role("READER"));
     }
     assert_eq!((fake.questions(), fake.logins.load(Ordering::SeqCst)), (1, 1));
     for _ in 0..2 {

@@ -9,6 +9,7 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 
 use crate::cloud::{Connection, Session};
+use crate::output::note;
 
 /// Longer than any answer the server gives, which are bounded at 120 s.
 const TIMEOUT: Duration = Duration::from_secs(150);
@@ -18,6 +19,9 @@ const PAGE: usize = 10_000;
 
 /// What state a server answers from; sent back, so that no other node answers from an earlier one.
 const REVISION: &str = "X-Congress-Revision";
+
+/// What the server took and thinks was perhaps not meant.
+const WARNING: &str = "Warning";
 
 /// A server.
 pub(crate) struct Server {
@@ -189,6 +193,9 @@ impl Server {
         if let Some(revision) = response.headers().get(REVISION) {
             *self.revision() = Some(revision.clone());
         }
+        for text in response.headers().get_all(WARNING).iter().filter_map(warning) {
+            note(&format!("warning: {text}"));
+        }
         Ok(response)
     }
 
@@ -206,6 +213,13 @@ impl Server {
         }
         Ok(session.insert(self.connection.session().await?).clone())
     }
+}
+
+/// The text of a warning of the server's: `299 congress "text"`, a JSON string. Those of others, of
+/// proxies for instance, are of no use to whoever runs a command.
+fn warning(value: &HeaderValue) -> Option<String> {
+    let text = value.to_str().ok()?.strip_prefix("299 congress ")?;
+    serde_json::from_str(text).ok()
 }
 
 /// The address of a path below `/v1`, whose segments may contain anything; of the server itself
@@ -274,5 +288,13 @@ mod tests {
             "http://h:1/base/v1/policies/p/tables/nova:servers%2Fa%3Fb/rows?marker=%5B%22%C3%A9%26%22%2C1%5D"
         );
         assert_eq!(address("http://h:1", None, &[]).unwrap().as_str(), "http://h:1/");
+    }
+
+    #[test]
+    fn warnings_of_the_server_and_no_others() {
+        let text = |value| warning(&HeaderValue::from_static(value));
+        assert_eq!(text(r#"299 congress "say \"\u00e9\"""#).as_deref(), Some("say \"é\""));
+        assert_eq!(text(r#"110 proxy "Response is Stale""#), None);
+        assert_eq!(text("299 congress none"), None);
     }
 }

@@ -3,7 +3,7 @@
 use congress_bus::InProcessBus;
 use congress_plugins::{ConfigField, Feed, FieldType, Metadata, SessionKind};
 use congress_store::{KeyRing, Location, Options};
-use congress_table::{Column, ColumnType};
+use congress_table::{Column, ColumnType, TableSchema};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
