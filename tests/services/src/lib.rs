@@ -24,7 +24,7 @@ pub use haproxy::Haproxy;
 pub use isolation::{Isolation, isolated};
 pub use keystone::Keystone;
 pub use mariadb::Mariadb;
-pub use openstack::{CloudService, OpenStack, openstack_packages};
+pub use openstack::{CloudService, OpenStack};
 pub use pacemaker::{Cluster, Link, SERVICES};
 pub use postgresql::Postgresql;
 pub use process::{Process, free_port};

@@ -5,7 +5,7 @@ mod schema;
 mod service;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -13,6 +13,7 @@ use futures_util::future::try_join_all;
 use reqwest::Method;
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::sync::OnceCell;
 
 pub use self::service::CloudService;
 
@@ -43,6 +44,7 @@ pub struct OpenStack {
     database: Mariadb,
     config: Config,
     client: reqwest::Client,
+    token: OnceCell<String>,
     folder: TempDir,
 }
 
@@ -87,7 +89,9 @@ impl OpenStack {
         schema::make(&config).await?;
         let client = crate::keystone::client()?;
         let services = BTreeMap::new();
-        let mut cloud = Self { services, keystone, broker, database, config, client, folder };
+        let token = OnceCell::new();
+        let mut cloud =
+            Self { services, keystone, broker, database, config, client, token, folder };
         cloud.begin().await?;
         Ok(cloud)
     }
@@ -152,7 +156,8 @@ impl OpenStack {
         path: &str,
         body: Option<(&str, Vec<u8>)>,
     ) -> anyhow::Result<Value> {
-        let token = self.keystone.admin_token().await?;
+        // It is good for an hour.
+        let token = self.token.get_or_try_init(|| self.keystone.admin_token()).await?;
         let url = format!("{}/{path}", self.url(service));
         let mut request = self.client.request(method, url).header("x-auth-token", token);
         if service == CloudService::NovaApi {
@@ -239,9 +244,4 @@ impl OpenStack {
             self.broker.log()
         )
     }
-}
-
-/// The folder with unpacked packages, if the machine has been prepared: `CONGRESS_OPENSTACK`.
-pub fn openstack_packages() -> Option<PathBuf> {
-    std::env::var_os("CONGRESS_OPENSTACK").map(PathBuf::from)
 }
