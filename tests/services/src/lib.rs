@@ -1,5 +1,5 @@
 //! Private servers for tests: RabbitMQ, MariaDB, PostgreSQL and others as Debian packages them,
-//! Keystone from PyPI.
+//! Keystone from PyPI, a whole OpenStack of Debian's packages.
 //!
 //! Each runs on free loopback ports with its data in a temporary folder, is asked until it answers,
 //! and ends with its handle, by its process id. Nothing that already ran is touched.
@@ -10,6 +10,7 @@ mod haproxy;
 mod isolation;
 mod keystone;
 mod mariadb;
+mod openstack;
 mod pacemaker;
 mod postgresql;
 mod process;
@@ -23,6 +24,7 @@ pub use haproxy::Haproxy;
 pub use isolation::{Isolation, isolated};
 pub use keystone::Keystone;
 pub use mariadb::Mariadb;
+pub use openstack::{CloudService, OpenStack};
 pub use pacemaker::{Cluster, Link, SERVICES};
 pub use postgresql::Postgresql;
 pub use process::{Process, free_port};

@@ -1,8 +1,9 @@
 //! A private Keystone.
 
+mod installation;
+
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Once;
 use std::time::Duration;
 
@@ -12,9 +13,10 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
+use self::installation::Installation;
 use crate::{Process, eventually, free_port, python_environment};
 
-/// What is installed. A change makes a new environment.
+/// What is installed from PyPI. A change makes a new environment.
 const REQUIREMENTS: [&str; 2] = ["keystone==28.0.0", "waitress==3.0.2"];
 
 /// Serves Keystone, and ends with the process that started it; its folder too, which nobody else
@@ -26,15 +28,16 @@ def watch():
     shutil.rmtree(os.environ['KEYSTONE_TEST_FOLDER'], ignore_errors=True)
     os._exit(0)
 threading.Thread(target=watch, daemon=True).start()
-from keystone.wsgi.api import application
+from keystone.server.wsgi import initialize_public_application
 from waitress import serve
-serve(application, host='127.0.0.1', port=int(os.environ['KEYSTONE_TEST_PORT']), threads=8)
+serve(initialize_public_application(), host='127.0.0.1', port=int(os.environ['KEYSTONE_TEST_PORT']), threads=8)
 ";
 
 /// How long it may take to start or to answer, on a machine that has much else to do.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// Keystone with its data in SQLite, on a free port of 127.0.0.1.
+/// Keystone on a free port of 127.0.0.1: from PyPI with its data in SQLite, or Debian's with its data
+/// in a database that is given.
 ///
 /// It has the domain `Default` (id `default`), the project `admin`, the user `admin` with
 /// [`Keystone::ADMIN_PASSWORD`], the roles `admin`, `manager`, `member`, `reader` and `service`, and
@@ -43,7 +46,7 @@ const PATIENCE: Duration = Duration::from_secs(90);
 #[derive(Debug)]
 pub struct Keystone {
     folder: TempDir,
-    environment: PathBuf,
+    installation: Installation,
     port: u16,
     client: reqwest::Client,
     process: Option<Process>,
@@ -57,10 +60,22 @@ impl Keystone {
     pub async fn start() -> anyhow::Result<Self> {
         let environment =
             tokio::task::spawn_blocking(|| python_environment(&REQUIREMENTS)).await??;
+        Self::start_of(Installation::Environment(environment)).await
+    }
+
+    /// Makes one of Debian's package `python3-keystone`, with its data in an empty database, whose
+    /// URL is as Keystone takes it.
+    pub async fn start_of_debian(database: &str) -> anyhow::Result<Self> {
+        Self::start_of(Installation::Debian { database: database.to_owned() }).await
+    }
+
+    async fn start_of(installation: Installation) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("congress-keystone-").tempdir()?;
         let mut keystone =
-            Self { folder, environment, port: free_port()?, client: client()?, process: None };
-        keystone.prepare().await?;
+            Self { folder, installation, port: free_port()?, client: client()?, process: None };
+        let (installation, url) = (keystone.installation.clone(), keystone.url());
+        let folder = keystone.folder.path().to_owned();
+        tokio::task::spawn_blocking(move || installation.prepare(&folder, &url)).await??;
         keystone.run().await?;
         Ok(keystone)
     }
@@ -88,7 +103,7 @@ impl Keystone {
 
     /// Starts it again after [`Keystone::stop`], with all that it had.
     pub async fn run(&mut self) -> anyhow::Result<()> {
-        let mut command = Command::new(self.environment.join("bin/python"));
+        let mut command = Command::new(self.installation.python());
         command
             .args(["-W", "ignore", "-c", SERVE])
             .current_dir(self.folder.path())
@@ -249,113 +264,9 @@ impl Keystone {
         let found = self.ask(Method::GET, &format!("{collection}?name={name}"), None).await?;
         Ok(found[collection][0]["id"].as_str().map(str::to_owned))
     }
-
-    /// Makes its database, keys and first user. What is the same for all is made once and copied.
-    async fn prepare(&self) -> anyhow::Result<()> {
-        let (folder, environment) = (self.folder.path().to_owned(), self.environment.clone());
-        let url = self.url();
-        tokio::task::spawn_blocking(move || {
-            let template = template(&environment)?;
-            for name in ["fernet", "credential"] {
-                fs::create_dir(folder.join(name))?;
-                for entry in fs::read_dir(template.join(name))? {
-                    let key = entry?;
-                    fs::copy(key.path(), folder.join(name).join(key.file_name()))?;
-                }
-            }
-            fs::copy(template.join("keystone.sqlite"), folder.join("keystone.sqlite"))?;
-            write_ahead(&environment, &folder)?;
-            configure(&folder)?;
-            manage(
-                &environment,
-                &folder,
-                &[
-                    "bootstrap",
-                    "--bootstrap-password",
-                    Self::ADMIN_PASSWORD,
-                    "--bootstrap-region-id",
-                    "RegionOne",
-                    "--bootstrap-public-url",
-                    &url,
-                    "--bootstrap-internal-url",
-                    &url,
-                    "--bootstrap-admin-url",
-                    &url,
-                ],
-            )
-        })
-        .await?
-    }
 }
 
-/// A folder with empty tables and keys, made once for each environment.
-fn template(environment: &Path) -> anyhow::Result<PathBuf> {
-    let folder = environment.join("template");
-    let lock = fs::File::create(environment.join("template.lock"))?;
-    lock.lock()?;
-    let complete = folder.join("complete");
-    if !complete.exists() {
-        let _ = fs::remove_dir_all(&folder);
-        fs::create_dir(&folder)?;
-        configure(&folder)?;
-        manage(environment, &folder, &["db_sync"])?;
-        let user = rustix::process::geteuid().as_raw().to_string();
-        let group = rustix::process::getegid().as_raw().to_string();
-        for command in ["fernet_setup", "credential_setup"] {
-            let owner = ["--keystone-user", &user, "--keystone-group", &group];
-            manage(environment, &folder, &[&[command], &owner[..]].concat())?;
-        }
-        fs::write(complete, "")?;
-    }
-    Ok(folder)
-}
-
-/// Has its database keep a write-ahead log. Otherwise a request that reads in one connection what it
-/// writes in another ends with "database is locked".
-fn write_ahead(environment: &Path, folder: &Path) -> anyhow::Result<()> {
-    let pragma = "import sqlite3, sys; \
-                  sqlite3.connect(sys.argv[1]).execute('PRAGMA journal_mode = WAL')";
-    let status = Command::new(environment.join("bin/python"))
-        .args(["-c", pragma])
-        .arg(folder.join("keystone.sqlite"))
-        .status()
-        .context("cannot run Python")?;
-    ensure!(status.success(), "the database of Keystone cannot be set up: {status}");
-    Ok(())
-}
-
-fn configure(folder: &Path) -> anyhow::Result<()> {
-    let config = format!(
-        "[database]\nconnection = sqlite:///{folder}/keystone.sqlite\n\
-         [fernet_tokens]\nkey_repository = {folder}/fernet\n\
-         [credential]\nkey_repository = {folder}/credential\n\
-         [identity]\npassword_hash_rounds = 4\n\
-         [token]\nallow_rescope_scoped_token = true\n\
-         [cache]\nenabled = false\n",
-        folder = folder.display()
-    );
-    Ok(fs::write(folder.join("keystone.conf"), config)?)
-}
-
-fn manage(environment: &Path, folder: &Path, arguments: &[&str]) -> anyhow::Result<()> {
-    let output = Command::new(environment.join("bin/keystone-manage"))
-        .arg("--config-file")
-        .arg(folder.join("keystone.conf"))
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .context("cannot run keystone-manage")?;
-    ensure!(
-        output.status.success(),
-        "keystone-manage {}: {}\n{}",
-        arguments[0],
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(())
-}
-
-fn client() -> anyhow::Result<reqwest::Client> {
+pub(crate) fn client() -> anyhow::Result<reqwest::Client> {
     static TLS: Once = Once::new();
     // The client asks for a provider even where it speaks no TLS.
     TLS.call_once(|| {
