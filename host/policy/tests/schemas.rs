@@ -179,3 +179,17 @@ fn the_deletion_of_a_statement_set_aside_takes_it_back() {
     assert!(engine.waiting().is_empty());
     assert!(rules(&engine).is_empty());
 }
+
+#[test]
+fn a_table_without_columns_has_rows_of_any_width() {
+    let mut engine = engine();
+    engine.initialize_datasource("s", &[schema("data", &[])]).unwrap();
+    engine.initialize_tables("s", &[rows("data", &[&["1"], &["1", "2"]])]).unwrap();
+    engine.insert("one(x) :- s:data(x)", Some("t")).unwrap();
+    engine.insert("two(x, y) :- s:data(x, y)", Some("t")).unwrap();
+    assert_eq!(answers(&engine, "one(x)"), ["one(\"1\")"]);
+    assert_eq!(answers(&engine, "two(x, y)"), ["two(\"1\", \"2\")"]);
+    // There is no such name, and no other table.
+    assert!(engine.insert("named(x) :- s:data(id=x)", Some("t")).is_err());
+    assert!(engine.insert("other(x) :- s:other(x)", Some("t")).is_err());
+}

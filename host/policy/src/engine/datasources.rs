@@ -92,7 +92,7 @@ impl Engine {
         let first = !policy.schema.is_declared();
 
         let before = self.begin();
-        for table in &changed {
+        for table in changed.iter().filter(|table| !schema.is_any_width(table)) {
             self.drop_rows_of_other_widths(name, table, schema.width(table));
         }
         let state = Arc::make_mut(&mut self.state);

@@ -240,7 +240,7 @@ pub(super) fn wrong_rows<'r>(
 ) -> Vec<Error> {
     let error = |text| vec![Error::new(ErrorKind::Schema, text)];
     match schema.width(table) {
-        None if schema.is_complete() => {
+        None if schema.lacks(table) => {
             error(format!("Rows for unknown table {table} of policy {policy}"))
         }
         None => Vec::new(),
