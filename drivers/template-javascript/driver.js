@@ -1,6 +1,6 @@
 // A first driver: copy this folder, change what it is called and what it reads.
 
-import { replace } from "congress:datasource/sink@0.1.0";
+import { replace } from "congress:datasource/sink@1.0.0";
 
 const text = (val) => ({ tag: "text", val });
 const column = (name) => ({ name, description: undefined, type: "text", nullable: true });
@@ -49,6 +49,8 @@ export const driver = {
   receive(config, push) {
     throw new DriverError("unsupported", "this driver takes no pushed rows");
   },
+
+  upkeep(config) {},
 
   execute(config, action, positional, named) {
     throw new DriverError("unsupported", `this driver has no action '${action}'`);

@@ -4,7 +4,7 @@
 mod actions;
 mod webhook;
 
-use congress_driver::describe::{login, tls};
+use congress_driver::describe::login;
 use congress_driver::path::Path;
 use congress_driver::prelude::*;
 use congress_driver::rest::{self, Collection, Service};
@@ -27,7 +27,6 @@ impl Driver for Alertmanager {
                  webhook only.",
             )])
             .with_config(login("none"))
-            .with_config(tls())
             .with_config([poll_time(), lazy_tables()])
             .with_tables(rest::tables(&collections()))
             .with_actions(actions::all())

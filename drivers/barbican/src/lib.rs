@@ -2,7 +2,6 @@
 //! `docs/drivers/barbican.md` describes all of it.
 
 use congress_driver::actions::{self, Template, bare, with_body};
-use congress_driver::describe::tls;
 use congress_driver::openstack::{self, Collection, Service};
 use congress_driver::paging::Paging;
 use congress_driver::path::Path;
@@ -19,7 +18,6 @@ impl Driver for Barbican {
         let description = "Datasource driver that interfaces with OpenStack Key Manager. \
                            Reads metadata only, never the secrets themselves.";
         openstack::openstack("barbican", env!("CARGO_PKG_VERSION"), description, [])
-            .with_config(tls())
             .with_tables(openstack::tables(&collections()))
             .with_actions(actions::describe(ACTIONS))
     }

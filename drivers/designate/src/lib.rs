@@ -2,7 +2,6 @@
 //! all of it.
 
 use congress_driver::actions::{self, Template, bare, with_body};
-use congress_driver::describe::tls;
 use congress_driver::openstack::{self, Collection, Service};
 use congress_driver::paging::Paging;
 use congress_driver::prelude::*;
@@ -18,7 +17,6 @@ impl Driver for Designate {
         let all_projects = field("all_projects", "Reads what is of other projects, too.");
         let own = [all_projects.of(FieldType::Boolean).or("true")];
         openstack::openstack("designate", env!("CARGO_PKG_VERSION"), description, own)
-            .with_config(tls())
             .with_tables(openstack::tables(&collections()))
             .with_actions(actions::describe(ACTIONS))
     }

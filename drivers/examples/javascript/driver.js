@@ -1,7 +1,7 @@
 // The moons that a JSON service lists: one GET, one table.
 
-import { send } from "congress:datasource/session@0.1.0";
-import { replace } from "congress:datasource/sink@0.1.0";
+import { send } from "congress:datasource/session@1.0.0";
+import { replace } from "congress:datasource/sink@1.0.0";
 
 const column = (name, type) => ({ name, type, nullable: true });
 const moons = {
@@ -52,5 +52,6 @@ export const driver = {
   },
 
   receive: (config, push) => { throw new DriverError("unsupported", "no rows can be pushed"); },
+  upkeep: (config) => {},
   execute: (config, action) => { throw new DriverError("unsupported", `no action '${action}'`); },
 };

@@ -51,5 +51,8 @@ class Driver:
     def receive(self, config, push):
         raise Err(DriverError_Unsupported("this driver takes no pushed rows"))
 
+    def upkeep(self, config):
+        pass
+
     def execute(self, config, action, positional, named):
         raise Err(DriverError_Unsupported(f"this driver has no action '{action}'"))

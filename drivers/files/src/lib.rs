@@ -8,7 +8,7 @@ mod mapping;
 use std::collections::{BTreeMap, BTreeSet};
 
 use congress_driver::conditional::Version;
-use congress_driver::describe::{login, tls};
+use congress_driver::describe::login;
 use congress_driver::files::{self, FileError};
 use congress_driver::mapping::{Rows, read};
 use congress_driver::prelude::*;
@@ -34,7 +34,6 @@ impl Driver for Files {
                 field("url", "The address that each `url` in `tables` is below."),
             ])
             .with_config(login("none"))
-            .with_config(tls())
             .with_config([poll_time(), lazy_tables()])
     }
 

@@ -8,7 +8,7 @@ mod shape;
 
 use std::collections::BTreeMap;
 
-use congress_driver::describe::{login, tls};
+use congress_driver::describe::login;
 use congress_driver::mapping::{Child, Column, Rows, read};
 use congress_driver::paging::Paging;
 use congress_driver::path::Path;
@@ -41,7 +41,6 @@ impl Driver for Kubernetes {
             .with_hosts(["{url}"])
             .with_config([field("url", "The address of the API server.").required()])
             .with_config(login("bearer"))
-            .with_config(tls())
             .with_config([
                 field("namespace", "Reads what is in this namespace only; all by default."),
                 field("resources", "More tables: {table: {path, columns, children}}.")

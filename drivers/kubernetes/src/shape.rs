@@ -1,9 +1,10 @@
 //! What all objects of Kubernetes have in common, and the shapes that recur in them.
 
+use congress_driver::json::{elements, with};
 use congress_driver::path::Path;
 use congress_driver::translate::{Field, Translator, hdict, list, nested, value, vdict};
 use congress_driver::types::DataType::Str;
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Value as Json, json};
 
 /// Holds a whole object once more, environment variables included.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -106,11 +107,6 @@ fn without_last_applied(pairs: &Json) -> Json {
     }
 }
 
-/// The elements of a list; none of what is no list.
-pub(crate) fn elements(json: &Json) -> &[Json] {
-    json.as_array().map_or(&[], Vec::as_slice)
-}
-
 /// The containers of a pod's specification, each with its kind.
 pub(crate) fn containers(spec: &Json) -> Json {
     let kinds =
@@ -190,12 +186,6 @@ pub(crate) fn certificates(tls: &Json) -> Json {
         hosts.map(move |host| json!({ "host": host, "secret": tls["secretName"] }))
     });
     hosts.collect()
-}
-
-fn with(object: &Json, member: &str, value: Json) -> Json {
-    let mut members = object.as_object().cloned().unwrap_or_else(Map::new);
-    members.insert(member.to_owned(), value);
-    Json::Object(members)
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ impl Driver for MonascaWebhook {
     }
 
     /// Alarms that are too old go.
-    fn poll(config: &Config, _: &Wanted) -> Result<()> {
+    fn upkeep(config: &Config) -> Result<()> {
         let old = alarms::outdated(config, NOTIFICATIONS, "alarm_timestamp", Value::Integer)?;
         // Their ids are their first cells.
         let ids = old.iter().filter_map(|row| row.first().cloned()).collect();
@@ -37,10 +37,7 @@ impl Driver for MonascaWebhook {
 
     /// An alarm replaces what was known of it. Its dimensions may be those of others, and stay.
     fn receive(config: &Config, push: Push) -> Result<()> {
-        let Push::Webhook(body) = push else {
-            return Err(Error::Unsupported("alarms come to the webhook, not as rows".into()));
-        };
-        let alarm = alarm(&body)?;
+        let alarm = alarm(&push::webhook(push, "alarms")?)?;
         let id = json::cell(push::member(&alarm, "alarm_id")?);
         let rows = push::translated(&table(), alarm.into())?.0;
         let of = |table: &str| rows.get(table).map(Vec::as_slice).unwrap_or_default();

@@ -27,7 +27,8 @@ pub(crate) fn all() -> Vec<Action> {
             .argument("attr1", "")
             .argument("attr1-value", "")
             .optional("attrN", "")
-            .optional("attrN-value", ""),
+            .optional("attrN-value", "")
+            .with_others(),
         describe::action(
             ATTACH,
             "Attach a security group to port (WARNING: may overwrite concurrent changes to \

@@ -26,7 +26,8 @@ pub(crate) fn all() -> impl Iterator<Item = Action> {
         .argument("meta-key1", "")
         .argument("meta-value1", "")
         .optional("meta-keyN", "")
-        .optional("meta-valueN", "");
+        .optional("meta-valueN", "")
+        .with_others();
     let delete_meta = describe::action(DELETE_META, "Deletes items of a server's metadata.")
         .argument("server", "")
         .argument("keys", "A list, or one key.");

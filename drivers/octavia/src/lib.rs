@@ -22,7 +22,6 @@ impl Driver for Octavia {
     fn metadata() -> Metadata {
         let description = "Datasource driver that interfaces with OpenStack Load Balancing.";
         openstack::openstack("octavia", env!("CARGO_PKG_VERSION"), description, [])
-            .with_config(congress_driver::describe::tls())
             .with_tables(openstack::tables(&collections()).into_iter().chain(members().tables()))
             .with_actions(actions::describe(ACTIONS))
     }

@@ -6,7 +6,6 @@ mod objects;
 use std::cell::OnceCell;
 
 use congress_driver::actions::{self, Template, bare};
-use congress_driver::describe::tls;
 use congress_driver::openstack::{self, Service};
 use congress_driver::prelude::*;
 use congress_driver::session::EndpointInterface;
@@ -27,7 +26,6 @@ impl Driver for Placement {
         let version = field("api_version", "The version of the API to ask for, as 1.28.");
         let own = [version.or(DEFAULT_VERSION)];
         openstack::openstack("placement", env!("CARGO_PKG_VERSION"), description, own)
-            .with_config(tls())
             .with_tables(objects::tables())
             .with_actions(actions::describe(ACTIONS))
     }

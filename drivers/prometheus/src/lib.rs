@@ -6,7 +6,7 @@ mod series;
 
 use std::collections::BTreeMap;
 
-use congress_driver::describe::{login, tls};
+use congress_driver::describe::login;
 use congress_driver::mapping::read;
 use congress_driver::path::Path;
 use congress_driver::prelude::*;
@@ -30,7 +30,6 @@ impl Driver for Prometheus {
                     .of(FieldType::Json),
             ])
             .with_config(login("none"))
-            .with_config(tls())
             .with_config([poll_time(), lazy_tables()])
             .with_tables(rest::tables(&collections()))
     }

@@ -1,6 +1,7 @@
 //! From Prometheus's answers to lists of objects.
 
-use serde_json::{Map, Value as Json, json};
+use congress_driver::json::{elements, with};
+use serde_json::{Value as Json, json};
 
 /// Objects that have labels, each with the member `series`, which tells them apart.
 pub(crate) fn with_series(list: &Json, labels: &str) -> Json {
@@ -57,16 +58,6 @@ pub(crate) fn flattened(groups: &Json) -> Json {
         })
     });
     rules.collect()
-}
-
-fn elements(json: &Json) -> &[Json] {
-    json.as_array().map_or(&[], Vec::as_slice)
-}
-
-fn with(object: &Json, member: &str, value: Json) -> Json {
-    let mut members = object.as_object().cloned().unwrap_or_else(Map::new);
-    members.insert(member.to_owned(), value);
-    Json::Object(members)
 }
 
 #[cfg(test)]

@@ -65,12 +65,26 @@ pub const fn with_body(
 pub fn describe(templates: &[Template]) -> impl Iterator<Item = Action> + '_ {
     templates.iter().map(|template| {
         let action = describe::action(template.name, template.description);
-        let listed = parameters(template.arguments).filter(|parameter| parameter.listed);
-        listed.fold(action, |action, parameter| match parameter.default {
-            Default::Required => action.argument(parameter.name, ""),
-            _ => action.optional(parameter.name, ""),
-        })
+        with_arguments(action, template.arguments)
     })
+}
+
+/// Adds the arguments to an action's description, in the words of [`Template::arguments`].
+pub fn with_arguments(action: Action, arguments: &str) -> Action {
+    let all_listed = parameters(arguments).all(|parameter| parameter.listed);
+    let action = match all_listed && !takes_others(arguments) {
+        true => action,
+        false => action.with_others(),
+    };
+    let listed = parameters(arguments).filter(|parameter| parameter.listed);
+    listed.fold(action, |action, parameter| match parameter.default {
+        Default::Required => action.argument(parameter.name, ""),
+        _ => action.optional(parameter.name, ""),
+    })
+}
+
+fn takes_others(words: &str) -> bool {
+    words.split_whitespace().any(|word| word == OTHERS)
 }
 
 /// Actions in the order of their names, as the API lists them.
@@ -199,9 +213,8 @@ impl<'a> Arguments<'a> {
             let takes = takes.trim_start_matches('.');
             return Err(wrong(call, &format!("too many arguments; it takes: {takes}")));
         }
-        let takes_others = parameters.split_whitespace().any(|word| word == OTHERS);
         match named.first() {
-            Some((name, _)) if !takes_others => {
+            Some((name, _)) if !takes_others(parameters) => {
                 Err(wrong(call, &format!("there is no argument '{name}'")))
             }
             _ => Ok(Self { call, values, others: named }),

@@ -1,7 +1,9 @@
 //! What drivers that are notified of alarms have in common: alarms become old and go.
 
 use crate::push::{Test, find};
-use crate::{Config, ConfigField, Error, FieldType, Result, Row, Value, clock, describe, state};
+use crate::{
+    Config, ConfigField, Error, FieldType, Result, Row, Value, clock, describe, schedule, state,
+};
 
 /// How long alarms are kept where the configuration does not say.
 const DEFAULT_HOURS: i64 = 240;
@@ -26,22 +28,22 @@ pub fn check(config: &Config) -> Result<()> {
     keep(config).map(drop)
 }
 
-/// Under this key the state says that a call to look for old alarms is asked for.
+/// Under this key the state says that upkeep is asked for.
 const WATCHED: &str = "alarms-watched";
 
-/// Has the host call when a tenth of the time has passed that alarms are kept, unless it will
+/// Asks for upkeep when a tenth of the time has passed that alarms are kept, unless it is asked for
 /// already. For every alarm that is received.
 pub fn watch(config: &Config) -> Result<()> {
     if state::get(WATCHED).is_some() {
         return Ok(());
     }
-    state::wake_after(u32::try_from((keep(config)? / 10).max(1)).unwrap_or(u32::MAX));
+    schedule::upkeep_after(u32::try_from((keep(config)? / 10).max(1)).unwrap_or(u32::MAX));
     state::set(WATCHED, true)
 }
 
 /// The alarms that are too old: those whose cell in that column is no later than the time that
-/// `cell` makes of seconds since 1970. For the call that was asked for; asks for the next one. None
-/// are too old in the first call after a start: alarms that were stored have that long to be seen.
+/// `cell` makes of seconds since 1970. For the driver's upkeep; asks for the next one. None are too
+/// old in the first upkeep after a start: alarms that were stored have that long to be seen.
 pub fn outdated(
     config: &Config,
     table: &str,

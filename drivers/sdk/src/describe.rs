@@ -75,7 +75,7 @@ impl Metadata {
     }
 }
 
-/// A root table.
+/// A root table. Without columns it takes rows of any width.
 pub fn table(name: &str, columns: impl IntoIterator<Item = Column>) -> Table {
     Table { name: name.into(), columns: columns.into_iter().collect(), root: None }
 }
@@ -172,7 +172,8 @@ pub fn lazy_tables() -> ConfigField {
 }
 
 /// The fields of a login at a service that is none of OpenStack's, for
-/// [`SessionKind::Configured`]; `auth` is the way to log in when none is chosen.
+/// [`SessionKind::Configured`]; `auth` is the way to log in when none is chosen. Whose certificates
+/// are accepted the host asks by itself (`cacert`, `insecure`).
 pub fn login(auth: &str) -> [ConfigField; 5] {
     [
         field("auth", "How to log in: none, basic, bearer or header.").or(auth),
@@ -183,17 +184,14 @@ pub fn login(auth: &str) -> [ConfigField; 5] {
     ]
 }
 
-/// Whose certificates the host accepts from the service.
-pub fn tls() -> [ConfigField; 2] {
-    [
-        field("cacert", "The authorities to trust: certificates in PEM, or the path of a file."),
-        field("insecure", "Accept any certificate (not for production).").of(FieldType::Boolean),
-    ]
-}
-
 /// An action without arguments.
 pub fn action(name: &str, description: &str) -> Action {
-    Action { name: name.into(), description: description.into(), arguments: Vec::new() }
+    Action {
+        name: name.into(),
+        description: description.into(),
+        arguments: Vec::new(),
+        takes_others: false,
+    }
 }
 
 impl Action {
@@ -205,6 +203,13 @@ impl Action {
             description: description.into(),
             required: true,
         });
+        self
+    }
+
+    /// Takes arguments besides those that are listed.
+    #[must_use]
+    pub fn with_others(mut self) -> Self {
+        self.takes_others = true;
         self
     }
 

@@ -33,6 +33,13 @@ pub trait Driver {
         Err(Error::Unsupported("this driver is polled, it takes no pushed rows".into()))
     }
 
+    /// Puts in order what has become old, when [`upkeep_after`](crate::schedule::upkeep_after) asked
+    /// for it; drivers to which rows are only pushed, also when they start with rows of before.
+    fn upkeep(config: &Config) -> Result<()> {
+        let _ = config;
+        Ok(())
+    }
+
     /// Runs an action on the service.
     fn execute(config: &Config, call: &Call) -> Result<()> {
         let _ = config;
@@ -91,6 +98,10 @@ impl<D: Driver> Guest for Adapter<D> {
 
     fn receive(config: Vec<(String, String)>, push: Push) -> Result<()> {
         D::receive(&Config::new(config), push)
+    }
+
+    fn upkeep(config: Vec<(String, String)>) -> Result<()> {
+        D::upkeep(&Config::new(config))
     }
 
     fn execute(

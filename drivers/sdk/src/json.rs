@@ -34,6 +34,18 @@ pub fn cell(json: &Json) -> Value {
     }
 }
 
+/// The elements of a list; none of what is no list.
+pub fn elements(json: &Json) -> &[Json] {
+    json.as_array().map_or(&[], Vec::as_slice)
+}
+
+/// An object with one member more, or another one. What is no object counts as an empty one.
+pub fn with(object: &Json, member: &str, value: Json) -> Json {
+    let mut members = object.as_object().cloned().unwrap_or_default();
+    members.insert(member.to_owned(), value);
+    Json::Object(members)
+}
+
 /// What kind of JSON value it is, for messages.
 pub fn kind(json: &Json) -> &'static str {
     match json {
@@ -63,6 +75,15 @@ mod tests {
         assert_eq!(of("9007199254740993"), Value::Integer(9_007_199_254_740_993));
         assert_eq!(of("9223372036854775808"), "9223372036854775808".into());
         assert_eq!(of("1e999"), Value::Float(f64::INFINITY));
+    }
+
+    #[test]
+    fn objects_and_lists_that_are_none_count_as_empty() {
+        let object: Json = serde_json::json!({"a": 1, "b": 2});
+        assert_eq!(with(&object, "b", 3.into()), serde_json::json!({"a": 1, "b": 3}));
+        assert_eq!(with(&Json::Null, "b", 3.into()), serde_json::json!({"b": 3}));
+        assert_eq!(elements(&serde_json::json!([1, 2])).len(), 2);
+        assert!(elements(&object).is_empty());
     }
 
     #[test]

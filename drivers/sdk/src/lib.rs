@@ -5,7 +5,7 @@
 //! This crate makes the rest declaration:
 //!
 //! * [`Driver`] and [`export_driver!`]: the component itself; [`describe`]: what it is;
-//! * [`Config`], [`state`], [`logging`], [`files`], [`session`]: what the host offers;
+//! * [`Config`], [`state`], [`schedule`], [`logging`], [`files`], [`session`]: what the host offers;
 //! * [`rows`], [`tables`]: rows on their way to the host, in batches;
 //! * [`push`], [`alarms`], [`clock`]: bodies that are pushed, the rows that they replace, and how old
 //!   those are;
@@ -41,6 +41,7 @@ pub mod push;
 pub mod pytext;
 pub mod rest;
 pub mod rows;
+pub mod schedule;
 pub mod session;
 pub mod state;
 pub mod tables;

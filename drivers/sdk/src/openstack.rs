@@ -4,7 +4,7 @@ use crate::actions::{self, Template};
 use crate::describe::{field, lazy_tables, metadata, poll_time};
 use crate::paging::{Pages, Paging};
 use crate::path::Path;
-use crate::session::{EndpointInterface, Request, endpoint};
+use crate::session::{EndpointError, EndpointInterface, Request, endpoint};
 use crate::tables::TableSet;
 use crate::translate::Translator;
 use crate::{
@@ -100,10 +100,7 @@ pub struct Service {
 impl Service {
     /// The service of that type in the catalogue, or at the address that field `endpoint` names.
     pub fn find(config: &Config, service_type: &str, interface: EndpointInterface) -> Result<Self> {
-        match config.get("endpoint") {
-            Some(address) if !address.is_empty() => Ok(Self::at(address)),
-            _ => Ok(Self::at(&endpoint(service_type, interface)?)),
-        }
+        Self::find_first(config, &[service_type], interface)
     }
 
     /// The service under the first of several types that the catalogue has. Clouds list the same
@@ -113,15 +110,18 @@ impl Service {
         service_types: &[&str],
         interface: EndpointInterface,
     ) -> Result<Self> {
-        let mut first_error = None;
+        if let Some(address) = config.get("endpoint").filter(|address| !address.is_empty()) {
+            return Ok(Self::at(address));
+        }
+        let mut missing = None;
         for service_type in service_types {
-            match Self::find(config, service_type, interface) {
-                // What the catalogue lacks is one of these; another type may be there.
-                Err(error @ Error::Connection(_)) => first_error = first_error.or(Some(error)),
-                found_or_failed => return found_or_failed,
+            match endpoint(service_type, interface) {
+                Ok(address) => return Ok(Self::at(&address)),
+                Err(error @ EndpointError::Missing(_)) => missing = missing.or(Some(error)),
+                Err(error) => return Err(error.into()),
             }
         }
-        Err(first_error.unwrap_or_else(|| Error::Config("no type of service is named".into())))
+        Err(missing.map_or_else(|| Error::Config("no type of service is named".into()), Into::into))
     }
 
     /// The service at that address.

@@ -9,13 +9,23 @@ use serde_json::{Map, Value as Json};
 use crate::bindings::congress::datasource::sink;
 pub use crate::bindings::congress::datasource::sink::Test;
 use crate::translate::{Collected, Translator};
-use crate::{ConfigField, Error, FieldType, Result, Row, describe, json, rows};
+use crate::{ConfigField, Error, FieldType, Push, Result, Row, describe, json, rows};
 
 /// Whether pushed rows outlive a restart; every driver that is pushed to has this field, and the
 /// host does what it says.
 pub fn persist_data() -> ConfigField {
     describe::field("persist_data", "Whether rows are kept over restarts (true or false).")
         .of(FieldType::Boolean)
+}
+
+/// The payload of what must have come to the webhook: `what` come there.
+pub fn webhook(push: Push, what: &str) -> Result<String> {
+    match push {
+        Push::Webhook(body) => Ok(body),
+        Push::Rows(_) => {
+            Err(Error::Unsupported(format!("{what} come to the webhook, not as rows")))
+        }
+    }
 }
 
 /// A body that is one object.
@@ -70,6 +80,13 @@ pub fn replace_where(table: &str, column: &str, test: &Test, added: &[Row]) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn webhooks_take_no_rows() {
+        assert_eq!(webhook(Push::Webhook("{}".into()), "alarms").unwrap(), "{}");
+        let error = webhook(Push::Rows(("t".into(), "[]".into())), "alarms").unwrap_err();
+        assert_eq!(error, Error::Unsupported("alarms come to the webhook, not as rows".into()));
+    }
 
     #[test]
     fn bodies_are_checked() {

@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 
 pub use crate::bindings::congress::datasource::session::{
-    EndpointInterface, Request, Response, endpoint, send,
+    EndpointError, EndpointInterface, Request, Response, endpoint, send,
 };
 use crate::{Error, Result};
 
@@ -88,6 +88,16 @@ impl Response {
                 quoted(&self.body).map(|body| format!(": {body}")).unwrap_or_default(),
             ))
         })
+    }
+}
+
+impl From<EndpointError> for Error {
+    /// A catalogue may come to have what it lacks now, so that nothing of it is final.
+    fn from(error: EndpointError) -> Self {
+        match error {
+            EndpointError::Missing(text) => Self::Connection(text),
+            EndpointError::NoCatalogue(error) => error,
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The small store that the host keeps between calls: an ETag, a cursor, a time.
 //!
-//! Changes are kept when the call succeeds. Keys and values share one limit (64 KiB).
+//! Changes are kept when the call succeeds. Keys and values share one limit (64 KiB). It lasts as
+//! long as the rows that were put in last: a datasource that starts anew begins with an empty one.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -26,12 +27,6 @@ pub fn set(key: &str, value: impl Display) -> Result<()> {
 /// Removes a key.
 pub fn remove(key: &str) -> Result<()> {
     state::set(key, None).map_err(refused)
-}
-
-/// Asks for a call of `poll` with nothing wanted in that many seconds, to put in order what has
-/// become old: also of a driver to which rows are only pushed.
-pub fn wake_after(seconds: u32) {
-    state::wake_after(seconds);
 }
 
 fn refused(reason: String) -> Error {

@@ -23,17 +23,15 @@ impl Driver for Vitrage {
     }
 
     /// Alarms that are too old go.
-    fn poll(config: &Config, _: &Wanted) -> Result<()> {
+    fn upkeep(config: &Config) -> Result<()> {
         let at = |at: i64| -> Value { clock::utc(at).into() };
         rows::patch("alarms", &[], &alarms::outdated(config, "alarms", "update_timestamp", at)?)
     }
 
     /// An alarm replaces what was known of it.
     fn receive(config: &Config, push: Push) -> Result<()> {
-        let Push::Webhook(body) = push else {
-            return Err(Error::Unsupported("alarms come to the webhook, not as rows".into()));
-        };
-        let alarm = flat(&push::object(&body)?, &clock::utc(clock::now()))?;
+        let alarm =
+            flat(&push::object(&push::webhook(push, "alarms")?)?, &clock::utc(clock::now()))?;
         let id = congress_driver::json::cell(push::member(&alarm, "vitrage_id")?);
         let translated = push::translated(&table(), alarm.into())?;
         let added = translated.0.get("alarms").cloned().unwrap_or_default();

@@ -13,5 +13,5 @@ wasmtime::component::bindgen!({
     require_store_data_send: true,
 });
 
-pub(crate) use congress::datasource::{files, logging, session, sink, state, types};
+pub(crate) use congress::datasource::{files, logging, schedule, session, sink, state, types};
 pub(crate) use exports::congress::datasource::driver;

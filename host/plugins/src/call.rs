@@ -46,8 +46,8 @@ pub(crate) struct Guest {
     pub(crate) budget: Arc<Budget>,
     pub(crate) log_lines: usize,
     pub(crate) opened: Opened,
-    /// When the driver wants to be called again.
-    pub(crate) wake_after: Option<Duration>,
+    /// When the driver wants upkeep.
+    pub(crate) upkeep_after: Option<Duration>,
     /// The limit that ended the call, if one did outside the sink.
     pub(crate) exceeded: Option<String>,
     limiter: Limiter,
@@ -91,7 +91,7 @@ impl Guest {
             outgoing: wasi::Outgoing { session: context.session.clone(), budget: budget.clone() },
             log_lines: 0,
             opened: Opened::default(),
-            wake_after: None,
+            upkeep_after: None,
             exceeded: None,
             resources,
             budget,
@@ -129,6 +129,9 @@ pub(crate) enum Job {
         push: wit::Push,
         held: Option<Arc<dyn HeldRows>>,
     },
+    Upkeep {
+        held: Option<Arc<dyn HeldRows>>,
+    },
     Execute {
         action: String,
         positional: Vec<String>,
@@ -154,9 +157,10 @@ impl Job {
 
     fn held(&self) -> Option<Arc<dyn HeldRows>> {
         match self {
-            Self::Poll { held, .. } | Self::Receive { held, .. } | Self::Execute { held, .. } => {
-                held.clone()
-            }
+            Self::Poll { held, .. }
+            | Self::Receive { held, .. }
+            | Self::Upkeep { held }
+            | Self::Execute { held, .. } => held.clone(),
             Self::Describe | Self::Tables => None,
         }
     }
@@ -174,7 +178,7 @@ pub(crate) struct Success {
     pub(crate) reply: Reply,
     pub(crate) sink: Sink,
     pub(crate) state: StagedState,
-    pub(crate) wake_after: Option<Duration>,
+    pub(crate) upkeep_after: Option<Duration>,
     pub(crate) figures: Figures,
 }
 
@@ -246,8 +250,8 @@ async fn in_instance(
         requests: guest.budget.sent(),
         duration: start.elapsed(),
     };
-    let Guest { sink, state, wake_after, .. } = guest;
-    Ok(Success { reply, sink, state, wake_after, figures })
+    let Guest { sink, state, upkeep_after, .. } = guest;
+    Ok(Success { reply, sink, state, upkeep_after, figures })
 }
 
 async fn ask(
@@ -263,6 +267,7 @@ async fn ask(
         Job::Tables => driver.call_tables(store, &config).await?.map(Reply::Tables),
         Job::Poll { wanted, .. } => done(driver.call_poll(store, &config, &wanted).await?),
         Job::Receive { push, .. } => done(driver.call_receive(store, &config, &push).await?),
+        Job::Upkeep { .. } => done(driver.call_upkeep(store, &config).await?),
         Job::Execute { action, positional, named, .. } => {
             done(driver.call_execute(store, &config, &action, &positional, &named).await?)
         }

@@ -10,11 +10,11 @@ use crate::{LoadErrorKind, Standing};
 const PACKAGE: &str = "congress:datasource/";
 
 /// What a driver exports, and the version that this host calls; as in `wit/datasource.wit`.
-pub(crate) const WANTED: &str = "congress:datasource/driver@0.1.0";
+pub(crate) const WANTED: &str = "congress:datasource/driver@1.0.0";
 
-/// The versions that this host can call, by their leading numbers: below 1.0 a contract is
-/// compatible within one minor version.
-const COMPATIBLE: &str = "0.1.";
+/// The versions that this host can call, by their leading numbers: one entry for each frozen
+/// contract (`docs/driver-contract.md`).
+const COMPATIBLE: [&str; 1] = ["1.0."];
 
 /// How many names an error lists.
 const SHOWN: usize = 5;
@@ -42,15 +42,12 @@ pub(crate) fn check_type(engine: &Engine, component: &Component) -> Result<Strin
     };
     let other_version =
         |found: &str| Err(LoadErrorKind::OtherVersion { found: found.to_owned(), wanted: WANTED });
-    if !version(driver).starts_with(COMPATIBLE) {
+    if !is_known(driver) {
         return other_version(driver);
     }
 
     let imports: Vec<&str> = component_type.imports(engine).map(|(name, _)| name).collect();
-    if let Some(name) = imports
-        .iter()
-        .find(|name| name.starts_with(PACKAGE) && !version(name).starts_with(COMPATIBLE))
-    {
+    if let Some(name) = imports.iter().find(|name| name.starts_with(PACKAGE) && !is_known(name)) {
         return other_version(name);
     }
     let foreign: Vec<&str> =
@@ -66,11 +63,16 @@ fn version(name: &str) -> &str {
     name.split_once('@').map_or("", |(_, version)| version)
 }
 
+/// Whether an interface of the contract is of a version that this host has.
+fn is_known(name: &str) -> bool {
+    COMPATIBLE.iter().any(|known| version(name).starts_with(known))
+}
+
 /// What this host makes of an import, by its name: see the world's comment in
 /// `wit/datasource.wit`.
 pub(crate) fn standing(name: &str) -> Standing {
     let interface = name.split('@').next().unwrap_or_default();
-    if interface.starts_with(PACKAGE) && version(name).starts_with(COMPATIBLE) {
+    if interface.starts_with(PACKAGE) && is_known(name) {
         return Standing::Granted;
     }
     if !interface.starts_with("wasi:") || !version(name).starts_with("0.2.") {
@@ -125,27 +127,35 @@ mod tests {
     fn worlds_and_versions() {
         let other = check("(component)").unwrap_err().to_string();
         assert!(other.contains("it exports nothing") && other.contains(WANTED), "{other}");
-        assert_eq!(check(&driver("0.1.0", "")).unwrap(), "0.1.0");
-        assert_eq!(check(&driver("0.1.9", "")).unwrap(), "0.1.9");
-        for version in ["0.2.0", "1.0.0", "0.10.0"] {
+        assert_eq!(check(&driver("1.0.0", "")).unwrap(), "1.0.0");
+        assert_eq!(check(&driver("1.0.9", "")).unwrap(), "1.0.9");
+        for (version, advice) in [
+            ("0.1.0", "that was a draft of the contract; build it anew"),
+            ("0.2.0", "a draft of the contract"),
+            ("1.1.0", "build it against that version, or update the server if"),
+            ("1.10.0", "or update the server"),
+            ("2.0.0", "or update the server"),
+        ] {
             let error = check(&driver(version, "")).unwrap_err().to_string();
-            assert!(error.contains(version) && error.contains("0.1.0"), "{error}");
+            assert!(error.contains(version) && error.contains("driver@1.0.0"), "{error}");
+            assert!(error.contains(advice), "{error}");
         }
     }
 
     #[test]
     fn imports() {
         let import = |name: &str| format!(r#"(import "{name}" (instance))"#);
-        for name in ["wasi:io/poll@0.2.6", "congress:datasource/sink@0.1.0"] {
-            assert!(check(&driver("0.1.0", &import(name))).is_ok(), "{name}");
+        for name in ["wasi:io/poll@0.2.6", "congress:datasource/sink@1.0.0"] {
+            assert!(check(&driver("1.0.0", &import(name))).is_ok(), "{name}");
         }
         for name in ["wasi:io/poll@0.3.0", "acme:tools/shell@1.0.0", "congress:other/x@0.1.0"] {
-            let error = check(&driver("0.1.0", &import(name))).unwrap_err();
+            let error = check(&driver("1.0.0", &import(name))).unwrap_err();
             assert!(matches!(&error, LoadErrorKind::Imports(text) if text == name), "{error}");
         }
         for (name, expected) in [
-            ("congress:datasource/sink@0.1.0", Standing::Granted),
-            ("congress:datasource/sink@1.0.0", Standing::Refused),
+            ("congress:datasource/sink@1.0.0", Standing::Granted),
+            ("congress:datasource/sink@0.1.0", Standing::Refused),
+            ("congress:datasource/sink@1.1.0", Standing::Refused),
             ("wasi:clocks/wall-clock@0.2.6", Standing::Granted),
             ("wasi:http/outgoing-handler@0.2.0", Standing::Granted),
             ("wasi:filesystem/types@0.2.6", Standing::Empty),
@@ -154,7 +164,7 @@ mod tests {
         ] {
             assert_eq!(standing(name), expected, "{name}");
         }
-        let later = check(&driver("0.1.0", &import("congress:datasource/sink@0.2.0")));
+        let later = check(&driver("1.0.0", &import("congress:datasource/sink@1.1.0")));
         assert!(matches!(later, Err(LoadErrorKind::OtherVersion { .. })));
     }
 }

@@ -107,6 +107,15 @@ impl Datasource {
         self.run(Job::Receive { push, held }).await
     }
 
+    /// Has the driver put in order what has become old, among the rows that the caller holds.
+    /// Callers let neither a push nor another upkeep run beside it.
+    pub async fn upkeep_beside(
+        &self,
+        held: Option<Arc<dyn HeldRows>>,
+    ) -> Result<CallOutcome, CallError> {
+        self.run(Job::Upkeep { held }).await
+    }
+
     /// Runs an action. The outcome's tables are usually empty: most actions change the service,
     /// and the next poll shows what came of it.
     pub async fn execute(
@@ -140,7 +149,7 @@ impl Datasource {
         let loaded = self.driver().loaded();
         let state = self.current_state();
         let success = run(&loaded.host, &loaded.code, context, config.clone(), state, job).await;
-        let Success { sink, state, wake_after, figures, .. } =
+        let Success { sink, state, upkeep_after, figures, .. } =
             success.map_err(|kind| self.error(kind))?;
         let changes = state.into_changes();
         let state = (!changes.is_empty()).then(|| {
@@ -152,7 +161,7 @@ impl Datasource {
         let Content { tables, failed, refused } = sink.finish();
         // It repeats names that the guest has made.
         let refused = refused.map(|text| context.scrubber.scrub(&text).into_owned());
-        Ok(CallOutcome { tables, failed, refused, state, wake_after, figures })
+        Ok(CallOutcome { tables, failed, refused, state, upkeep_after, figures })
     }
 
     fn current_state(&self) -> Arc<State> {

@@ -101,9 +101,6 @@ fn table(raw: types::Table, limits: &Limits) -> Result<TableSchema> {
         limits.columns_per_table,
         "columns_per_table",
     )?;
-    if raw.columns.is_empty() {
-        return error(place, "it has no columns");
-    }
     let mut columns = Vec::with_capacity(raw.columns.len());
     for column in raw.columns {
         name(&format!("{place}, columns"), &column.name, |c| !c.is_control())?;
@@ -173,7 +170,12 @@ fn action(raw: wit::Action) -> Result<Action> {
         });
     }
     unique(&place, arguments.iter().map(|a| a.name.as_str()))?;
-    Ok(Action { name: raw.name, description: clean(&raw.description, TEXT_BYTES), arguments })
+    Ok(Action {
+        name: raw.name,
+        description: clean(&raw.description, TEXT_BYTES),
+        arguments,
+        takes_others: raw.takes_others,
+    })
 }
 
 fn needed_fields(session: SessionKind) -> &'static [&'static str] {
@@ -325,6 +327,10 @@ mod tests {
     fn a_sound_description_passes() {
         let m = metadata(raw(), &Limits::default()).unwrap();
         assert_eq!(m.tables[1].root_name(), "servers");
+        assert_eq!(
+            tables(vec![table("x", &[], None)], &Limits::default()).unwrap()[0].width(),
+            None
+        );
     }
 
     #[test]
@@ -341,10 +347,6 @@ mod tests {
         assert_eq!(
             problem(|m| m.tables.push(table("x", &["a"], Some("servers.ips")))),
             "table 'x': its root 'servers.ips' is not a root table"
-        );
-        assert_eq!(
-            problem(|m| m.tables.push(table("x", &[], None))),
-            "table 'x': it has no columns"
         );
         assert_eq!(
             problem(|m| m.hosts.push("https://{nope}".into())),
@@ -385,6 +387,7 @@ mod tests {
                         description: text,
                         required: false,
                     }],
+                    takes_others: false,
                 }];
             },
         ];

@@ -58,7 +58,7 @@ impl Driver {
         &self.0.machine.hash
     }
 
-    /// The version of the contract that it is built for, as `0.1.0`.
+    /// The version of the contract that it is built for, as `1.0.0`.
     pub fn world_version(&self) -> &str {
         &self.0.world_version
     }

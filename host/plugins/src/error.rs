@@ -78,7 +78,7 @@ pub enum LoadErrorKind {
         wanted: &'static str,
     },
     /// It is a driver for another version of the contract.
-    #[error("is built for {found}; this host has {wanted}: build it against that version")]
+    #[error("is built for {found}; this host has {wanted}: {}", other_version(.found))]
     OtherVersion {
         /// The interface that it exports.
         found: String,
@@ -100,6 +100,16 @@ pub enum LoadErrorKind {
     /// The host itself failed.
     #[error("could not be loaded because of a fault in the host: {0}")]
     Internal(String),
+}
+
+/// What to do with a component that is built for another version of the contract.
+fn other_version(found: &str) -> &'static str {
+    match found.split_once('@') {
+        Some((_, version)) if version.starts_with("0.") => {
+            "that was a draft of the contract; build it anew against that of this host"
+        }
+        _ => "build it against that version, or update the server if it has a newer one",
+    }
 }
 
 /// What is wrong with a driver's description, or with the tables of one of its datasources.

@@ -69,8 +69,14 @@ fn field() -> impl Strategy<Value = wit::ConfigField> {
 fn action() -> impl Strategy<Value = wit::Action> {
     let argument = (name(), any::<String>(), any::<bool>())
         .prop_map(|(name, description, required)| wit::Argument { name, description, required });
-    (name(), any::<String>(), vec(argument, 0..3))
-        .prop_map(|(name, description, arguments)| wit::Action { name, description, arguments })
+    (name(), any::<String>(), vec(argument, 0..3), any::<bool>()).prop_map(
+        |(name, description, arguments, takes_others)| wit::Action {
+            name,
+            description,
+            arguments,
+            takes_others,
+        },
+    )
 }
 
 fn description() -> impl Strategy<Value = wit::Metadata> {

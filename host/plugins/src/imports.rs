@@ -10,10 +10,10 @@ use wasmtime::component::{HasData, Linker};
 
 use crate::bindings::files::{FileError, FileInfo};
 use crate::bindings::logging::Level;
-use crate::bindings::session::{EndpointInterface, Request, Response};
+use crate::bindings::session::{EndpointError, EndpointInterface, Request, Response};
 use crate::bindings::sink::{ColumnData, SinkError, Test};
 use crate::bindings::types::{DriverError as WitError, Row};
-use crate::bindings::{Datasource, files, logging, session, sink, state, types};
+use crate::bindings::{Datasource, files, logging, schedule, session, sink, state, types};
 use crate::call::Guest;
 use crate::files::{Files, blocking};
 use crate::net::SendError;
@@ -91,9 +91,11 @@ impl state::Host for Guest {
     fn set(&mut self, key: String, value: Option<String>) -> Result<Result<(), String>> {
         Ok(self.state.set(key, value))
     }
+}
 
-    fn wake_after(&mut self, seconds: u32) -> Result<()> {
-        self.wake_after = Some(Duration::from_secs(seconds.into()));
+impl schedule::Host for Guest {
+    fn upkeep_after(&mut self, seconds: u32) -> Result<()> {
+        self.upkeep_after = Some(Duration::from_secs(seconds.into()));
         Ok(())
     }
 }
@@ -118,7 +120,7 @@ impl session::Host for Guest {
         &mut self,
         service_type: String,
         interface: EndpointInterface,
-    ) -> Result<Result<String, WitError>> {
+    ) -> Result<Result<String, EndpointError>> {
         let interface = match interface {
             EndpointInterface::Public => Interface::Public,
             EndpointInterface::Internal => Interface::Internal,
@@ -126,7 +128,12 @@ impl session::Host for Guest {
         };
         let session = self.context.session.clone();
         let endpoint = session.endpoint(&service_type, interface, &self.budget).await;
-        Ok(endpoint.map_err(|e| self.lower_session_error(e)))
+        Ok(endpoint.map_err(|error| match error {
+            SessionError::Missing(text) => {
+                EndpointError::Missing(self.context.scrubber.scrub(&text).into_owned())
+            }
+            error => EndpointError::NoCatalogue(self.lower_session_error(error)),
+        }))
     }
 
     async fn send(&mut self, request: Request) -> Result<Result<Response, WitError>> {

@@ -18,7 +18,7 @@ pub struct Inspection {
     pub size: usize,
     /// SHA-256 of its bytes, in lower-case hexadecimal.
     pub hash: String,
-    /// The version of the contract that it is built for, as `0.1.0`; or why this host would not
+    /// The version of the contract that it is built for, as `1.0.0`; or why this host would not
     /// load it.
     pub world_version: Result<String, String>,
     /// What it exports.

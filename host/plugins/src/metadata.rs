@@ -111,6 +111,9 @@ pub struct Action {
     pub description: String,
     /// Its arguments, in the order of the positional ones.
     pub arguments: Vec<Argument>,
+    /// Whether it takes other arguments too.
+    #[serde(default)]
+    pub takes_others: bool,
 }
 
 /// An argument of an action.

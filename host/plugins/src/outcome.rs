@@ -24,8 +24,10 @@ pub struct CallOutcome {
     ///
     /// [`Datasource`]: crate::Datasource
     pub state: Option<State>,
-    /// After how long the driver wants a poll with nothing wanted, if it asked for one.
-    pub wake_after: Option<Duration>,
+    /// After how long the driver wants a call of [`Datasource::upkeep_beside`], if it asked for one.
+    ///
+    /// [`Datasource::upkeep_beside`]: crate::Datasource::upkeep_beside
+    pub upkeep_after: Option<Duration>,
     /// What the call cost.
     pub figures: Figures,
 }

@@ -23,6 +23,12 @@ struct Width {
     uses: usize,
 }
 
+impl Width {
+    fn is_any(&self) -> bool {
+        self.columns == 0 && self.names.is_some()
+    }
+}
+
 impl Schema {
     /// The schema with these tables declared, and none that were before. A complete schema knows
     /// all tables that there are; another one keeps the learned widths.
@@ -53,9 +59,21 @@ impl Schema {
         self.complete
     }
 
-    /// A table's number of columns, if known.
+    /// Whether there is certainly no such table.
+    pub(crate) fn lacks(&self, table: &str) -> bool {
+        self.complete && !self.tables.contains_key(table)
+    }
+
+    /// A table's number of columns, if known. A table that is declared without columns has rows of
+    /// any width.
     pub(crate) fn width(&self, table: &str) -> Option<usize> {
-        self.tables.get(table).map(|width| width.columns)
+        let width = self.tables.get(table)?;
+        (!width.is_any()).then_some(width.columns)
+    }
+
+    /// Whether a table is declared, and without columns.
+    pub(crate) fn is_any_width(&self, table: &str) -> bool {
+        self.tables.get(table).is_some_and(Width::is_any)
     }
 
     /// A table's column names, if declared.
@@ -123,5 +141,12 @@ mod tests {
         schema.forget("q");
         schema.learn(&"r".into(), 1, 1);
         assert_eq!((schema.width("q"), schema.width("r")), (Some(1), None));
+        assert_eq!((schema.lacks("q"), schema.lacks("r")), (false, true));
+    }
+
+    #[test]
+    fn a_table_without_columns_has_any_width() {
+        let schema = Schema::default().redeclared([("q".into(), Vec::new().into())], true);
+        assert_eq!((schema.width("q"), schema.lacks("q")), (None, false));
     }
 }

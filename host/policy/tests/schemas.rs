@@ -221,3 +221,16 @@ fn a_rule_by_position_may_read_a_table_that_its_datasource_does_not_have() {
     let gone = "there is no policy or datasource 'nova' so far, so nothing is found there";
     assert!(warnings(&engine).iter().all(|(message, _)| message == gone));
 }
+
+#[test]
+fn a_table_without_columns_has_rows_of_any_width() {
+    let mut engine = engine();
+    engine.initialize_datasource("s", &[schema("data", &[])]).unwrap();
+    engine.initialize_tables("s", &[rows("data", &[&["1"], &["1", "2"]])]).unwrap();
+    engine.insert("one(x) :- s:data(x)", Some("t")).unwrap();
+    engine.insert("two(x, y) :- s:data(x, y)", Some("t")).unwrap();
+    assert_eq!(answers(&engine, "one(x)"), ["one(\"1\")"]);
+    assert_eq!(answers(&engine, "two(x, y)"), ["two(\"1\", \"2\")"]);
+    // There is no such name.
+    assert!(engine.insert("named(x) :- s:data(id=x)", Some("t")).is_err());
+}

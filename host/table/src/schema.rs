@@ -48,7 +48,8 @@ pub struct Column {
 pub struct TableSchema {
     /// The table's name, unique in its datasource.
     pub name: String,
-    /// Its columns, in the order of the cells of a row.
+    /// Its columns, in the order of the cells of a row. A table without columns takes rows of any
+    /// width.
     pub columns: Vec<Column>,
     /// The root table together with which this one is fetched; none for a root table.
     #[serde(default)]
@@ -56,9 +57,9 @@ pub struct TableSchema {
 }
 
 impl TableSchema {
-    /// How many cells a row has.
-    pub fn width(&self) -> usize {
-        self.columns.len()
+    /// How many cells a row has; none if rows of any width are taken.
+    pub fn width(&self) -> Option<usize> {
+        Some(self.columns.len()).filter(|columns| *columns > 0)
     }
 
     /// The root table with which this one is fetched: its own name for a root table.
@@ -68,14 +69,13 @@ impl TableSchema {
 
     /// Checks a row's width. The error is a sentence for the driver's author.
     pub fn check(&self, row: &[Value]) -> Result<(), String> {
-        if row.len() == self.width() {
-            return Ok(());
+        match self.width() {
+            Some(width) if width != row.len() => Err(format!(
+                "a row of table '{}' has {} cells, but the table has {width} columns",
+                self.name,
+                row.len(),
+            )),
+            _ => Ok(()),
         }
-        Err(format!(
-            "a row of table '{}' has {} cells, but the table has {} columns",
-            self.name,
-            row.len(),
-            self.width()
-        ))
     }
 }

@@ -11,7 +11,7 @@ async fn inspect_shows_what_a_component_wants() {
     let file = component("http_json");
     let text = ran(&["inspect", &file]).await;
     assert_eq!(text.code, Some(0), "{text:?}");
-    for line in ["world     congress:datasource@0.1.0", "hosts     {url} {auth_url}", "token ("] {
+    for line in ["world     congress:datasource@1.0.0", "hosts     {url} {auth_url}", "token ("] {
         assert!(text.out.contains(line), "{line}: {}", text.out);
     }
     let json = ran(&["inspect", &file, "--format", "json"]).await;

@@ -67,7 +67,7 @@ async fn a_replaced_driver_takes_over_with_its_tables() {
     let first =
         server.get("/v1/system/drivers/template?detail=true").await.unwrap().json().unwrap();
     assert_eq!((text(&first, "version"), text(&first, "state")), ("0.1.0", "ready"));
-    assert_eq!((text(&first, "world"), text(&first, "file")), ("0.1.0", "template.wasm"));
+    assert_eq!((text(&first, "world"), text(&first, "file")), ("1.0.0", "template.wasm"));
     assert!(text(&first, "loaded_at").starts_with("20"), "{first}");
     let policy = server.post("/v1/policies", &json!({"name": "met"})).await.unwrap();
     assert_eq!(policy.status, 201);
@@ -92,7 +92,7 @@ async fn a_replaced_driver_takes_over_with_its_tables() {
     rows(&server, "/v1/policies/met/tables/long", json!([["Ada", 3]])).await;
     rows(&server, WHO, json!([["Ada"]])).await;
     let log = server.log();
-    for word in ["driver loaded", "world=0.1.0", text(&second, "hash")] {
+    for word in ["driver loaded", "world=1.0.0", text(&second, "hash")] {
         assert!(log.contains(word), "{word}\n{log}");
     }
 

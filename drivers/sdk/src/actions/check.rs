@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value as Json;
 
-use super::{OTHERS, Template, has_place, name_of, parameters, placeholder, text};
+use super::{OTHERS, Template, has_place, name_of, parameters, placeholder, takes_others, text};
 use crate::{Error, Result};
 
 /// Checks templates written as text: that each line is one, that names differ, and that arguments
@@ -45,7 +45,7 @@ impl Template {
         }
         let effective = parameters(self.arguments).filter(|parameter| parameter.has_effect);
         let names: Vec<&str> = effective.map(|parameter| parameter.name).collect();
-        let others = self.arguments.split_whitespace().any(|word| word == OTHERS);
+        let others = takes_others(self.arguments);
         if let Some(place) = places.iter().find(|place| match place.as_str() {
             OTHERS => !others,
             place => !names.contains(&place),

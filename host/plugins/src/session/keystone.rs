@@ -464,7 +464,7 @@ impl Token {
             .map(|endpoint| endpoint.url.trim_end_matches('/').to_owned())
             .ok_or_else(|| {
                 let place = region.map_or(String::new(), |r| format!(" in {r} region"));
-                SessionError::NotFound(format!(
+                SessionError::Missing(format!(
                     "{} endpoint for {} service{place} not found",
                     interface.name(),
                     clean(service_type, 100)

@@ -415,7 +415,7 @@ pub(crate) enum SessionError {
     #[error("{0}")]
     Auth(String),
     #[error("{0}")]
-    NotFound(String),
+    Missing(String),
     #[error("{0}")]
     Protocol(String),
     #[error("{0}")]
@@ -436,7 +436,7 @@ impl From<SessionError> for DriverError {
             SessionError::Config(_) => Self::Config(text),
             // Grants and catalogues can change without the configuration, so none of these is
             // final.
-            SessionError::NotFound(_) | SessionError::Send(_) => Self::Connection(text),
+            SessionError::Missing(_) | SessionError::Send(_) => Self::Connection(text),
         }
     }
 }

@@ -30,24 +30,35 @@ enum Rest<'a> {
 }
 
 impl Batch {
-    /// Checks a batch. The error is a sentence for the driver's author.
-    pub(super) fn new(schema: &TableSchema, data: Vec<ColumnData>) -> Result<Self, String> {
-        if data.len() != schema.width() {
+    /// Checks a batch of at most so many columns. The error is a sentence for the driver's author.
+    pub(super) fn new(
+        schema: &TableSchema,
+        data: Vec<ColumnData>,
+        most: usize,
+    ) -> Result<Self, String> {
+        if let Some(width) = schema.width().filter(|width| *width != data.len()) {
             return Err(format!(
-                "a batch for table '{}' has {} columns, but the table has {}",
+                "a batch for table '{}' has {} columns, but the table has {width}",
                 schema.name,
                 data.len(),
-                schema.width()
+            ));
+        }
+        if data.len() > most {
+            return Err(format!(
+                "a batch for table '{}' has {} columns, the limit `columns_per_table` is {most}",
+                schema.name,
+                data.len(),
             ));
         }
         let rows = data.first().map_or(0, |column| length(&column.cells));
         let mut text_bytes = 0;
-        for (column, declared) in data.iter().zip(&schema.columns) {
+        for (position, column) in data.iter().enumerate() {
             text_bytes += check(column, rows).map_err(|problem| {
-                format!(
-                    "column '{}' of a batch for table '{}' {problem}",
-                    declared.name, schema.name
-                )
+                let name = match schema.columns.get(position) {
+                    Some(declared) => format!("'{}'", declared.name),
+                    None => position.to_string(),
+                };
+                format!("column {name} of a batch for table '{}' {problem}", schema.name)
             })?;
         }
         Ok(Self { columns: data, rows, text_bytes })
@@ -55,6 +66,10 @@ impl Batch {
 
     pub(super) fn rows(&self) -> usize {
         self.rows
+    }
+
+    pub(super) fn cells(&self) -> usize {
+        self.rows * self.columns.len()
     }
 
     pub(super) fn text_bytes(&self) -> usize {

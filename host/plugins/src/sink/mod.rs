@@ -112,8 +112,9 @@ impl Sink {
 
     pub(crate) fn replace_columns(&mut self, table: &str, data: Vec<ColumnData>) -> Result<()> {
         let schema = self.schema(table)?;
-        let batch = columns::Batch::new(&schema, data).map_err(SinkError::BadRow)?;
-        self.admit(batch.rows(), batch.text_bytes(), schema.width())?;
+        let limit = self.limits.columns_per_table;
+        let batch = columns::Batch::new(&schema, data, limit).map_err(SinkError::BadRow)?;
+        self.admit(batch.rows(), batch.cells(), batch.text_bytes())?;
         let content = self.staged_table(&schema);
         batch.for_each(|row| content.insert_cells(row));
         Ok(())
@@ -168,8 +169,9 @@ impl Sink {
         let rows = held.rows().filter(|row| row.get(at).is_some_and(&passes));
         // One more than may be found, so that the limit below shows.
         let found: Vec<_> = rows.take(self.limits.rows_per_call + 1).collect();
-        let texts = found.iter().map(|row| row.iter().map(find::text_bytes).sum::<usize>());
-        self.admit(found.len(), texts.sum(), schema.width())?;
+        let cells = found.iter().map(|row| row.len()).sum();
+        let texts = found.iter().flat_map(|row| row.iter()).map(find::text_bytes).sum();
+        self.admit(found.len(), cells, texts)?;
         Ok(found.iter().map(|row| row.iter().map(find::lower).collect()).collect())
     }
 
@@ -235,10 +237,9 @@ impl Sink {
     }
 
     fn admit_rows(&mut self, schema: &TableSchema, rows: &[types::Row]) -> Result<()> {
-        let width = schema.width();
-        let mut texts = 0usize;
+        let (mut cells, mut texts) = (0usize, 0usize);
         for (index, row) in rows.iter().enumerate() {
-            if row.len() != width {
+            if let Some(width) = schema.width().filter(|width| *width != row.len()) {
                 return Err(SinkError::BadRow(format!(
                     "row {index} of the batch for table '{}' has {} cells, but the table has \
                      {width} columns",
@@ -246,16 +247,30 @@ impl Sink {
                     row.len()
                 )));
             }
+            // Where the schema has no bound, the one for columns is that of cells.
+            if row.len() > self.limits.columns_per_table {
+                return Err(SinkError::BadRow(format!(
+                    "row {index} of the batch for table '{}' has {} cells, the limit \
+                     `columns_per_table` is {}",
+                    schema.name,
+                    row.len(),
+                    self.limits.columns_per_table
+                )));
+            }
+            cells += row.len();
             texts += row.iter().map(text_bytes).sum::<usize>();
         }
-        self.admit(rows.len(), texts, width)
+        self.admit(rows.len(), cells, texts)
     }
 
     /// Counts a batch in, or refuses it.
-    fn admit(&mut self, rows: usize, text_bytes: usize, width: usize) -> Result<()> {
+    fn admit(&mut self, rows: usize, cells: usize, text_bytes: usize) -> Result<()> {
         // A row: its slot in the table, the head of the shared slice, the cells, the texts.
-        let row = size_of::<Row>() + 2 * size_of::<usize>() + width * size_of::<Value>();
-        let bytes = self.bytes.saturating_add(rows.saturating_mul(row)).saturating_add(text_bytes);
+        let row = size_of::<Row>() + 2 * size_of::<usize>();
+        let bytes =
+            [rows.saturating_mul(row), cells.saturating_mul(size_of::<Value>()), text_bytes]
+                .into_iter()
+                .fold(self.bytes, usize::saturating_add);
         let rows = self.rows.saturating_add(rows);
         let limit = if rows > self.limits.rows_per_call {
             Some(format!(

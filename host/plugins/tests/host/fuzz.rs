@@ -55,11 +55,11 @@ const SHAPES: [&str; 10] = [
     "(component)",
     "(component (core module))",
     r#"(component (import "wasi:io/poll@0.2.0" (instance)))"#,
-    r#"(component (import "congress:datasource/sink@0.1.0" (func)))"#,
-    r#"(component (import "congress:datasource/sink@0.1.0" (instance (export "replace" (func))))
+    r#"(component (import "congress:datasource/sink@1.0.0" (func)))"#,
+    r#"(component (import "congress:datasource/sink@1.0.0" (instance (export "replace" (func))))
         (component $d) (instance $i (instantiate $d))
-        (export "congress:datasource/driver@0.1.0" (instance $i)))"#,
-    r#"(component (component $d) (export "congress:datasource/driver@0.1.0" (component $d)))"#,
+        (export "congress:datasource/driver@1.0.0" (instance $i)))"#,
+    r#"(component (component $d) (export "congress:datasource/driver@1.0.0" (component $d)))"#,
     r#"(component (core module $m (func $f (loop br 0)) (start $f))
         (core instance (instantiate $m)))"#,
     r#"(component (core module $m (memory 65536)) (core instance (instantiate $m)))"#,

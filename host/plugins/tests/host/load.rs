@@ -29,7 +29,7 @@ async fn a_driver_describes_itself() {
     assert!(field("password").secret && field("token").secret && !field("username").secret);
     let squares = metadata.tables.iter().find(|t| t.name == "numbers.squares").unwrap();
     assert_eq!(squares.root.as_deref(), Some("numbers"));
-    assert_eq!(driver.world_version(), "0.1.0");
+    assert_eq!(driver.world_version(), "1.0.0");
     assert_eq!(driver.hash().len(), 64);
     assert_eq!(driver.path(), Some(guest("hostile").as_path()));
 }
@@ -71,14 +71,15 @@ async fn components_of_other_worlds_and_versions_are_refused() {
     let host = Host::new(local_config()).unwrap();
     let error = host.load(guest("otherworld")).await.err().unwrap();
     assert!(matches!(error.kind, LoadErrorKind::OtherWorld { .. }), "{error}");
-    assert!(error.to_string().contains("congress:datasource/driver@0.1.0"), "{error}");
+    assert!(error.to_string().contains("congress:datasource/driver@1.0.0"), "{error}");
 
     let error = host.load(guest("laterworld")).await.err().unwrap();
     assert!(matches!(error.kind, LoadErrorKind::OtherVersion { .. }), "{error}");
     assert!(
         error.to_string().ends_with(
             "is built for congress:datasource/driver@9.0.0; this host has \
-             congress:datasource/driver@0.1.0: build it against that version"
+             congress:datasource/driver@1.0.0: build it against that version, or update the server if it has a \
+             newer one"
         ),
         "{error}"
     );
@@ -95,7 +96,7 @@ async fn components_of_other_worlds_and_versions_are_refused() {
         "{error}"
     );
     // The right name, but other functions.
-    let error = refused(driver("0.1.0")).await;
+    let error = refused(driver("1.0.0")).await;
     assert!(error.contains("another form of"), "{error}");
 }
 
@@ -104,7 +105,7 @@ async fn undeclared_imports_are_refused() {
     let error = refused(component(
         r#"(component (import "acme:tools/shell@1.0.0" (instance))
             (component $d) (instance $i (instantiate $d))
-            (export "congress:datasource/driver@0.1.0" (instance $i)))"#,
+            (export "congress:datasource/driver@1.0.0" (instance $i)))"#,
     ))
     .await;
     assert!(error.contains("does not offer: acme:tools/shell@1.0.0"), "{error}");

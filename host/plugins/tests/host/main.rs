@@ -9,6 +9,8 @@ mod calls;
 #[cfg(test)]
 mod common;
 #[cfg(test)]
+mod contract;
+#[cfg(test)]
 mod fuzz;
 #[cfg(test)]
 mod hostile;

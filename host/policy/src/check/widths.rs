@@ -34,7 +34,7 @@ pub(crate) fn check(statement: &Statement, policy: &Arc<str>, state: &State) -> 
             match schema.width(&atom.table) {
                 Some(width) if width == atom.args.len() || short(atom, width) => None,
                 Some(width) => Some(wrong_width(atom, name, schema, width)),
-                None if schema.is_complete() => Some(
+                None if schema.lacks(&atom.table) => Some(
                     Error::new(
                         ErrorKind::Schema,
                         format!(

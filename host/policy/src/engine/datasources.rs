@@ -93,7 +93,7 @@ impl Engine {
         let first = !policy.schema.is_declared();
 
         let before = self.begin();
-        for table in &changed {
+        for table in changed.iter().filter(|table| !schema.is_any_width(table)) {
             // A table that is gone may be mentioned still, which gives it a width and no rows.
             let declared = schema.columns(table).map(|columns| columns.len());
             self.drop_rows_of_other_widths(name, table, declared);

@@ -61,7 +61,7 @@ impl Engine {
         };
         let fits = match policy.schema.width(&fact.table) {
             Some(width) => width == fact.args.len(),
-            None => !policy.schema.is_complete(),
+            None => !policy.schema.lacks(&fact.table),
         };
         // Of a materialized table that rules define, no fact may come.
         let is_stored = policy.info.kind != PolicyKind::Materialized

@@ -3,9 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use congress_bus::{Bus, Publisher, Schema};
-use congress_plugins::{
-    CallError, CallErrorKind, CallOutcome, DriverError, HeldRows, TableOperation,
-};
+use congress_plugins::{CallError, CallErrorKind, CallOutcome, HeldRows, TableOperation};
 use congress_store::{Fence, KeyRing, Store};
 use congress_table::{Change, Table, TableDelta};
 use tokio::sync::watch;
@@ -47,7 +45,7 @@ pub(super) struct Shared {
     /// Held from a push to its publication: its driver may look for the rows that it replaces.
     pub(super) receiving: tokio::sync::Mutex<()>,
     /// When the driver wants to be called to put its rows in order.
-    wake: watch::Sender<Option<Instant>>,
+    upkeep_due: watch::Sender<Option<Instant>>,
 }
 
 impl Shared {
@@ -69,7 +67,7 @@ impl Shared {
             progress: Mutex::default(),
             commit: tokio::sync::Mutex::new(()),
             receiving: tokio::sync::Mutex::new(()),
-            wake: watch::Sender::new(None),
+            upkeep_due: watch::Sender::new(None),
         }
     }
 
@@ -79,8 +77,8 @@ impl Shared {
     }
 
     /// When the driver wants to be called to put its rows in order.
-    pub(super) fn wake(&self) -> &watch::Sender<Option<Instant>> {
-        &self.wake
+    pub(super) fn upkeep_due(&self) -> &watch::Sender<Option<Instant>> {
+        &self.upkeep_due
     }
 
     /// Whether any row is published.
@@ -105,8 +103,8 @@ impl Shared {
         read: &[Arc<str>],
         store: Option<&Fence>,
     ) -> Result<(), congress_store::Error> {
-        if let Some(after) = outcome.wake_after {
-            self.wake.send_replace(Instant::now().checked_add(after));
+        if let Some(after) = outcome.upkeep_after {
+            self.upkeep_due.send_replace(Instant::now().checked_add(after));
         }
         let _one_at_a_time = self.commit.lock().await;
         let mut change = Change::default();
@@ -174,7 +172,7 @@ impl Shared {
                     .collect();
                 if is_push && !failed.is_empty() {
                     let text = failed.join("; ");
-                    self.note(|progress| progress.updated(Some(text.clone())));
+                    tracing::warn!(datasource = %self.row.name, push = true, "{text}");
                     return Err(Unfinished::Refused(text));
                 }
                 if self.all_or_nothing && !failed.is_empty() {
@@ -208,8 +206,7 @@ impl Shared {
         }
     }
 
-    /// Publishes what a call that put rows in order has done. That is no update, and it is no
-    /// failure if a driver has nothing to put in order.
+    /// Publishes what a call that put rows in order has done. That is no update.
     pub(super) async fn finish_upkeep(
         &self,
         result: Result<CallOutcome, CallError>,
@@ -221,9 +218,6 @@ impl Shared {
                 Ok(()) => return,
                 Err(error) => error.to_string(),
             },
-            Err(CallError { kind: CallErrorKind::Driver(DriverError::Unsupported(_)), .. }) => {
-                return;
-            }
             Err(error) => error.to_string(),
         };
         tracing::warn!(datasource = %self.row.name, "putting its rows in order: {failure}");

@@ -106,7 +106,7 @@ impl Task {
         };
         let _entered = self.local.enter(self.shared.clone(), work.phase.subscribe());
         let mut wanted = self.shared.publisher.wanted();
-        let mut wake = self.shared.wake().subscribe();
+        let mut wake = self.shared.upkeep_due().subscribe();
         self.code.mark_changed();
         loop {
             // One at a time: a poll, upkeep, or the start of other code.
@@ -219,7 +219,7 @@ impl Task {
                 work.next_poll = new.polls().then(Instant::now);
                 if !new.polls() && self.shared.has_rows() {
                     // Rows of before may have become old meanwhile.
-                    self.shared.wake().send_replace(Some(Instant::now()));
+                    self.shared.upkeep_due().send_replace(Some(Instant::now()));
                 }
                 work.phase.send_replace(Phase::Running(new.clone()));
                 work.running = Some(new);
@@ -260,7 +260,7 @@ impl Task {
     }
 
     fn begin_upkeep(&self, work: &mut Work) {
-        self.shared.wake().send_replace(None);
+        self.shared.upkeep_due().send_replace(None);
         if let Some(running) = &work.running {
             work.upkeep = Some(Box::pin(upkeep(self.shared.clone(), running.clone())));
         }
@@ -337,7 +337,7 @@ async fn poll(shared: Arc<Shared>, running: Running, roots: Vec<Arc<str>>) -> bo
 async fn upkeep(shared: Arc<Shared>, running: Running) {
     let _one_at_a_time = shared.receiving.lock().await;
     let held = Some(shared.clone() as Arc<dyn HeldRows>);
-    let result = running.source.poll_beside(&[] as &[&str], held).await;
+    let result = running.source.upkeep_beside(held).await;
     // One that is not the active one any more leaves the rows to its successor.
     let Ok(fence) = shared.lease.fence() else { return };
     let store = running.persist.then_some(&fence);

@@ -48,7 +48,7 @@ fn metadata() -> Metadata {
 async fn client() -> (Client, Store, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(&Location::SqliteMemory, &Options::default()).await.unwrap();
-    let entry = CatalogueEntry { metadata: metadata(), world: "0.1.0".to_owned(), origin: None };
+    let entry = CatalogueEntry { metadata: metadata(), world: "1.0.0".to_owned(), origin: None };
     let entry = serde_json::to_value(entry).unwrap();
     store.put_driver("nova", &entry, b"component").await.unwrap();
     let keys = KeyRing::open(folder.path(), true).unwrap();

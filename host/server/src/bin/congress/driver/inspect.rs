@@ -122,7 +122,9 @@ fn described(metadata: &Metadata) -> String {
         text += "\nactions\n";
     }
     for action in &metadata.actions {
-        let arguments: Vec<_> = action.arguments.iter().map(|a| a.name.as_str()).collect();
+        let others = action.takes_others.then_some("…");
+        let arguments = action.arguments.iter().map(|a| a.name.as_str()).chain(others);
+        let arguments: Vec<_> = arguments.collect();
         let _ = writeln!(text, "  {}({})", action.name, arguments.join(", "));
     }
     text

@@ -53,10 +53,11 @@ fn trial(outcome: Result<CallOutcome, CallError>) -> Trial {
     }
 }
 
-/// Unknown actions, pushes that make no sense.
+/// Unknown actions, pushes that make no sense, upkeep of nothing.
 pub(super) async fn check(subject: &Subject, report: &mut Report) {
     const ACTIONS: &str = "refuses actions that it does not have";
     const PUSHES: &str = "survives odd pushes";
+    const UPKEEP: &str = "survives upkeep where no rows are";
     let metadata = subject.driver.metadata();
     let config = plausible(metadata, &subject.given);
     subject.wire.become_service(Service::Never("no service is there while actions are checked"));
@@ -66,6 +67,7 @@ pub(super) async fn check(subject: &Subject, report: &mut Report) {
             let reason = format!("no datasource could be made: {error}; give its --config");
             report.skip(ACTIONS, &*reason);
             report.skip(PUSHES, &*reason);
+            report.skip(UPKEEP, &*reason);
             return;
         }
     };
@@ -82,6 +84,10 @@ pub(super) async fn check(subject: &Subject, report: &mut Report) {
         report.judge(PUSHES, &pushes(&source).await);
     } else {
         report.skip(PUSHES, "the driver takes none");
+    }
+    match trial(source.upkeep_beside(None).await) {
+        Trial::Survived { .. } => report.pass(UPKEEP),
+        Trial::Broke(reason) => report.fail(UPKEEP, reason),
     }
 }
 

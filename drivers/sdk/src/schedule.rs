@@ -1,0 +1,3 @@
+//! When the host shall call the driver, besides its polls.
+
+pub use crate::bindings::congress::datasource::schedule::upkeep_after;
