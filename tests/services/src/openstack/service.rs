@@ -10,7 +10,7 @@ use super::config::Config;
 /// and what ends the group would miss it.
 const GUARD: &str = r#"
 owner=$1 folder=$2; shift 2
-( tail --pid="$owner" -f /dev/null; rm -rf "$folder"; kill -KILL -- -$$ ) &
+( tail --pid="$owner" -f /dev/null; rm -rf "$folder"; kill -s KILL -- -$$ ) &
 exec "$@"
 "#;
 
