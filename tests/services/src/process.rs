@@ -18,12 +18,11 @@ pub fn free_port() -> anyhow::Result<u16> {
 }
 
 /// Runs the server, and ends it and removes its folder when the process that owns it is gone: a
-/// server for a whole test binary has nobody who would drop it. (Several may share a folder: `true`
-/// goes on where another has removed it already; `:` would not.)
+/// server for a whole test binary has nobody who would drop it.
 const GUARD: &str = r#"
 owner=$1 folder=$2; shift 2
 "$@" & server=$!
-( tail --pid="$owner" -f /dev/null; true >"$folder/orphaned"; kill -KILL $server ) & guard=$!
+( tail --pid="$owner" -f /dev/null; : >"$folder/orphaned"; kill -KILL $server ) & guard=$!
 # A signal to stop is for the server; this waits until that has ended.
 trap : TERM
 while kill -0 $server 2>/dev/null; do wait $server; status=$?; done

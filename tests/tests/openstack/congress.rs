@@ -132,7 +132,7 @@ impl Congress {
 
     /// A datasource's status.
     pub(crate) async fn status(&self, datasource: &str) -> Value {
-        let path = format!("/v1/data-sources/{datasource}/status");
+        let path = format!("/v1/data-sources/{datasource}/status?detail=true");
         self.server.get(&path).await.unwrap().json().unwrap()
     }
 }

@@ -13,7 +13,6 @@ use futures_util::future::try_join_all;
 use reqwest::Method;
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::sync::OnceCell;
 
 pub use self::service::CloudService;
 
@@ -44,7 +43,6 @@ pub struct OpenStack {
     database: Mariadb,
     config: Config,
     client: reqwest::Client,
-    token: OnceCell<String>,
     folder: TempDir,
 }
 
@@ -89,9 +87,7 @@ impl OpenStack {
         schema::make(&config).await?;
         let client = crate::keystone::client()?;
         let services = BTreeMap::new();
-        let token = OnceCell::new();
-        let mut cloud =
-            Self { services, keystone, broker, database, config, client, token, folder };
+        let mut cloud = Self { services, keystone, broker, database, config, client, folder };
         cloud.begin().await?;
         Ok(cloud)
     }
@@ -156,8 +152,7 @@ impl OpenStack {
         path: &str,
         body: Option<(&str, Vec<u8>)>,
     ) -> anyhow::Result<Value> {
-        // It is good for an hour.
-        let token = self.token.get_or_try_init(|| self.keystone.admin_token()).await?;
+        let token = self.keystone.admin_token().await?;
         let url = format!("{}/{path}", self.url(service));
         let mut request = self.client.request(method, url).header("x-auth-token", token);
         if service == CloudService::NovaApi {

@@ -1,9 +1,18 @@
 //! The services of a cloud, and how each is run.
 
+use std::path::Path;
 use std::process::Command;
 
 use super::config::Config;
-use crate::process::guarded;
+
+/// Becomes the service, beside a watcher that ends it and removes the folder when the process that
+/// owns it is gone. The service must be the first of its group: Glance makes itself that otherwise,
+/// and what ends the group would miss it.
+const GUARD: &str = r#"
+owner=$1 folder=$2; shift 2
+( tail --pid="$owner" -f /dev/null; rm -rf "$folder"; kill -s KILL -- -$$ ) &
+exec "$@"
+"#;
 
 /// Serves an application of WSGI, named `module:function`, that has no server of its own.
 const SERVE: &str = r"
@@ -104,4 +113,11 @@ impl CloudService {
             .env("OS_PLACEMENT_CONFIG_DIR", &config.folder);
         command
     }
+}
+
+/// A command that runs the program given by further arguments under the guard.
+fn guarded(folder: &Path) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", GUARD, "guard"]).arg(std::process::id().to_string()).arg(folder);
+    command
 }
