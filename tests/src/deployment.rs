@@ -26,7 +26,7 @@ pub use self::node::Node;
 use crate::{ServerOptions, drivers_folder, root};
 
 /// How long anything may take that usually takes a moment, on a machine that does much else.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// The name of the database on a server.
 const DATABASE: &str = "congress";

@@ -1,5 +1,7 @@
 //! What whole-system tests share: the real server as a process, and where things are.
 
+use std::time::Duration;
+
 mod binaries;
 pub mod cluster;
 mod database;
@@ -14,3 +16,6 @@ pub use deployment::{
 };
 pub use places::{drivers_folder, root, shared};
 pub use server::{Reply, Server, ServerOptions};
+
+/// How long anything may take that usually takes milliseconds: other tests may have the machine.
+pub const SOON: Duration = Duration::from_secs(120);

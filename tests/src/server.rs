@@ -22,7 +22,7 @@ use crate::binaries;
 
 /// How long a server may take to start or to stop. Generous: drivers are compiled meanwhile, on
 /// machines that do other things too.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(300);
 
 /// How often a condition is looked at.
 const POLL: Duration = Duration::from_millis(20);

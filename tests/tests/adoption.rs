@@ -6,13 +6,10 @@
 )]
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use congress_test_services::Mariadb;
-use congress_tests::{Server, ServerOptions, drivers_folder};
+use congress_tests::{SOON, Server, ServerOptions, drivers_folder};
 use serde_json::Value;
-
-const SOON: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_originals_database_is_taken_over_in_place() {

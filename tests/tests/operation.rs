@@ -8,13 +8,10 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::Command;
-use std::time::Duration;
 
-use congress_tests::{Server, ServerOptions, drivers_folder, manager_binary};
+use congress_tests::{SOON, Server, ServerOptions, drivers_folder, manager_binary};
 use rustix::process::Signal;
 use serde_json::json;
-
-const SOON: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sighup_reads_again_what_can_change() {

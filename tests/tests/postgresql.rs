@@ -4,13 +4,9 @@
     reason = "a test that cannot go on fails; clippy knows tests by their attribute only"
 )]
 
-use std::time::Duration;
-
 use congress_tests::cluster::{Cluster, create_datasource, get_at, is_active, revision, rows};
-use congress_tests::{Server, drivers_folder};
+use congress_tests::{SOON, Server, drivers_folder};
 use serde_json::{Value, json};
-
-const SOON: Duration = Duration::from_secs(30);
 
 async fn post(server: &Server, path: &str, body: Value) -> u64 {
     let reply = server.post(path, &body).await.unwrap();

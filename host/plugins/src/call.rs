@@ -195,7 +195,7 @@ pub(crate) async fn run(
     let limit = job.timeout(&context.limits);
     let guest = Guest::new(context.clone(), state, &job);
     let Some(place) = host.lanes.enter(code.places, limit).await else {
-        return Err(CallErrorKind::Limit(format!(
+        return Err(CallErrorKind::NotStarted(format!(
             "{} calls of drivers were under way for {} s, the limit `simultaneous_calls`",
             host.config.simultaneous_calls,
             limit.as_secs_f64()

@@ -203,6 +203,8 @@ pub enum CallErrorKind {
     Timeout(Duration),
     /// The call reached a limit; the text says which and how to raise it.
     Limit(String),
+    /// There was no place for the call, which has not begun; the text says what holds it up.
+    NotStarted(String),
     /// The host itself failed.
     Internal(String),
 }
@@ -222,7 +224,7 @@ impl fmt::Display for CallErrorKind {
                  report it to the driver's author",
                 limit.as_secs_f64()
             ),
-            Self::Limit(text) => f.write_str(text),
+            Self::Limit(text) | Self::NotStarted(text) => f.write_str(text),
             Self::Internal(text) => write!(f, "the host failed: {text}"),
         }
     }

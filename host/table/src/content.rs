@@ -82,9 +82,11 @@ impl NewContent {
         self.held.place_of(row).is_some_and(|place| self.again.has(place)) || self.new.contains(row)
     }
 
-    /// Makes room for so many rows more than are held.
+    /// Makes room for so many rows, unless they may be those that are held.
     pub fn reserve(&mut self, rows: usize) {
-        self.new.reserve(rows);
+        if self.held.is_empty() {
+            self.new.reserve(rows);
+        }
     }
 
     /// Puts a row in. It is made only if it is new.

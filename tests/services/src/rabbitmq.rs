@@ -70,7 +70,7 @@ impl Guarded {
     fn start(command: Command, folder: &Path, log: &str) -> anyhow::Result<Self> {
         let process = Process::start(command, &folder.join(log))?;
         // It reads until this process has ended.
-        let script = "read _; kill -KILL -- \"-$0\"; sleep 1; rm -rf -- \"$1\"";
+        let script = "read _; kill -s KILL -- \"-$0\"; sleep 1; rm -rf -- \"$1\"";
         let mut guard = Command::new("sh")
             .args(["-c", script])
             .arg(process.pid().to_string())

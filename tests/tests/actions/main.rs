@@ -10,16 +10,13 @@ mod rules;
 mod service;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use congress_tests::{Server, ServerOptions, drivers_folder};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+pub(crate) use congress_tests::SOON;
 use service::Service;
-
-/// How long anything may take that usually takes milliseconds.
-pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 /// What is asked for: every job that is not spared.
 pub(crate) const RULE: &str = "execute[w:do(x)] :- w:jobs(x), not w:spared(x)";

@@ -15,13 +15,9 @@ mod pages;
 mod simulations;
 mod warnings;
 
-use std::time::Duration;
-
+pub(crate) use congress_tests::SOON;
 use congress_tests::{Server, ServerOptions, drivers_folder};
 use serde_json::{Value, json};
-
-/// How long anything may take that usually takes milliseconds.
-pub(crate) const SOON: Duration = Duration::from_secs(30);
 
 /// A server without drivers.
 pub(crate) async fn server() -> Server {

@@ -12,13 +12,9 @@ mod requests;
 mod secrets;
 mod start;
 
-use std::time::Duration;
-
+pub(crate) use congress_tests::SOON;
 use congress_tests::{Server, ServerOptions, drivers_folder};
 use serde_json::{Value, json};
-
-/// How long anything may take that usually takes milliseconds.
-pub(crate) const SOON: Duration = Duration::from_secs(30);
 
 /// Options of a server with the drivers that only tests load.
 pub(crate) fn testing() -> ServerOptions {

@@ -1,17 +1,13 @@
 //! A real server with the drivers in question: what its API says of them, and pushes through it.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
-use congress_tests::{Server, ServerOptions};
+use congress_tests::{SOON, Server, ServerOptions};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::deviations;
 use super::totals::Totals;
-
-/// How long a driver may take to be compiled.
-const SOON: Duration = Duration::from_secs(60);
 
 /// The server.
 pub(crate) struct Api {

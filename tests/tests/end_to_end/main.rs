@@ -17,13 +17,10 @@ mod rows;
 mod stored;
 
 use std::path::Path;
-use std::time::Duration;
 
+pub(crate) use congress_tests::SOON;
 use congress_tests::{Server, ServerOptions, drivers_folder};
 use serde_json::{Value, json};
-
-/// How long anything may take that usually takes milliseconds.
-pub(crate) const SOON: Duration = Duration::from_secs(30);
 
 /// Options of a server with the drivers that are shipped.
 pub(crate) fn shipped() -> ServerOptions {

@@ -16,15 +16,12 @@ mod usable;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
+pub(crate) use congress_tests::SOON;
 use congress_tests::cluster::{self, Cluster, create_datasource};
 use congress_tests::{Server, drivers_folder};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-
-/// How long anything may take that usually takes milliseconds.
-pub(crate) const SOON: Duration = Duration::from_secs(30);
 
 /// A file with numbered people, which a datasource reads every second, and a rule on top.
 pub(crate) struct People {

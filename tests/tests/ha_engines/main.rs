@@ -12,14 +12,10 @@ mod latency;
 mod original;
 mod replica;
 
-use std::time::Duration;
-
+pub(crate) use congress_tests::SOON;
 use congress_tests::cluster::{get_at, revision};
 use congress_tests::{Reply, Server};
 use serde_json::{Value, json};
-
-/// How long anything may take that usually takes milliseconds.
-pub(crate) const SOON: Duration = Duration::from_secs(30);
 
 /// Creates a policy.
 pub(crate) async fn create_policy(server: &Server, name: &str) -> Reply {

@@ -9,12 +9,8 @@ mod exits;
 mod health;
 mod standby;
 
-use std::time::Duration;
-
+pub(crate) use congress_tests::SOON;
 use congress_tests::{ServerOptions, drivers_folder};
-
-/// How long anything may take that usually takes milliseconds.
-pub(crate) const SOON: Duration = Duration::from_secs(30);
 
 /// Options of a server with the drivers that are shipped.
 pub(crate) fn shipped() -> ServerOptions {

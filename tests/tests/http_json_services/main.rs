@@ -11,14 +11,11 @@ mod pypiserver;
 mod rabbitmq;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use congress_plugins::{Datasource, Host, HostConfig, State};
 use congress_server::fixture::{Tables, compare, tables};
+pub(crate) use congress_tests::SOON;
 use serde_json::{Map, Value};
-
-/// How long a service may take to tell what it has been told.
-pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 /// A datasource with the mapping of that name, and with these fields.
 pub(crate) async fn datasource(mapping: &str, fields: &[(&str, &str)]) -> Datasource {

@@ -11,16 +11,11 @@ mod rules;
 mod secrets;
 mod tokens;
 
-use std::time::Duration;
-
 use congress_test_services::Keystone;
-use congress_tests::{Reply, Server, ServerOptions};
+use congress_tests::{Reply, SOON, Server, ServerOptions};
 use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use serde_json::Value;
-
-/// How long things may take that happen soon.
-const SOON: Duration = Duration::from_secs(30);
 
 /// The user that servers log in as.
 const SERVICE: (&str, &str) = ("congress", "s3rvice%$");

@@ -17,16 +17,13 @@ mod policy;
 mod reads;
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use congress_test_services::OpenStack;
 
 use congress::Congress;
+pub(crate) use congress_tests::SOON;
 use objects::Objects;
-
-/// How long anything may take that happens within some seconds, on a machine that has much else to
-/// do.
-pub(crate) const SOON: Duration = Duration::from_secs(180);
 
 /// The user that datasources log in as, an administrator of the project `admin`, and its password.
 pub(crate) const USER: (&str, &str) = ("congress", "s3cret of congress");

@@ -20,12 +20,9 @@ mod tls;
 mod watch;
 
 use std::process::{Command, Output};
-use std::time::Duration;
 
-use congress_tests::{Server, ServerOptions, drivers_folder};
+use congress_tests::{SOON, Server, ServerOptions, drivers_folder};
 use serde_json::Value;
-
-const SOON: Duration = Duration::from_secs(30);
 
 /// A server with the drivers that are for tests: the datasource driver `hostile` takes pushed rows and has
 /// actions, and `template` polls.

@@ -116,6 +116,7 @@ impl Sink {
         let batch = columns::Batch::new(&schema, data, limit).map_err(SinkError::BadRow)?;
         self.admit(batch.rows(), batch.cells(), batch.text_bytes())?;
         let content = self.staged_table(&schema);
+        content.reserve(batch.rows());
         batch.for_each(|row| content.insert_cells(row));
         Ok(())
     }

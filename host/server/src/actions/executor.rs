@@ -3,6 +3,7 @@
 //! What is to be done says the [`Agenda`]; here are bus, database and datasources.
 
 use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use congress_bus::{Bus, Epoch, Node, Request, Requests, Subscription, TableName,
 use congress_store::{
     ActionFilter, ActionKey, ActionRecord, ActionState, Error, Fence, Outcome, Store,
 };
+use futures_util::FutureExt as _;
 use serde_json::Value as Json;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
@@ -407,7 +409,11 @@ impl Work {
             let (lease, hands) = (self.with.lease.clone(), self.with.hands.clone());
             let (term, retry) = (self.fence.term, self.with.options.retry.is_some());
             self.runs.spawn(async move {
-                let outcome = run(lease.as_ref(), hands.as_ref(), term, &key).await.outcome(retry);
+                let running = AssertUnwindSafe(run(lease.as_ref(), hands.as_ref(), term, &key));
+                let ended = running.catch_unwind().await.unwrap_or_else(|_| {
+                    Ended::Broken("a bug in Congress; please report it".to_owned())
+                });
+                let outcome = ended.outcome(retry);
                 log(&key, &outcome);
                 (id, outcome)
             });

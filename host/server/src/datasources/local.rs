@@ -98,6 +98,7 @@ fn ended(error: &CallError) -> Ended {
     match error.kind {
         CallErrorKind::Driver(DriverError::Connection(_)) => Ended::Unanswered(error.to_string()),
         CallErrorKind::Driver(_) => Ended::Refused(error.to_string()),
+        CallErrorKind::NotStarted(_) => Ended::Refused(format!("not run: {error}")),
         CallErrorKind::Trap(_)
         | CallErrorKind::GaveUp(_)
         | CallErrorKind::Timeout(_)

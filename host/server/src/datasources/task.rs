@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use congress_bus::{Request, Requests};
 use congress_plugins::{Driver, HeldRows, State};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -23,7 +23,7 @@ use super::running::Running;
 use super::shared::Shared;
 use super::start::{START_PERIOD, start};
 use super::wire::{DatasourceCall, reply};
-use crate::failure::{Answer, Failure};
+use crate::failure::{Answer, Failure, Status};
 
 /// What a task is to run.
 #[derive(Clone)]
@@ -86,7 +86,12 @@ struct Work {
     /// What the driver keeps between calls; outlives its code.
     kept: State,
     phase: watch::Sender<Phase>,
+    /// Places for calls that others make.
+    calls: Arc<Semaphore>,
 }
+
+/// How many calls of a datasource may be under way.
+const CALLS: usize = 64;
 
 impl Task {
     /// Runs until stopped.
@@ -103,6 +108,7 @@ impl Task {
             refusals: Backoff::default(),
             kept: State::default(),
             phase: watch::Sender::new(Phase::Stopped),
+            calls: Arc::new(Semaphore::new(CALLS)),
         };
         let _entered = self.local.enter(self.shared.clone(), work.phase.subscribe());
         let mut wanted = self.shared.publisher.wanted();
@@ -297,8 +303,15 @@ impl Task {
                 request.reply(reply(&Answer::Ok(())));
             }
             Ok(call) => {
+                let Ok(place) = work.calls.clone().try_acquire_owned() else {
+                    let text = format!("{CALLS} calls of it are under way; try again later");
+                    let failure = Failure::plain(Status::Unavailable, text);
+                    request.reply(reply(&Answer::<()>::Err(failure)));
+                    return;
+                };
                 let (shared, phase) = (self.shared.clone(), work.phase.subscribe());
                 tokio::spawn(async move {
+                    let _place = place;
                     if let Some(body) = answer(&shared, phase, call).await {
                         request.reply(body);
                     }

@@ -71,7 +71,7 @@ pub(super) struct Inner {
     query_rows: usize,
     query_timeout: Duration,
     /// Places for queries that run at a time.
-    queries: Semaphore,
+    queries: Arc<Semaphore>,
     /// Whether queries are answered; if not they wait.
     answers: watch::Sender<bool>,
 }
@@ -127,7 +127,7 @@ impl EngineHandle {
             stop,
             query_rows: options.query_rows,
             query_timeout: options.query_timeout,
-            queries: Semaphore::new(QUERIES),
+            queries: Arc::new(Semaphore::new(QUERIES)),
             answers: watch::Sender::new(true),
         };
         let handle = Self { inner: Arc::new(inner) };
@@ -268,7 +268,7 @@ impl EngineHandle {
         let (rows, timeout) = (self.inner.query_rows, self.inner.query_timeout);
         let busy =
             || Failure::plain(Status::Unavailable, "too many queries at once; try again later");
-        let waiting = tokio::time::timeout(timeout, self.inner.queries.acquire());
+        let waiting = tokio::time::timeout(timeout, self.inner.queries.clone().acquire_owned());
         let mut answers = self.inner.answers.subscribe();
         let loaded = answers.wait_for(|answers| *answers);
         if tokio::time::timeout(LOADED_WAIT.min(timeout), loaded).await.is_err() {
@@ -278,11 +278,13 @@ impl EngineHandle {
                  try again, or ask another node",
             ));
         }
-        let _place = waiting.await.map_err(|_| busy())?.map_err(Failure::internal)?;
+        let place = waiting.await.map_err(|_| busy())?.map_err(Failure::internal)?;
         let snapshot = snapshot.unwrap_or_else(|| self.snapshot());
         let stop = StopOnDrop::default();
         let flag = stop.0.clone();
         let running = tokio::task::spawn_blocking(move || {
+            // Kept until it has really ended.
+            let _place = place;
             query(&snapshot, Limits { rows: Some(rows), stop: Some(&flag) })
         });
         match tokio::time::timeout(timeout, running).await {

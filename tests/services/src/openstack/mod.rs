@@ -13,6 +13,7 @@ use futures_util::future::try_join_all;
 use reqwest::Method;
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::sync::OnceCell;
 
 pub use self::service::CloudService;
 
@@ -43,6 +44,8 @@ pub struct OpenStack {
     database: Mariadb,
     config: Config,
     client: reqwest::Client,
+    /// Of the administrator, who asks.
+    token: OnceCell<String>,
     folder: TempDir,
 }
 
@@ -87,7 +90,9 @@ impl OpenStack {
         schema::make(&config).await?;
         let client = crate::keystone::client()?;
         let services = BTreeMap::new();
-        let mut cloud = Self { services, keystone, broker, database, config, client, folder };
+        let token = OnceCell::new();
+        let mut cloud =
+            Self { services, keystone, broker, database, config, client, token, folder };
         cloud.begin().await?;
         Ok(cloud)
     }
@@ -152,16 +157,16 @@ impl OpenStack {
         path: &str,
         body: Option<(&str, Vec<u8>)>,
     ) -> anyhow::Result<Value> {
-        let token = self.keystone.admin_token().await?;
         let url = format!("{}/{path}", self.url(service));
-        let mut request = self.client.request(method, url).header("x-auth-token", token);
+        let mut request = self.client.request(method, url);
         if service == CloudService::NovaApi {
             request = request.header("openstack-api-version", COMPUTE_VERSION);
         }
         if let Some((kind, body)) = body {
             request = request.header("content-type", kind).body(body);
         }
-        let answer = request.send().await?;
+        let token = self.token.get_or_try_init(|| self.keystone.admin_token()).await?;
+        let answer = request.header("x-auth-token", token).send().await?;
         let (status, body) = (answer.status(), answer.text().await?);
         ensure!(status.is_success(), "{}, {path}: {status} {body}", service.name());
         Ok(serde_json::from_str(&body).unwrap_or_default())
