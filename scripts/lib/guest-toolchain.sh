@@ -123,7 +123,10 @@ opt-level = "s"
 panic = "abort"
 TOML
   # -Cembed-bitcode: without it, drivers could not be linked with LTO.
-  RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 CARGO_TARGET_WASM32_WASIP2_RUSTFLAGS=-Cembed-bitcode=yes \
+  local flags
+  printf -v flags '%s\x1f%s' -Cembed-bitcode=yes \
+    "--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo"
+  RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 CARGO_ENCODED_RUSTFLAGS=$flags \
     /usr/bin/cargo build --manifest-path "$work/empty/Cargo.toml" --release \
     -Zbuild-std=std,panic_abort --target "$target" --target-dir "$work/target" >&2
   lib=$work/sysroot/lib/rustlib/$target/lib

@@ -11,6 +11,8 @@ mod rules;
 mod secrets;
 mod tokens;
 
+use std::time::{Duration, Instant};
+
 use congress_test_services::Keystone;
 use congress_tests::{Reply, SOON, Server, ServerOptions};
 use reqwest::Method;
@@ -47,8 +49,31 @@ fn options(keystone: &Keystone) -> ServerOptions {
         .with(section, "project_domain_id", "default")
 }
 
+/// Asks, and again for as long as Keystone is too slow: other tests may have the machine.
+async fn patient(ask: impl AsyncFn() -> Reply) -> Reply {
+    let end = Instant::now() + SOON;
+    loop {
+        let reply = ask().await;
+        if reply.status != 503 || Instant::now() > end {
+            return reply;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
 /// Sends a request with a token.
 async fn send(
+    server: &Server,
+    token: &str,
+    method: &str,
+    path: &str,
+    body: Option<Value>,
+) -> Reply {
+    patient(async || send_once(server, token, method, path, body.clone()).await).await
+}
+
+/// The same, whether Keystone answers or not.
+async fn send_once(
     server: &Server,
     token: &str,
     method: &str,
