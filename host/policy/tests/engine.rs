@@ -116,11 +116,9 @@ fn errors_show_the_place_and_what_was_perhaps_meant() {
          --> line 3, column 2\n  |\n3 |   nova:servers(idd=x)\n  |   ^^^^^^^^^^^^^^^^^^^\n\
          did you mean column 'id'?"
     );
-    let error = only(engine.insert("bad(x) :- nova:server(x)", Some("t")).unwrap_err());
-    assert_eq!(
-        error.message(),
-        "Literal nova:server(x) uses unknown table server from policy nova"
-    );
+    let bad = Event::parse("bad(x) :- nova:server(id=x)", true, Some("t")).unwrap();
+    let error = only(engine.check(&bad).unwrap_err());
+    assert_eq!(error.message(), "Literal nova:server(id=x) uses unknown table server.");
     assert_eq!(error.suggestion(), Some("did you mean 'nova:servers'?"));
     let error = only(engine.insert("bad(1)", Some("tt")).unwrap_err());
     assert_eq!((error.kind(), error.message()), (ErrorKind::Target, "Unknown policy tt"));

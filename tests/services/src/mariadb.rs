@@ -46,6 +46,8 @@ impl Mariadb {
             .args(["--no-defaults", "--skip-test-db", "--skip-name-resolve"])
             .args(["--auth-root-authentication-method=normal", "--user=root"])
             .arg(argument("--datadir", &server.data()))
+            // Others may make one at the same time, with the same names for what is temporary.
+            .env("TMPDIR", server.folder.path())
             .stdin(Stdio::null());
         let made = install.output().context(
             "cannot run mariadb-install-db; on Debian: \

@@ -283,7 +283,8 @@ async fn thousands_of_random_requests_get_orderly_answers() {
     let now = memory(&server);
     println!("{count} requests; {warm} MiB after a quarter of them, {now} MiB at the end");
     assert!(now < warm + 64, "memory grows: {warm} MiB, {now} MiB");
-    assert_eq!(server.get("/v1/policies/p").await.unwrap().status, 200);
+    // Its policies may be other ones by now.
+    assert_eq!(server.get("/v1/policies").await.unwrap().status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

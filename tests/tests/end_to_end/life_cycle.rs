@@ -288,8 +288,7 @@ async fn of_two_files_with_one_driver_the_running_one_stays() {
     // Of those that are there at start, the order of the folders decides.
     let server = Server::start(options()).await.unwrap();
     server.eventually("/v1/system/drivers/a.wasm?detail=true", SOON, told).await.unwrap();
-    let running = server.get(path).await.unwrap().json().unwrap();
-    assert_eq!(text(&running, "version"), "0.1.0");
+    server.eventually(path, SOON, version("0.1.0")).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

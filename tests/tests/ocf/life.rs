@@ -46,6 +46,8 @@ fn a_server_that_hangs_is_found_and_can_be_stopped() {
     resource.must("start", SUCCESS);
     let pid = resource.pid();
     resource.signal(Signal::STOP);
+    let stat = format!("/proc/{}/stat", pid.as_raw_pid());
+    soon("it stands still", || fs::read_to_string(&stat).unwrap().contains(") T "));
     let monitor = resource.must("monitor", GENERIC);
     assert!(monitor.took < ANSWER && monitor.said.contains("does not answer"), "{monitor:?}");
     let stop = resource.must("stop", SUCCESS);
