@@ -170,7 +170,7 @@ impl Engine {
     /// effect.
     ///
     /// A rule may read a table by position that is not among them, as the original has it: it
-    /// finds nothing, and [`Engine::warnings`] says so.
+    /// finds nothing, and [`Snapshot::warnings`](crate::Snapshot::warnings) says so.
     ///
     /// # Errors
     ///
