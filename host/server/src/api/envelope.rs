@@ -23,6 +23,7 @@ use tracing::field::Empty;
 use uuid::Uuid;
 
 use super::ApiOptions;
+use super::path::is_of_the_api;
 use crate::failure::{Answer, Failure, Status};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-openstack-request-id");
@@ -143,8 +144,9 @@ pub(super) async fn wrap(
     } else {
         tracing::info!(%method, path, status, ms, "answered");
     }
-    let of_the_api = path == "/v1" || path.starts_with("/v1/");
-    if of_the_api && let Ok(id) = HeaderValue::try_from(id) {
+    if is_of_the_api(&path)
+        && let Ok(id) = HeaderValue::try_from(id)
+    {
         response.headers_mut().insert(REQUEST_ID, id);
     }
     response

@@ -48,6 +48,7 @@ pub use events::Streams;
 pub use front::{Slot, front};
 pub use listener::serve;
 pub use openapi::description as openapi;
+pub(crate) use path::is_of_the_api;
 pub(crate) use routes::{Operation, operations};
 
 use crate::datasources::Client;

@@ -64,3 +64,8 @@ impl Address {
         format!("{}{}/{}", self.base, self.path, utf8_percent_encode(id, SEGMENT))
     }
 }
+
+/// Whether a path is one of the versioned API, which needs a token and tells its revision.
+pub(crate) fn is_of_the_api(path: &str) -> bool {
+    path == "/v1" || path.starts_with("/v1/")
+}

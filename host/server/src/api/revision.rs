@@ -11,6 +11,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue};
 
+use super::path::is_of_the_api;
 use crate::engine::EngineHandle;
 use crate::failure::{Failure, Status};
 
@@ -29,8 +30,7 @@ pub(super) async fn wrap(
     request: Request,
     next: Next,
 ) -> Response {
-    let path = request.uri().path();
-    let is_of_the_api = path == "/v1" || path.starts_with("/v1/");
+    let is_of_the_api = is_of_the_api(request.uri().path());
     // What anybody may ask must not wait.
     if let Some(wanted) = request.headers().get(REVISION).filter(|_| is_of_the_api) {
         let number = wanted.to_str().ok().and_then(|text| text.trim().parse::<u64>().ok());

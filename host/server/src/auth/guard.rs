@@ -18,6 +18,7 @@ use super::keystone::{Keystone, KeystoneOptions};
 use super::names;
 use super::policy::{PolicyFiles, WatchedRules};
 use super::tokens::Tokens;
+use crate::api::is_of_the_api;
 use crate::failure::{Answer, Failure, Status};
 use crate::health::Readiness;
 
@@ -202,8 +203,7 @@ pub(crate) async fn wrap(
     next: Next,
 ) -> Response {
     strip(request.headers_mut());
-    let path = request.uri().path();
-    if path != "/v1" && !path.starts_with("/v1/") {
+    if !is_of_the_api(request.uri().path()) {
         return next.run(request).await;
     }
     let permitted = match guard.identify(request.headers()).await {

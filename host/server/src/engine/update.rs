@@ -109,7 +109,13 @@ impl EngineHandle {
             Err(error) => return Err(failure(error)),
         };
         let rule = committed.value;
-        self.apply(loaded, std::slice::from_ref(&rule), batch, committed.revision);
+        if rule.rule != old.rule {
+            self.apply(loaded, std::slice::from_ref(&rule), batch, committed.revision);
+        } else {
+            // What the engine has of it, or why it was refused, stays.
+            self.inner.has_loaded(loaded, committed.revision);
+            self.inner.reached(loaded, committed.revision);
+        }
         Ok(Some(rule))
     }
 
