@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::policy::PolicyInfo;
 use crate::policy::PolicyKind;
 use crate::program::TableKey;
-use crate::snapshot::{Limits, Snapshot, rows_of, rows_of_width};
+use crate::snapshot::{Limits, Snapshot, TableRows, rows_of, rows_of_width};
 use crate::state::Policy;
 use crate::{builtins, depgraph};
 
@@ -89,10 +89,10 @@ impl Snapshot {
     ///
     /// The policy or the table is not known, or its width is not.
     pub fn rows(&self, policy: &str, table: &str) -> Result<Vec<Vec<Constant>>, Error> {
-        self.rows_within(policy, table, Limits::default())
+        Ok(self.rows_within(policy, table, Limits::default())?.rows)
     }
 
-    /// [`Snapshot::rows`] at a bounded cost.
+    /// [`Snapshot::rows`] at a bounded cost, and whether they stay while the state does.
     ///
     /// # Errors
     ///
@@ -103,7 +103,7 @@ impl Snapshot {
         policy: &str,
         table: &str,
         limits: Limits<'_>,
-    ) -> Result<Vec<Vec<Constant>>, Error> {
+    ) -> Result<TableRows, Error> {
         let width = self.known_width(policy, table)?;
         let (policy, table) = self.owner(policy, table);
         let key = TableKey::plain(&table.into());

@@ -170,6 +170,6 @@ pub use explain::{
 pub use introspect::TableFilter;
 pub use policy::{NewPolicy, PolicyInfo, PolicyKind};
 pub use simulate::{MAX_SEQUENCE, Simulation, SimulationAnswers, SimulationResult};
-pub use snapshot::{Answers, Latest, Limits, Snapshot, ValueRef};
+pub use snapshot::{Answers, Latest, Limits, Snapshot, StateId, TableRows, ValueRef};
 pub use state::Clock;
 pub use subpolicy::SubpolicyQuery;

@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
 
 use hashbrown::HashSet;
 
@@ -23,6 +23,25 @@ use crate::store::word::Word;
 #[derive(Clone)]
 pub struct Snapshot {
     pub(crate) state: Arc<State>,
+}
+
+/// Which state a snapshot is of, without keeping that state: equal for snapshots between which nothing
+/// has changed.
+#[derive(Clone)]
+pub struct StateId(Weak<State>);
+
+impl PartialEq for StateId {
+    fn eq(&self, other: &Self) -> bool {
+        // Nothing else comes to lie where a state was while somebody has its id, and a state that
+        // anybody has an id of is not changed in its place.
+        Weak::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl fmt::Debug for StateId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("StateId").field(&self.0.as_ptr()).finish()
+    }
 }
 
 /// The latest state of an engine; clones follow the same engine.
@@ -53,6 +72,9 @@ impl Latest {
 pub struct Limits<'a> {
     /// The most rows that it may produce, those of tables on the way to the answer included.
     pub rows: Option<usize>,
+    /// The most combinations of rows that it may look at on the way, those that the rest of a body
+    /// rejects included.
+    pub bindings: Option<usize>,
     /// Whoever sets it stops the query.
     pub stop: Option<&'a AtomicBool>,
 }
@@ -261,6 +283,11 @@ impl Answers {
 }
 
 impl Snapshot {
+    /// Which state this is.
+    pub fn id(&self) -> StateId {
+        StateId(Arc::downgrade(&self.state))
+    }
+
     pub(crate) fn new(state: Arc<State>) -> Self {
         Self { state }
     }
@@ -357,9 +384,18 @@ pub(crate) fn rows_of(
     widths.dedup();
     let mut rows = Vec::new();
     for width in widths {
-        rows.extend(rows_of_width(state, policy, key, width, limits)?);
+        rows.extend(rows_of_width(state, policy, key, width, limits)?.rows);
     }
     Ok(rows)
+}
+
+/// All rows of a table.
+#[derive(Clone, Debug)]
+pub struct TableRows {
+    /// In no order.
+    pub rows: Vec<Vec<Constant>>,
+    /// Whether they may be others later although nothing has changed: a rule asked for the time.
+    pub volatile: bool,
 }
 
 /// All rows of a table that have a width; those with variables left are left out.
@@ -369,13 +405,14 @@ pub(crate) fn rows_of_width(
     key: &TableKey,
     width: usize,
     limits: Limits<'_>,
-) -> Result<Vec<Vec<Constant>>, Error> {
+) -> Result<TableRows, Error> {
     let program = program_of_width(key, width);
     let mut evaluation = Evaluation::single(state, limits);
     let rows = evaluation.query(policy, &program)?;
     let words: Vec<Vec<_>> = (0..rows.len()).map(|id| rows.row(id).to_vec()).collect();
     let value = |word| evaluation.values.value(word);
-    Ok(words.into_iter().filter_map(|row| row.into_iter().map(value).collect()).collect())
+    let rows = words.into_iter().filter_map(|row| row.into_iter().map(value).collect()).collect();
+    Ok(TableRows { rows, volatile: evaluation.volatile })
 }
 
 /// A query for all rows of a table that have a width.

@@ -3,11 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use congress_policy::{
-    Applied, Engine, Error, ErrorKind, Event, Limits, NewPolicy, Options, PolicyKind, References,
-    Snapshot, Subscription, TableFilter,
+    Applied, Engine, Error, ErrorKind, Event, NewPolicy, Options, PolicyKind, References, Snapshot,
+    Subscription, TableFilter,
 };
 use congress_table::{Change, Column, Row, TableDelta, TableSchema, Value};
 use time::macros::datetime;
@@ -438,62 +437,6 @@ fn a_long_chain_of_rules_needs_no_stack() {
 }
 
 #[test]
-fn what_only_must_exist_is_not_multiplied_out() {
-    let mut engine = engine(&["t"]);
-    let rows: Vec<Row> = (0..20_000).map(|i| [Value::Int(i)].into()).collect();
-    engine.initialize_tables("t", &[("a".into(), rows.clone()), ("b".into(), rows)]).unwrap();
-    engine.insert("p(x) :- a(x), b(y), lt(x, 3)", Some("t")).unwrap();
-    let limits = Limits { rows: Some(10), stop: None };
-    let found = engine.snapshot().select_within("p(x)", Some("t"), limits).unwrap();
-    assert_eq!(found.len(), 3);
-}
-
-#[test]
-fn a_query_can_be_bounded_and_stopped() {
-    let mut engine = engine(&["t"]);
-    let rows: Vec<Row> = (0..2000).map(|i| [Value::Int(i)].into()).collect();
-    engine.initialize_tables("t", &[("a".into(), rows)]).unwrap();
-    let select = |limits: Limits<'_>| {
-        let query = "p(x, y) :- a(x), a(y)";
-        engine.snapshot().select_within(query, Some("t"), limits).unwrap_err().kind()
-    };
-    assert_eq!(select(Limits { rows: Some(10_000), stop: None }), ErrorKind::Limit);
-    let stop = AtomicBool::new(true);
-    assert_eq!(select(Limits { rows: None, stop: Some(&stop) }), ErrorKind::Limit);
-}
-
-#[test]
-fn readers_see_whole_batches_while_the_writer_writes() {
-    let mut engine = engine(&["t"]);
-    engine.insert("same(x) :- a(x), b(x) odd(x) :- a(x), not b(x)", Some("t")).unwrap();
-    let latest = engine.latest();
-    let done = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let reader = scope.spawn(|| {
-            let mut reads = 0;
-            while !done.load(Ordering::Relaxed) || reads == 0 {
-                let snapshot = latest.snapshot();
-                assert!(answers(&snapshot, "odd(x)", "t").is_empty());
-                let a = snapshot.rows("t", "a").map_or(0, |rows| rows.len());
-                assert_eq!(answers(&snapshot, "same(x)", "t").len(), a);
-                reads += 1;
-            }
-        });
-        for i in 0..300 {
-            engine.insert(&format!("a({i}) b({i}) a(\"{i}\") b(\"{i}\")"), Some("t")).unwrap();
-            if i >= 20 {
-                let old = i - 20;
-                let text = format!("a({old}) b({old}) a(\"{old}\") b(\"{old}\")");
-                engine.delete(&text, Some("t")).unwrap();
-            }
-        }
-        done.store(true, Ordering::Relaxed);
-        reader.join().unwrap();
-    });
-    assert_eq!(answers(&latest.snapshot(), "same(x)", "t").len(), 40);
-}
-
-#[test]
 fn each_action_of_a_batch_gets_its_own_rows() {
     let mut engine = engine(&["t"]);
     engine.insert("ta(1) tb(2) tc(3)", Some("t")).unwrap();
@@ -514,42 +457,6 @@ fn each_action_of_a_batch_gets_its_own_rows() {
     let outcome = engine.update(Event::parse("ta(4) ta(1)", true, Some("t")).unwrap()).unwrap();
     assert_eq!(outcome.executions.len(), 1);
     assert_eq!(outcome.executions[0].added.len(), 1);
-}
-
-#[test]
-fn a_watched_recursion_without_end_is_given_up_and_told_of() {
-    let mut engine = engine(&[]);
-    engine.create_policy(NewPolicy::new("z", PolicyKind::Z3)).unwrap();
-    engine.limit_views(10_000);
-    engine.watch("w", Some("z"), "above", None).unwrap();
-    engine.watch("fine", Some("z"), "fine", None).unwrap();
-    let rules = "n(y) :- n(x), plus(x, 1, y) above(x) :- n(x), lt(x, 3) fine(x) :- m(x)";
-    assert!(engine.insert(rules, Some("z")).unwrap().overflowed.is_empty());
-    let outcome = engine.insert("n(0) m(1)", Some("z")).unwrap();
-    let tables: Vec<&str> = outcome.overflowed.iter().map(|(_, table)| &**table).collect();
-    assert_eq!(tables, ["n", "above"]);
-    assert_eq!(outcome.fired.len(), 1);
-    // Said once; and queries have limits of their own.
-    assert!(
-        engine
-            .insert("n(-1) m(2)".replace("-1", "7").as_str(), Some("z"))
-            .unwrap()
-            .overflowed
-            .is_empty()
-    );
-    let limits = Limits { rows: Some(1000), stop: None };
-    let error = engine.snapshot().select_within("above(x)", Some("z"), limits).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Limit);
-    // Texts that grow without end stop as well.
-    let outcome = engine.insert("s(y) :- s(x), concat(x, x, y) s(\"a\")", Some("z")).unwrap();
-    assert!(outcome.overflowed.is_empty());
-    engine.watch("s", Some("z"), "s", None).unwrap();
-    assert!(engine.snapshot().select_within("s(x)", Some("z"), limits).unwrap().len() < 30);
-    // With other rules it is tried again.
-    engine.delete("n(y) :- n(x), plus(x, 1, y)", Some("z")).unwrap();
-    assert_eq!(engine.snapshot().select("above(x)", Some("z")).unwrap().len(), 1);
-    let outcome = engine.insert("n(1)", Some("z")).unwrap();
-    assert_eq!(outcome.fired[0].added.len(), 1);
 }
 
 #[test]

@@ -373,8 +373,10 @@ fn explanations_are_bounded() {
     assert_eq!((steps.len(), &steps[49].reason), (50, &Reason::Cut));
 
     let stop = AtomicBool::new(true);
-    for limits in [Limits { rows: Some(100), stop: None }, Limits { rows: None, stop: Some(&stop) }]
-    {
+    for limits in [
+        Limits { rows: Some(100), ..Limits::default() },
+        Limits { stop: Some(&stop), ..Limits::default() },
+    ] {
         let refused = snapshot.explain("t3000(1)", Some("t"), all, limits).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Limit);
     }

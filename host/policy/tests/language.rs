@@ -260,7 +260,7 @@ fn a_query_for_one_group_computes_that_group_only() {
         engine("n(t, count(id)) :- q(id, t) limited(t) :- cap(c), n(t, c) cap(1) cap(20)");
     let rows: Vec<Row> = (0..20_000).map(|i| [Value::Int(i), Value::Int(i / 20)].into()).collect();
     engine.initialize_tables("t", &[("q".into(), rows)]).unwrap();
-    let limits = |rows| Limits { rows: Some(rows), stop: None };
+    let limits = |rows| Limits { rows: Some(rows), ..Limits::default() };
     let select = |query: &str, rows| {
         let answers = engine.snapshot().select_within(query, Some("t"), limits(rows));
         answers.map(|answers| answers.len()).map_err(|error| error.kind())

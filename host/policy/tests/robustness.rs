@@ -135,7 +135,7 @@ proptest! {
         let snapshot = engine.snapshot();
         for (policy, query) in queries {
             // Random rules may count without end.
-            let limits = Limits { rows: Some(10_000), stop: None };
+            let limits = Limits { rows: Some(10_000), ..Limits::default() };
             match snapshot.select_within(&query, Some(POLICIES[policy].0), limits) {
                 Ok(answers) => prop_assert_eq!(answers.statements().count(), answers.len()),
                 Err(error) => shown(&error),

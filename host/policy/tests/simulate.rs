@@ -391,7 +391,7 @@ fn limits_hold_for_the_whole_simulation() {
     let engine = engine(&rows, "action(\"all\") q+(x, y) :- all(y), p(x)");
     let snapshot = engine.snapshot();
     let within = |sequence: &str, rows: usize| {
-        let limits = Limits { rows: Some(rows), stop: None };
+        let limits = Limits { rows: Some(rows), ..Limits::default() };
         run(&snapshot, "q(x, y)", sequence, false, limits).map(|result| printed(&result).len())
     };
     assert_eq!(within("all(1) all(2)", 1000).unwrap(), 200);
@@ -404,7 +404,7 @@ fn limits_hold_for_the_whole_simulation() {
     assert_eq!(refused.iter().next().unwrap().kind(), ErrorKind::Limit);
 
     let stop = AtomicBool::new(true);
-    let limits = Limits { rows: None, stop: Some(&stop) };
+    let limits = Limits { stop: Some(&stop), ..Limits::default() };
     assert!(run(&snapshot, "p(1)", "p+(1)", false, limits).is_err());
 }
 

@@ -17,5 +17,7 @@ pub use change::{Change, TableDelta};
 pub use content::NewContent;
 pub use digest::Digest;
 pub use schema::{Column, ColumnType, TableSchema};
+/// What texts are.
+pub use smol_str::SmolStr;
 pub use table::{Row, Table};
 pub use value::Value;

@@ -3,9 +3,9 @@
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 use crate::Cell;
 
@@ -27,13 +27,14 @@ pub enum Value {
     Int(i64),
     /// A double.
     Float(f64),
-    /// Text, any Unicode.
-    Text(Arc<str>),
+    /// Text, any Unicode. Up to 23 bytes stand in the cell itself; what is longer is shared by
+    /// the cell's clones.
+    Text(SmolStr),
 }
 
 impl Value {
     /// A text value.
-    pub fn text(text: impl Into<Arc<str>>) -> Self {
+    pub fn text(text: impl Into<SmolStr>) -> Self {
         Self::Text(text.into())
     }
 
@@ -227,5 +228,14 @@ mod tests {
         assert_eq!(Value::Null.for_policy(), Value::text("None"));
         assert_eq!(Value::Bool(true).for_policy(), Value::text("True"));
         assert_eq!(Value::Int(3).for_policy(), Value::Int(3));
+    }
+
+    #[test]
+    fn short_texts_need_no_more_room_than_numbers() {
+        assert_eq!(size_of::<Value>(), 24);
+        let short = Value::text("a name of 23 characters");
+        assert!(
+            matches!(&short, Value::Text(text) if text.len() == 23 && !text.is_heap_allocated())
+        );
     }
 }

@@ -115,3 +115,40 @@ async fn who_has_the_rows_is_told_so() {
     json_of(server.post("/v1/policies/p/rules", &rule).await, 201);
     assert_eq!(page(Some(&tag)).await.status, 200);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_is_given_again_only_while_nothing_has_changed() {
+    let server = server().await;
+    policy(&server, "p", &["q(1)", "r(x) :- q(x)", "late(n) :- q(x), builtin:now(n)"]).await;
+    let path = "/v1/policies/p/tables/r/rows";
+    for _ in 0..2 {
+        assert_eq!(rows(&server, path).await, ["[1]"]);
+    }
+    // By whatever name the policy is called.
+    let id = json_of(server.get("/v1/policies/p").await, 200)["id"].as_str().unwrap().to_owned();
+    let by_id = format!("/v1/policies/{id}/tables/r/rows");
+    assert_eq!(rows(&server, &by_id).await, ["[1]"]);
+    let mut inserted = Vec::new();
+    for n in 2..20 {
+        let rule = serde_json::json!({ "rule": format!("q({n})") });
+        let rule = json_of(server.post("/v1/policies/p/rules", &rule).await, 201);
+        inserted.push(rule["id"].as_str().unwrap().to_owned());
+        for path in [path, &by_id] {
+            assert_eq!(rows(&server, path).await.len(), n);
+        }
+    }
+    for id in inserted {
+        let rule = format!("/v1/policies/p/rules/{id}");
+        json_of(server.delete(&rule).await, 200);
+    }
+    assert_eq!(rows(&server, path).await, ["[1]"]);
+    // The time goes on although nothing changes.
+    let late = "/v1/policies/p/tables/late/rows";
+    let first = rows(&server, late).await;
+    let other = |body: &Value| body["results"][0]["data"].to_string() != first[0];
+    server.eventually(late, crate::SOON, other).await.unwrap();
+    json_of(server.delete("/v1/policies/p").await, 200);
+    for path in [path, &by_id] {
+        json_of(server.get(path).await, 404);
+    }
+}

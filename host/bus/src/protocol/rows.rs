@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use congress_table::{Column, ColumnType, Digest, Row, TableSchema, Value};
+use congress_table::{Column, ColumnType, Digest, Row, SmolStr, TableSchema, Value};
 use hashbrown::HashMap;
 
 use super::wire::{Malformed, Reader, Writer};
@@ -224,7 +224,7 @@ impl<'a> ChunkWriter<'a> {
 pub(crate) fn read(bytes: &[u8]) -> Result<Content, Malformed> {
     let mut reader = Reader::new(bytes);
     let mut content = Content::default();
-    let mut texts: Vec<Arc<str>> = Vec::new();
+    let mut texts: Vec<SmolStr> = Vec::new();
     let mut cells: Vec<Value> = Vec::new();
     let mut buffer = Vec::new();
     while !reader.is_empty() {
@@ -286,8 +286,8 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Content, Malformed> {
     Ok(content)
 }
 
-fn read_cell(from: &mut Reader<'_>, texts: &mut Vec<Arc<str>>) -> Result<Value, Malformed> {
-    let known = |texts: &[Arc<str>], number: u64| {
+fn read_cell(from: &mut Reader<'_>, texts: &mut Vec<SmolStr>) -> Result<Value, Malformed> {
+    let known = |texts: &[SmolStr], number: u64| {
         let text = usize::try_from(number).ok().and_then(|number| texts.get(number));
         text.cloned().map(Value::Text).ok_or(Malformed("a text that was not given"))
     };
@@ -301,7 +301,7 @@ fn read_cell(from: &mut Reader<'_>, texts: &mut Vec<Arc<str>>) -> Result<Value, 
         }
         FLOAT => Value::Float(f64::from_bits(from.u64()?)),
         NEW_TEXT => {
-            let text: Arc<str> = from.str()?.into();
+            let text: SmolStr = from.str()?.into();
             texts.push(text.clone());
             Value::Text(text)
         }

@@ -7,7 +7,7 @@ use crate::ast::{Constant, Modal};
 use crate::depgraph::Node;
 use crate::error::Error;
 use crate::program::TableKey;
-use crate::snapshot::{Limits, rows_of};
+use crate::snapshot::rows_of;
 
 /// An `execute[…]` table that has rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,7 +96,7 @@ impl Engine {
     /// There are more than views may have ([`Engine::limit_views`]), or there is no such policy.
     pub fn execute_rows(&self, table: &ExecuteTable) -> Result<Vec<Vec<Constant>>, Error> {
         let ExecuteTable { policy, service, action, .. } = table;
-        let limits = Limits { rows: Some(self.views.rows_limit()), stop: None };
+        let limits = self.views.limits();
         // A rule may name its own policy as the service, or leave it out: two tables.
         let mut rows = Vec::new();
         for name in [Some(format!("{service}:{action}").into()), Some(action.clone())] {

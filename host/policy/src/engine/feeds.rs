@@ -205,7 +205,7 @@ fn word(interner: &mut Interner<'_>, value: &Value, ascii: bool) -> Word {
         Value::Float(float) => interner.float(*float),
         Value::Text(text) if ascii && !text.is_ascii() => {
             let text: String = text.chars().filter(char::is_ascii).collect();
-            interner.text(&text.into())
+            interner.text(&Arc::<str>::from(text))
         }
         Value::Text(text) => interner.text(text),
         Value::Null | Value::Bool(_) => match value.for_policy() {
@@ -221,7 +221,7 @@ fn printed(value: &Value) -> String {
     let constant = match value.for_policy() {
         Value::Int(int) => Constant::Int(int.into()),
         Value::Float(float) => Constant::Float(float),
-        Value::Text(text) => Constant::Text(text),
+        Value::Text(text) => Constant::Text(text.into()),
         // `for_policy` makes texts of these.
         other => return other.to_string(),
     };

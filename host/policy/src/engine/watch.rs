@@ -166,7 +166,7 @@ impl Engine {
             {
                 return Default::default();
             }
-            let limits = Limits { rows: Some(self.views.rows_limit()), stop: None };
+            let limits = self.views.limits();
             let rows = |state| Rows::of(state, node, limits);
             return match (rows(before), rows(&self.state)) {
                 (Some(old), Some(new)) => (new.without(&old), old.without(&new)),

@@ -39,6 +39,10 @@ pub(crate) struct Evaluation<'s> {
     limits: Limits<'s>,
     /// How many rows there are in all.
     pub(super) produced: usize,
+    /// How many bindings the steps of bodies have handed on.
+    handed: usize,
+    /// Something asked for the time: the same state may answer otherwise later.
+    pub(crate) volatile: bool,
     /// It is for one query alone, which may take what a memo has.
     pub(super) single: bool,
     /// How many answers are enough.
@@ -109,6 +113,8 @@ impl<'s> Evaluation<'s> {
             solutions: Vec::new(),
             limits,
             produced: 0,
+            handed: 0,
+            volatile: false,
             single: false,
             wanted: usize::MAX,
             times: None,
@@ -237,6 +243,11 @@ impl<'s> Evaluation<'s> {
             let text = "The query makes too many new values; ask for less";
             return Err(Error::new(ErrorKind::Limit, text));
         }
+        if let Some(most) = self.limits.bindings.filter(|most| self.handed > *most) {
+            let text =
+                format!("The query looks at more than {most} combinations of rows; ask for less");
+            return Err(Error::new(ErrorKind::Limit, text));
+        }
         match self.limits.rows {
             Some(rows) if self.produced > rows => Err(Error::new(
                 ErrorKind::Limit,
@@ -314,6 +325,7 @@ impl<'s> Evaluation<'s> {
         if level.at * stride < level.bindings.len() {
             levels.push(level);
         }
+        self.handed += out.len() / stride.max(1);
         if !out.is_empty() {
             levels.push(Level::new(next, out));
         }

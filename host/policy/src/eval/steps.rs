@@ -409,6 +409,7 @@ impl<'s> Evaluation<'s> {
         if let Some(holds) = compute_small(builtin, args, bound_outputs, binding) {
             return holds != negated;
         }
+        self.volatile |= builtin.is_volatile();
         let inputs: Option<Vec<_>> = args
             .iter()
             .take(builtin.inputs)

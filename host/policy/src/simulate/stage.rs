@@ -129,7 +129,7 @@ impl Stage {
             self.state.table(&self.name, &key).map(|table| widths(table)).unwrap_or_default()
         {
             let limits = budget.left();
-            let more = rows_of_width(&self.state, &self.name, &key, width, limits)?;
+            let more = rows_of_width(&self.state, &self.name, &key, width, limits)?.rows;
             budget.spend(more.len())?;
             rows.extend(more);
         }

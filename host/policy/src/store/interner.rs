@@ -9,7 +9,7 @@ use std::sync::Arc;
 use num_bigint::BigInt;
 
 use super::dictionary::{Dictionary, Number, integral, without_sign_of_zero};
-use super::texts::{self, CLASSES};
+use super::texts::{self, CLASSES, SharedText};
 use super::word::{Kind, Word};
 use crate::ast::Constant;
 
@@ -90,18 +90,18 @@ impl Interner<'_> {
 
     /// The word of a text, counting one use. A new one that is long is kept as the very same
     /// allocation.
-    pub(crate) fn text(&mut self, text: &Arc<str>) -> Word {
-        self.text_with_hash(text, self.dictionary.text_hash(text))
+    pub(crate) fn text(&mut self, text: &impl SharedText) -> Word {
+        self.text_with_hash(text, self.dictionary.text_hash(text.as_ref()))
     }
 
     /// As [`Interner::text`], of a text with a known hash.
-    pub(crate) fn text_with_hash(&mut self, text: &Arc<str>, hash: u64) -> Word {
+    pub(crate) fn text_with_hash(&mut self, text: &impl SharedText, hash: u64) -> Word {
         let Dictionary { texts, text_slots, .. } = &mut *self.dictionary;
-        if let Some(id) = text_slots.find(hash, |id| texts.is(id, text)) {
+        if let Some(id) = text_slots.find(hash, |id| texts.is(id, text.as_ref())) {
             self.retain(Word::text(id));
             return Word::text(id);
         }
-        let class = texts.class(text);
+        let class = texts.class(text.as_ref());
         let uses = &mut self.counts.texts[class];
         let at = match uses.reuse() {
             Some(at) => {

@@ -20,6 +20,11 @@ const CLASS_BITS: u32 = 4;
 /// How many texts a class can number.
 const MOST: usize = 1 << (u32::BITS - CLASS_BITS);
 
+/// Whatever a text comes in; what is long is kept as the allocation that it has.
+pub(crate) trait SharedText: AsRef<str> + Clone + Into<Arc<str>> {}
+
+impl<T: AsRef<str> + Clone + Into<Arc<str>>> SharedText for T {}
+
 /// The texts.
 #[derive(Clone, Debug)]
 pub(super) struct Texts {
@@ -106,21 +111,21 @@ impl Texts {
     }
 
     /// Adds a text to its class; its place.
-    pub(super) fn push(&mut self, class: usize, text: &Arc<str>) -> usize {
+    pub(super) fn push(&mut self, class: usize, text: &impl SharedText) -> usize {
         match self.short.get_mut(class) {
-            Some(texts) => texts.push_with(|place| write(place, text)),
-            None => self.long.push(&[Some(text.clone())]),
+            Some(texts) => texts.push_with(|place| write(place, text.as_ref())),
+            None => self.long.push(&[Some(text.clone().into())]),
         }
     }
 
     /// Puts a text in a place of its class that is free.
-    pub(super) fn set(&mut self, class: usize, at: usize, text: &Arc<str>) {
+    pub(super) fn set(&mut self, class: usize, at: usize, text: &impl SharedText) {
         match self.short.get_mut(class) {
             Some(texts) => {
                 texts.restore_block(at);
-                write(texts.get_mut(at), text);
+                write(texts.get_mut(at), text.as_ref());
             }
-            None => self.long.get_mut(at)[0] = Some(text.clone()),
+            None => self.long.get_mut(at)[0] = Some(text.clone().into()),
         }
     }
 

@@ -37,7 +37,7 @@ impl Snapshot {
             return Ok(Vec::new());
         }
         let (program, bindings) = compile(&self.state, query.body());
-        let limits = Limits { rows: Some(MAX_STEPS), stop: None };
+        let limits = Limits { rows: Some(MAX_STEPS), ..Limits::default() };
         let mut interpreter = TopDown::new(&self.state, &query.policy, bindings, limits);
         let own = &query.policy.info.name;
         let named = tables.iter().map(|name| {

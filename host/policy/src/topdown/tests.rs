@@ -184,9 +184,9 @@ fn depth_steps_and_stopping_are_errors_and_not_crashes() {
     let deep = limited("p1100(x)", Limits::default()).unwrap_err();
     assert_eq!(deep.kind(), ErrorKind::Limit);
     assert!(deep.message().contains("1000 rules deep"), "{deep}");
-    let few = Limits { rows: Some(100), stop: None };
+    let few = Limits { rows: Some(100), ..Limits::default() };
     assert_eq!(limited("p900(x)", few).unwrap_err().kind(), ErrorKind::Limit);
     let stop = std::sync::atomic::AtomicBool::new(true);
-    let stopped = Limits { rows: None, stop: Some(&stop) };
+    let stopped = Limits { stop: Some(&stop), ..Limits::default() };
     assert_eq!(limited("p0(x)", stopped).unwrap_err().kind(), ErrorKind::Limit);
 }

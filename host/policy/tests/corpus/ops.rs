@@ -501,7 +501,7 @@ fn rows(rows: &Value) -> Vec<Row> {
         value => match recorded::constant(value) {
             Constant::Int(int) => Cell::Int(i64::try_from(int).unwrap()),
             Constant::Float(float) => Cell::Float(float),
-            Constant::Text(text) => Cell::Text(text),
+            Constant::Text(text) => Cell::Text(text.into()),
         },
     };
     let rows = rows.as_array().into_iter().flatten();

@@ -81,15 +81,7 @@ impl IntoResponse for Empty {
 
 impl<T: Serialize + Send + 'static> IntoResponse for Rows<T> {
     fn into_response(self) -> Response {
-        let mut pieces = RowPieces::new(self);
-        let first = pieces.next().unwrap_or_default();
-        let body = if pieces.rows.is_none() {
-            Body::from(first)
-        } else {
-            let pieces = std::iter::once(first).chain(pieces).map(Ok::<_, Infallible>);
-            Body::from_stream(futures_util::stream::iter(pieces))
-        };
-        respond(StatusCode::OK, body)
+        rows_response(self.into_body(0).into())
     }
 }
 
@@ -144,6 +136,50 @@ fn respond(status: StatusCode, body: Body) -> Response {
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, JSON);
     response
+}
+
+/// The body of an answer with rows.
+pub(super) enum RowsBody {
+    /// All of it.
+    Whole(Bytes),
+    /// Its rows are written as the client takes them.
+    Long(Body),
+}
+
+impl<T: Serialize + Send + 'static> Rows<T> {
+    /// The body: whole if it is one piece, or has no more than so many bytes.
+    pub(super) fn into_body(self, whole: usize) -> RowsBody {
+        let mut pieces = RowPieces::new(self);
+        let mut begin = pieces.next().unwrap_or_default();
+        if whole > begin.len() && pieces.rows.is_some() {
+            let mut text = Vec::from(begin);
+            while text.len() <= whole
+                && let Some(piece) = pieces.next()
+            {
+                text.extend_from_slice(&piece);
+            }
+            begin = text.into();
+        }
+        if pieces.rows.is_none() {
+            return RowsBody::Whole(begin);
+        }
+        let pieces = std::iter::once(begin).chain(pieces).map(Ok::<_, Infallible>);
+        RowsBody::Long(Body::from_stream(futures_util::stream::iter(pieces)))
+    }
+}
+
+impl From<RowsBody> for Body {
+    fn from(body: RowsBody) -> Self {
+        match body {
+            RowsBody::Whole(text) => text.into(),
+            RowsBody::Long(body) => body,
+        }
+    }
+}
+
+/// An answer with such a body.
+pub(super) fn rows_response(body: Body) -> Response {
+    respond(StatusCode::OK, body)
 }
 
 /// Writes rows piece by piece, and lets go of each row once it is written.

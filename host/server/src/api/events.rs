@@ -157,7 +157,7 @@ fn cells(rows: &[Row]) -> Vec<Vec<Cell>> {
             Value::Bool(false) => Constant::Text("False".into()),
             Value::Int(int) => Constant::Int((*int).into()),
             Value::Float(float) => Constant::Float(*float),
-            Value::Text(text) => Constant::Text(text.clone()),
+            Value::Text(text) => Constant::Text(text.clone().into()),
         })
     };
     rows.iter().map(|row| row.iter().map(cell).collect()).collect()

@@ -24,6 +24,7 @@ mod forwarded;
 mod front;
 mod json_fault;
 mod json_text;
+mod kept;
 mod library;
 mod listener;
 mod openapi;
@@ -46,6 +47,7 @@ pub(crate) use answer::one_line as json;
 pub use cors::Cors;
 pub use events::Streams;
 pub use front::{Slot, front};
+pub use kept::KeptAnswers;
 pub use listener::serve;
 pub use openapi::description as openapi;
 pub(crate) use path::is_of_the_api;
@@ -66,6 +68,8 @@ pub struct App {
     pub library: Library,
     /// Clients that follow rows.
     pub streams: Streams,
+    /// Answers that can be given again.
+    pub kept: KeptAnswers,
     /// How long a request waits for the revision that it asks for.
     pub revision_timeout: Duration,
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::answer::Rows;
+use super::answer::{Rows, rows_response};
 use super::page::Page;
 use crate::engine::Cell;
 use crate::failure::{Answer, Failure};
@@ -52,7 +52,7 @@ fn tagged(out: &mut Vec<u8>, tag: u8, content: &[u8]) {
 
 /// The tag of a set of rows, whatever their order, and of where their next page begins: equal on
 /// all nodes, and between their versions.
-fn tag<T: Digested>(rows: &[Vec<T>], next_marker: Option<&str>) -> String {
+pub(super) fn tag<T: Digested>(rows: &[Vec<T>], next_marker: Option<&str>) -> String {
     let (mut sum, mut buffer) = (0u128, Vec::new());
     for row in rows {
         buffer.clear();
@@ -88,16 +88,25 @@ where
         (tag(&rows.rows, next), rows)
     };
     let (tag, rows) = aside(count, work).await?;
-    let mut response = if has(headers, &tag) {
+    let tag = HeaderValue::try_from(tag).map_err(Failure::internal)?;
+    Ok(respond(headers, tag, || rows.into_body(0).into()))
+}
+
+/// An answer with what is tagged so, or without it for a client that has it.
+pub(super) fn respond(
+    headers: &HeaderMap,
+    tag: HeaderValue,
+    body: impl FnOnce() -> Body,
+) -> Response {
+    let mut response = if has(headers, tag.to_str().unwrap_or_default()) {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         response
     } else {
-        rows.into_response()
+        rows_response(body())
     };
-    let value = HeaderValue::try_from(tag).map_err(Failure::internal)?;
-    response.headers_mut().insert(ETAG, value);
-    Ok(response)
+    response.headers_mut().insert(ETAG, tag);
+    response
 }
 
 /// The page of rows that is asked for.
@@ -115,7 +124,7 @@ pub(super) async fn page(
 }
 
 /// Does what takes long for many rows where it may.
-async fn aside<T: Send + 'static>(
+pub(super) async fn aside<T: Send + 'static>(
     rows: usize,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Answer<T> {

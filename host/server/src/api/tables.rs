@@ -54,6 +54,9 @@ pub(super) async fn rows(
     headers: HeaderMap,
 ) -> Answer<Response> {
     let traced = parameter(query.as_deref(), "trace").any(|v| v.eq_ignore_ascii_case("true"));
+    if page.is_plain() && !traced {
+        return app.kept.rows(&app.engine, policy, table, &headers).await;
+    }
     let (found, trace) = if traced {
         let (found, trace) = app.engine.traced_rows(&policy, &table).await?;
         (found, Some(trace))

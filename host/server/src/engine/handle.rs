@@ -285,7 +285,7 @@ impl EngineHandle {
         let running = tokio::task::spawn_blocking(move || {
             // Kept until it has really ended.
             let _place = place;
-            query(&snapshot, Limits { rows: Some(rows), stop: Some(&flag) })
+            query(&snapshot, Limits { rows: Some(rows), stop: Some(&flag), ..Limits::default() })
         });
         match tokio::time::timeout(timeout, running).await {
             Ok(ended) => ended.map_err(Failure::internal)?,

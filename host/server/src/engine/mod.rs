@@ -28,6 +28,7 @@ pub use handle::{EngineHandle, EngineOptions};
 pub use observed::{Observation, RowsUpdate};
 pub use policies::{PolicyRequest, PolicyStatus};
 pub use published::POLICIES_PREFIX;
+pub use rows::TableRows;
 pub use rules::RuleStatus;
 pub use simulate::{Simulated, SimulationRequest};
 pub use update::{PolicyPatch, RulePatch};

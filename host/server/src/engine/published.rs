@@ -184,7 +184,7 @@ fn published(row: &[Constant]) -> Row {
             Err(_) => Value::text(int.to_string()),
         },
         Constant::Float(float) => Value::Float(*float),
-        Constant::Text(text) => Value::Text(text.clone()),
+        Constant::Text(text) => Value::text(text.clone()),
     };
     row.iter().map(value).collect()
 }

@@ -1,6 +1,6 @@
 //! Tables and rows for the API.
 
-use congress_policy::{ErrorKind, Snapshot, TableFilter};
+use congress_policy::{ErrorKind, Snapshot, StateId, TableFilter};
 
 use super::cell::Cell;
 use super::handle::EngineHandle;
@@ -9,7 +9,22 @@ use crate::failure::{Answer, Failure, Status};
 /// What stands in place of a trace that cannot be given.
 const NO_TRACE: &str = "Not available";
 
+/// All rows of a table of a policy.
+#[derive(Debug)]
+pub struct TableRows {
+    /// In no order.
+    pub rows: Vec<Vec<Cell>>,
+    /// The state that they are of; they are the same as long as it is the latest. None if they may
+    /// be others at any time.
+    pub of: Option<StateId>,
+}
+
 impl EngineHandle {
+    /// Whether nothing has changed since a state.
+    pub fn is_latest(&self, state: &StateId) -> bool {
+        self.snapshot().id() == *state
+    }
+
     /// The tables of a policy: those in heads, bodies and facts, those of other policies with
     /// their prefix.
     pub async fn tables(&self, policy: &str) -> Answer<Vec<String>> {
@@ -27,6 +42,11 @@ impl EngineHandle {
 
     /// The rows of a table, derived ones included. A table that is known only by name is empty.
     pub async fn rows(&self, policy: &str, table: &str) -> Answer<Vec<Vec<Cell>>> {
+        Ok(self.table_rows(policy, table).await?.rows)
+    }
+
+    /// [`EngineHandle::rows`], and how long they are these.
+    pub async fn table_rows(&self, policy: &str, table: &str) -> Answer<TableRows> {
         let name = self.policy_name(policy).await.ok_or_else(|| {
             Failure::plain(Status::NotFound, format_args!("table '{table}' doesn't exist"))
         })?;
@@ -40,7 +60,7 @@ impl EngineHandle {
         policy: &str,
         table: &str,
     ) -> Answer<Vec<Vec<Cell>>> {
-        self.rows_of(Some(snapshot), policy.to_owned(), table.to_owned()).await
+        Ok(self.rows_of(Some(snapshot), policy.to_owned(), table.to_owned()).await?.rows)
     }
 
     async fn rows_of(
@@ -48,17 +68,19 @@ impl EngineHandle {
         at: Option<Snapshot>,
         name: String,
         table: String,
-    ) -> Answer<Vec<Vec<Cell>>> {
+    ) -> Answer<TableRows> {
         self.query_at(at, move |snapshot, limits| {
             match snapshot.rows_within(&name, &table, limits) {
-                Ok(rows) => {
-                    Ok(rows.into_iter().map(|row| row.into_iter().map(Cell).collect()).collect())
+                Ok(found) => {
+                    let cells = |row: Vec<_>| row.into_iter().map(Cell).collect();
+                    let rows = found.rows.into_iter().map(cells).collect();
+                    Ok(TableRows { rows, of: (!found.volatile).then(|| snapshot.id()) })
                 }
                 // The table is known, and its width is not: nobody has said anything of it yet.
                 Err(error) if error.kind() == ErrorKind::NotFound => {
                     let known = snapshot.tablenames(Some(&name), TableFilter::default());
                     match known.is_some_and(|tables| tables.contains(&table)) {
-                        true => Ok(Vec::new()),
+                        true => Ok(TableRows { rows: Vec::new(), of: Some(snapshot.id()) }),
                         false => Err(Failure::plain(Status::NotFound, error)),
                     }
                 }

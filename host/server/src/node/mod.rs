@@ -33,7 +33,7 @@ pub use self::exit::{Ended, Exit};
 use self::key_file::KeyFile;
 use self::lock::LockFile;
 use self::notify::ServiceManager;
-use crate::api::{self, ApiOptions, App, Cors, Slot, Streams};
+use crate::api::{self, ApiOptions, App, Cors, KeptAnswers, Slot, Streams};
 use crate::auth::{AuthOptions, Guard};
 use crate::config::{BusConfig, Roles};
 use crate::datasources::{
@@ -321,6 +321,7 @@ impl Node {
                 datasources,
                 library,
                 streams: Streams::new(self.closing.clone()),
+                kept: KeptAnswers::default(),
                 revision_timeout,
             };
             slot.fill(app, self.guard.clone());

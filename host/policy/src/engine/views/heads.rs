@@ -52,7 +52,7 @@ pub(super) fn none(state: &State, width: usize) -> RowSet {
 
 impl Maintenance<'_> {
     fn limits(&self) -> Limits<'static> {
-        Limits { rows: Some(self.engine.views.rows_limit), stop: None }
+        self.engine.views.limits()
     }
 
     /// The rows, unless they are too many for a view.

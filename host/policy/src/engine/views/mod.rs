@@ -36,6 +36,10 @@ use crate::store::interner::Interner;
 use crate::store::relation::Relation;
 use crate::store::word::Word;
 
+/// So many combinations of rows may be looked at for each row that a view may have: joins reject most
+/// of what they look at, and nobody else is served meanwhile.
+const BINDINGS_PER_ROW: usize = 20;
+
 /// The most rows that are evaluated or kept for one view, unless [`Engine::limit_views`] says
 /// otherwise.
 const MAX_ROWS: usize = 5_000_000;
@@ -135,9 +139,10 @@ impl Views {
         self.rows_limit = rows;
     }
 
-    /// The most rows of a view.
-    pub(super) fn rows_limit(&self) -> usize {
-        self.rows_limit
+    /// What one evaluation for a view may cost.
+    pub(super) fn limits(&self) -> Limits<'static> {
+        let bindings = self.rows_limit.saturating_mul(BINDINGS_PER_ROW);
+        Limits { rows: Some(self.rows_limit), bindings: Some(bindings), stop: None }
     }
 
     /// The tables that have too many rows for a view.
@@ -311,7 +316,7 @@ impl Engine {
         let Some(table) = table else {
             return Ok(None);
         };
-        let limits = Limits { rows: Some(self.views.rows_limit), stop: None };
+        let limits = self.views.limits();
         let mut sets: Vec<Evaluated> = Vec::new();
         let mut evaluation = Evaluation::new(&self.state, limits);
         for stored in &table.rules {
