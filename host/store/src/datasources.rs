@@ -56,25 +56,6 @@ impl Store {
         Ok(Committed { value, revision })
     }
 
-    /// Enables or disables a datasource (by id or name).
-    pub async fn set_datasource_enabled(
-        &self,
-        id_or_name: &str,
-        enabled: bool,
-        at: At,
-    ) -> Result<Committed<Datasource>> {
-        in_transaction!(self, |tx| {
-            let revision = advance(tx, at).await?;
-            let datasource = find(tx, id_or_name).await?;
-            tx.execute(
-                "UPDATE datasources SET enabled = ? WHERE id = ?",
-                args![enabled, &datasource.id],
-            )
-            .await?;
-            Ok(Committed { value: Datasource { enabled, ..datasource }, revision })
-        })
-    }
-
     /// Replaces what may change of a datasource (by id): description, whether it is to run, and
     /// configuration.
     pub async fn update_datasource(

@@ -53,6 +53,7 @@ pub use model::{
     At, Committed, Datasource, Driver, LibraryPolicy, LibraryRule, NewDatasource, NewLibraryPolicy,
     NewPolicy, NewRule, Policy, Revision, Rule, Snapshot,
 };
+pub use pushed::PushedTable;
 pub use rotation::{add_key, promote_key, retire_keys};
 pub use sealer::Sealer;
 pub use store::{Options, Store};

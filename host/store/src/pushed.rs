@@ -3,14 +3,29 @@
 //! A table is one database row with a JSON array of arrays, replaced as a whole, as the original
 //! has it. JSON has no infinite numbers and no NaN: they come back as null.
 
-use std::future::Future;
-
 use congress_table::Row;
 
 use crate::backend::{Failure, Transaction, args};
 use crate::lease::in_fenced_transaction;
 use crate::store::fits;
 use crate::{Error, Fence, Kind, Result, Store};
+
+/// All rows of a table, as they are stored.
+#[derive(Clone, Debug)]
+pub struct PushedTable {
+    name: String,
+    data: String,
+}
+
+impl PushedTable {
+    /// Writes the rows of a table.
+    pub fn new<'a>(
+        name: impl Into<String>,
+        rows: impl IntoIterator<Item = &'a Row>,
+    ) -> Result<Self> {
+        Ok(Self { name: name.into(), data: serialize(rows)? })
+    }
+}
 
 impl Store {
     /// The persisted rows of all tables of a datasource (by id): table name and rows, by name.
@@ -27,62 +42,39 @@ impl Store {
             .collect()
     }
 
-    /// The persisted rows of one table; none if it was never stored.
-    pub async fn pushed_rows(&self, datasource_id: &str, table: &str) -> Result<Vec<Row>> {
-        const FIND: &str =
-            "SELECT tablename, tabledata FROM dstabledata WHERE ds_id = ? AND tablename = ?";
-        match self.backend.rows(FIND, args![datasource_id, table]).await?.first() {
-            Some(row) if row.text(0)? == table => parse(datasource_id, table, &row.text(1)?),
-            _ => Ok(Vec::new()),
-        }
-    }
-
-    /// Replaces the persisted rows of one table of an existing datasource (by id). With a fence
-    /// only if it holds: [`Error::Fenced`].
-    pub fn put_pushed_rows<'a>(
+    /// Replaces the persisted rows of these tables of an existing datasource (by id), all or none.
+    /// With a fence only if it holds: [`Error::Fenced`].
+    pub async fn put_pushed_tables(
         &self,
         datasource_id: &str,
-        table: &str,
-        rows: impl IntoIterator<Item = &'a Row>,
+        tables: &[PushedTable],
         fence: Option<&Fence>,
-    ) -> impl Future<Output = Result<()>> + Send {
-        // The iterator is used up here: it need not be Send.
-        let data = serialize(rows);
-        async move {
-            fits("dstabledata.tablename", table, 255)?;
-            let data = data?;
-            in_fenced_transaction!(self, fence, |tx| {
-                const OWNER: &str = "SELECT id FROM datasources WHERE id = ?";
-                if tx.row(OWNER, args![datasource_id]).await?.is_none() {
-                    let key = datasource_id.to_owned();
-                    return Err(Error::NotFound { kind: Kind::Datasource, key });
-                }
-                if stored(tx, datasource_id, table).await? {
+    ) -> Result<()> {
+        for PushedTable { name, .. } in tables {
+            fits("dstabledata.tablename", name, 255)?;
+        }
+        in_fenced_transaction!(self, fence, |tx| {
+            const OWNER: &str = "SELECT id FROM datasources WHERE id = ?";
+            if tx.row(OWNER, args![datasource_id]).await?.is_none() {
+                let key = datasource_id.to_owned();
+                return Err(Error::NotFound { kind: Kind::Datasource, key });
+            }
+            for PushedTable { name, data } in tables {
+                if stored(tx, datasource_id, name).await? {
                     const REPLACE: &str =
                         "UPDATE dstabledata SET tabledata = ? WHERE ds_id = ? AND tablename = ?";
-                    tx.execute(REPLACE, args![&data, datasource_id, table]).await?;
+                    tx.execute(REPLACE, args![data, datasource_id, name]).await?;
                 } else {
                     const INSERT: &str =
                         "INSERT INTO dstabledata (ds_id, tablename, tabledata) VALUES (?, ?, ?)";
-                    match tx.execute(INSERT, args![datasource_id, table, &data]).await {
+                    match tx.execute(INSERT, args![datasource_id, name, data]).await {
                         Err(Failure::Taken) => return Err(tx.collided()),
                         outcome => outcome?,
                     };
                 }
-                Ok(())
-            })
-        }
-    }
-
-    /// Deletes the persisted rows of one table. False if there were none. With a fence only if it
-    /// holds: [`Error::Fenced`].
-    pub async fn delete_pushed_rows(
-        &self,
-        datasource_id: &str,
-        table: &str,
-        fence: Option<&Fence>,
-    ) -> Result<bool> {
-        in_fenced_transaction!(self, fence, |tx| { delete(tx, datasource_id, table).await })
+            }
+            Ok(())
+        })
     }
 }
 
@@ -95,14 +87,6 @@ async fn stored(tx: &mut Transaction, datasource_id: &str, table: &str) -> Resul
         Some(row) => Err(Error::Conflict { kind: Kind::PushedTable, name: row.text(0)? }),
         None => Ok(false),
     }
-}
-
-async fn delete(tx: &mut Transaction, datasource_id: &str, table: &str) -> Result<bool> {
-    const DELETE: &str = "DELETE FROM dstabledata WHERE ds_id = ? AND tablename = ?";
-    if !stored(tx, datasource_id, table).await? {
-        return Ok(false);
-    }
-    Ok(tx.execute(DELETE, args![datasource_id, table]).await? > 0)
 }
 
 fn serialize<'a>(rows: impl IntoIterator<Item = &'a Row>) -> Result<String> {

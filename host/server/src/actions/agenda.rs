@@ -13,6 +13,7 @@ use std::time::Duration;
 use congress_bus::Update;
 use congress_store::{ActionKey, ActionRecord, ActionState, Begin, Outcome};
 
+use super::lapses::{Lapse, Lapses};
 use super::mirror::{Event, Floors, Id, Mirror};
 use super::stream::ActionTable;
 
@@ -95,19 +96,6 @@ pub enum Job {
     Repeat(Id, Arc<ActionKey>),
 }
 
-/// An action that is not run.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Lapse {
-    /// Which.
-    pub id: Id,
-    /// What.
-    pub key: Arc<ActionKey>,
-    /// Why.
-    pub reason: String,
-    /// Its row has gone.
-    pub gone: bool,
-}
-
 /// What a job found.
 #[derive(Clone, Debug)]
 pub enum Found {
@@ -168,7 +156,7 @@ pub struct Agenda {
     to_run: Vec<(Id, Arc<ActionKey>)>,
     ended: Vec<(Id, Outcome)>,
     gone: BTreeSet<Id>,
-    lapses: VecDeque<Lapse>,
+    lapses: Lapses,
     tables: bool,
     loads: BTreeSet<ActionTable>,
     failed: bool,
@@ -196,7 +184,7 @@ impl Agenda {
             to_run: Vec::new(),
             ended: Vec::new(),
             gone: BTreeSet::new(),
-            lapses: VecDeque::new(),
+            lapses: Lapses::default(),
             tables: false,
             loads: BTreeSet::new(),
             failed,
@@ -291,8 +279,7 @@ impl Agenda {
             return Some(Job::Gone(batch));
         }
         if !self.lapses.is_empty() {
-            let count = self.lapses.len().min(BATCH);
-            return Some(Job::Lapse(self.lapses.drain(..count).collect()));
+            return Some(Job::Lapse(self.lapses.take(BATCH)));
         }
         if std::mem::take(&mut self.tables) {
             return Some(Job::Tables);
@@ -350,13 +337,7 @@ impl Agenda {
                 self.ended = outcomes;
             }
             Job::Gone(ids) => self.gone.extend(ids),
-            Job::Lapse(lapses) => {
-                for mut lapse in lapses.into_iter().rev() {
-                    // Entered before the lapse it would be undone by it.
-                    lapse.gone |= self.gone.remove(&lapse.id);
-                    self.lapses.push_front(lapse);
-                }
-            }
+            Job::Lapse(lapses) => self.lapses.put_back(lapses, &mut self.gone),
             Job::Tables => self.tables = true,
             Job::Load(table) => drop(self.loads.insert(table)),
             Job::Failed => self.failed = true,
@@ -380,7 +361,7 @@ impl Agenda {
             // Entered as not run first: if its row has come back, that is begun as another.
             let reason = "not run: its row went before it could be".to_owned();
             let (id, key) = (id.clone(), key.clone());
-            self.lapses.push_back(Lapse { id, key, reason, gone: true });
+            self.lapses.push(Lapse { id, key, reason, gone: true });
         }
         let again = match why {
             Why::Row => !went && there,
@@ -431,9 +412,8 @@ impl Agenda {
         match self.pending.get(&id).map(|pending| pending.why) {
             // What an operator wants does not depend on the row.
             Some(Why::Operator) | None => {
-                match self.lapses.iter_mut().find(|lapse| lapse.id == id) {
-                    Some(lapse) => lapse.gone = true,
-                    None => drop(self.gone.insert(id)),
+                if !self.lapses.went(&id) {
+                    self.gone.insert(id);
                 }
             }
             Some(Why::Retry) => {
@@ -452,7 +432,7 @@ impl Agenda {
                     self.gone.insert(id);
                 } else {
                     let reason = "not run: its row went before it could be".to_owned();
-                    self.lapses.push_back(Lapse { id, key, reason, gone: true });
+                    self.lapses.push(Lapse { id, key, reason, gone: true });
                 }
             }
         }
@@ -554,7 +534,7 @@ impl Agenda {
                     match why {
                         Why::Row => {
                             self.schedule(id.clone(), key.clone(), now, now);
-                            self.lapses.push_back(Lapse { id, key, reason, gone: false });
+                            self.lapses.push(Lapse { id, key, reason, gone: false });
                         }
                         // The ledger has it as failed or unknown, and so it stays.
                         Why::Retry => self.reschedule(&id, now),
@@ -599,9 +579,8 @@ impl Agenda {
             self.put_back(service, kept);
         }
         self.queues.retain(|_, queue| !queue.is_empty());
-        if let (true, Some(_)) = (batch.is_empty(), self.lapses.front()) {
-            let count = self.lapses.len().min(BATCH);
-            return Some(Job::Lapse(self.lapses.drain(..count).collect()));
+        if batch.is_empty() && !self.lapses.is_empty() {
+            return Some(Job::Lapse(self.lapses.take(BATCH)));
         }
         (!batch.is_empty()).then_some(Job::Begin(batch))
     }

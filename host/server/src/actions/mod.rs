@@ -11,6 +11,7 @@ mod desk;
 mod executor;
 #[cfg(test)]
 mod executor_tests;
+mod lapses;
 pub mod mirror;
 #[cfg(test)]
 mod simulation;

@@ -1,11 +1,12 @@
 //! What all parts of a running datasource share: what is published, and how it fares.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use congress_bus::{Bus, Publisher, Schema};
 use congress_plugins::{CallError, CallErrorKind, CallOutcome, HeldRows, TableOperation};
-use congress_store::{Fence, KeyRing, Store};
-use congress_table::{Change, Table, TableDelta};
+use congress_store::{Fence, KeyRing, PushedTable, Store};
+use congress_table::{Change, Row, Table, TableDelta};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -144,13 +145,15 @@ impl Shared {
 
     /// Stores the tables that a change touches as they will be after it.
     async fn store(&self, change: &Change, fence: &Fence) -> Result<(), congress_store::Error> {
-        for (name, delta) in &change.tables {
-            let table = self.publisher.read(|p| p.table(name).cloned());
-            let mut table = Table::clone(&table.unwrap_or_default());
-            table.apply(delta);
-            self.store.put_pushed_rows(&self.row.id, name, table.rows(), Some(fence)).await?;
-        }
-        Ok(())
+        let written = |(name, delta): &(Arc<str>, TableDelta)| {
+            let table = self.publisher.read(|p| p.table(name).cloned()).unwrap_or_default();
+            let gone: HashSet<&Row> = delta.removed.iter().collect();
+            let stay = table.rows().filter(|row| !gone.contains(row));
+            let new = delta.added.iter().filter(|row| gone.contains(row) || !table.contains(row));
+            PushedTable::new(&**name, stay.chain(new))
+        };
+        let tables = change.tables.iter().map(written).collect::<Result<Vec<_>, _>>()?;
+        self.store.put_pushed_tables(&self.row.id, &tables, Some(fence)).await
     }
 
     /// Notes how a poll of these root tables, or a push, ended, and publishes it if it went well;

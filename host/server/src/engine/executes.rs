@@ -363,7 +363,9 @@ impl State {
         }
         changes.extend(self.positions());
         let Some(output) = &self.output else { return };
-        changes.insert(TABLES.into(), output.difference(TABLES, self.listed()));
+        if review {
+            changes.insert(TABLES.into(), output.difference(TABLES, self.listed()));
+        }
         let revision = [[Value::Int(self.revision)].into()];
         let revision = output.difference(REVISION, revision.into_iter().collect());
         changes.insert(REVISION.into(), revision);

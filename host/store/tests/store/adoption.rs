@@ -9,7 +9,7 @@ use serde_json::Value;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection};
 
-use super::{Place, file, folder, open, policy, raw, rule};
+use super::{Place, file, folder, open, policy, pushed, put, raw, rule};
 
 /// A database as the original leaves it: its tables, its version, and nothing of ours.
 async fn original(path: &Path) -> SqliteConnection {
@@ -115,12 +115,11 @@ async fn the_recorded_database_on_mariadb() {
     let taken = store.create_policy(policy("Alice"), vec![], At::Any).await.unwrap_err();
     assert!(matches!(taken, Error::Conflict { .. }), "{taken}");
     let doc = store.datasource("doc").await.unwrap();
-    let rows = store.pushed_rows(&doc.id, "events").await.unwrap();
-    assert!(store.pushed_rows(&doc.id, "EVENTS").await.unwrap().is_empty());
-    assert!(!store.delete_pushed_rows(&doc.id, "other", None).await.unwrap());
-    let taken = store.put_pushed_rows(&doc.id, "EVENTS", &[], None).await.unwrap_err();
+    let rows = pushed(&store, &doc.id, "events").await.unwrap();
+    assert!(pushed(&store, &doc.id, "EVENTS").await.unwrap().is_empty());
+    let taken = put(&store, &doc.id, "EVENTS", &[], None).await.unwrap_err();
     assert!(matches!(taken, Error::Conflict { .. }), "{taken}");
-    assert_eq!(store.pushed_rows(&doc.id, "events").await.unwrap(), rows);
+    assert_eq!(pushed(&store, &doc.id, "events").await.unwrap(), rows);
 
     // Changes go where the original finds them.
     store.insert_rules("alice", vec![rule("added(1)")], At::Any).await.unwrap();
@@ -208,7 +207,7 @@ async fn answers_as_recorded(store: &Store, corpus: &Path) {
     assert!(wrong.reveal(&store.datasource("inv").await.unwrap().config).is_err());
 
     let doc = store.datasource("doc").await.unwrap();
-    let rows = store.pushed_rows(&doc.id, "events").await.unwrap();
+    let rows = pushed(&store, &doc.id, "events").await.unwrap();
     let recorded = body("/v1/data-sources/doc/tables/events/rows");
     assert_eq!(serde_json::to_value(&rows).unwrap()[0], recorded["results"][0]["data"]);
 

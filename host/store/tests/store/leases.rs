@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use congress_store::{Acquired, At, Error, Fence, Renewed, Store};
 
-use super::{Place, datasource, on_all_systems};
+use super::{Place, datasource, on_all_systems, pushed, put};
 
 on_all_systems! {
     a_lease_is_taken_renewed_and_given_back,
@@ -133,25 +133,25 @@ async fn who_has_lost_the_lease_cannot_write(place: Place) {
     let rows = vec![[congress_table::Value::Int(1)].into()];
 
     let missing = Fence { lease: "datasources".into(), instance: "a".into(), term: 1 };
-    let refused = store.put_pushed_rows(&feed.id, "t", &rows, Some(&missing)).await.unwrap_err();
+    let refused = put(&store, &feed.id, "t", &rows, Some(&missing)).await.unwrap_err();
     assert!(matches!(&refused, Error::Fenced { held_by: None, .. }), "{refused}");
 
     let old = take(&store, "a").await;
-    store.put_pushed_rows(&feed.id, "t", &rows, Some(&old)).await.unwrap();
+    put(&store, &feed.id, "t", &rows, Some(&old)).await.unwrap();
     store.release_lease(&old).await.unwrap();
-    let refused = store.put_pushed_rows(&feed.id, "t", &[], Some(&old)).await.unwrap_err();
+    let refused = put(&store, &feed.id, "t", &[], Some(&old)).await.unwrap_err();
     assert_eq!(
         refused.to_string(),
         "the lease 'datasources' is not held any more: it was given back"
     );
     let new = take(&store, "b").await;
-    let refused = store.delete_pushed_rows(&feed.id, "t", Some(&old)).await.unwrap_err();
+    let refused = put(&store, &feed.id, "t", &[], Some(&old)).await.unwrap_err();
     assert_eq!(
         refused.to_string(),
         "the lease 'datasources' is not held any more: node 'node' took it in term 2"
     );
     assert!(matches!(refused, Error::Fenced { held_by: Some(by), .. } if by.instance == "b"));
-    assert_eq!(store.pushed_rows(&feed.id, "t").await.unwrap(), rows, "nothing was written");
+    assert_eq!(pushed(&store, &feed.id, "t").await.unwrap(), rows, "nothing was written");
 
-    assert!(store.delete_pushed_rows(&feed.id, "t", Some(&new)).await.unwrap());
+    put(&store, &feed.id, "t", &[], Some(&new)).await.unwrap();
 }

@@ -22,8 +22,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use congress_store::{
-    DatasourceConfig, Location, NewDatasource, NewPolicy, NewRule, Options, Store,
+    DatasourceConfig, Error, Fence, Location, NewDatasource, NewPolicy, NewRule, Options,
+    PushedTable, Store,
 };
+use congress_table::Row;
 use sqlx::ConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use tempfile::TempDir;
@@ -70,6 +72,24 @@ fn datasource(name: &str) -> NewDatasource {
         enabled: true,
         config: DatasourceConfig::absent(),
     }
+}
+
+/// Stores the rows of one table.
+async fn put(
+    store: &Store,
+    datasource: &str,
+    table: &str,
+    rows: &[Row],
+    fence: Option<&Fence>,
+) -> Result<(), Error> {
+    let table = PushedTable::new(table, rows)?;
+    store.put_pushed_tables(datasource, &[table], fence).await
+}
+
+/// The stored rows of one table; none if it was never stored.
+async fn pushed(store: &Store, datasource: &str, table: &str) -> Result<Vec<Row>, Error> {
+    let tables = store.pushed_tables(datasource).await?;
+    Ok(tables.into_iter().find(|(name, _)| name == table).map(|(_, rows)| rows).unwrap_or_default())
 }
 
 /// The file as any other program opens it.

@@ -10,7 +10,7 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions};
 
 use super::place::{Place, location};
-use super::{policy, rule};
+use super::{policy, pushed, put, rule};
 
 /// Bounds short enough to be waited for.
 fn brief() -> Options {
@@ -350,11 +350,11 @@ async fn more_than_the_server_takes_at_once() {
     let rows = |length: usize| -> Vec<congress_table::Row> {
         vec![[congress_table::Value::text("x".repeat(length))].into()]
     };
-    store.put_pushed_rows(&feed.id, "t", &rows(900_000), None).await.unwrap();
-    let error = store.put_pushed_rows(&feed.id, "t", &rows(1_100_000), None).await.unwrap_err();
+    put(&store, &feed.id, "t", &rows(900_000), None).await.unwrap();
+    let error = put(&store, &feed.id, "t", &rows(1_100_000), None).await.unwrap_err();
     assert!(matches!(error, Error::Unfit { .. }), "{error}");
     assert!(error.to_string().contains("max_allowed_packet"), "{error}");
-    assert_eq!(store.pushed_rows(&feed.id, "t").await.unwrap(), rows(900_000));
+    assert_eq!(pushed(&store, &feed.id, "t").await.unwrap(), rows(900_000));
     // A driver's bytes are sent in pieces.
     store.put_driver("d", &serde_json::json!({}), &vec![7; 3_000_000]).await.unwrap();
 }

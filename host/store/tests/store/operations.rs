@@ -2,12 +2,12 @@
 
 use congress_store::{
     At, Error, KeyRing, Kind, LibraryRule, Location, NewDatasource, NewLibraryPolicy, NewRule,
-    Options, Revision, Store,
+    Options, PushedTable, Revision, Store,
 };
 use congress_table::{Row, Value};
 use serde_json::json;
 
-use super::{Place, datasource, folder, on_all_systems, policy, rule};
+use super::{Place, datasource, folder, on_all_systems, policy, pushed, put, rule};
 
 on_all_systems! {
     policies_and_rules_survive_a_restart,
@@ -169,9 +169,9 @@ async fn datasources_and_their_pushed_rows(place: Place) {
         [Value::text("k1"), Value::Int(1), Value::Null].into(),
         [Value::text("é\n\"'"), Value::Float(1.5), Value::Bool(true)].into(),
     ];
-    store.put_pushed_rows(&made.id, "data", &rows, None).await.unwrap();
-    store.put_pushed_rows(&made.id, "empty", &[], None).await.unwrap();
-    let orphan = store.put_pushed_rows("nobody", "data", &rows, None).await.unwrap_err();
+    put(&store, &made.id, "data", &rows, None).await.unwrap();
+    put(&store, &made.id, "empty", &[], None).await.unwrap();
+    let orphan = put(&store, "nobody", "data", &rows, None).await.unwrap_err();
     assert!(is_missing(&orphan, Kind::Datasource));
 
     let store = reopen(store, &place).await;
@@ -179,20 +179,25 @@ async fn datasources_and_their_pushed_rows(place: Place) {
         store.datasources().await.unwrap().into_iter().map(|d| (d.name, d.enabled)).collect();
     assert_eq!(names, [("chosen".to_owned(), false), ("feed".to_owned(), true)]);
     assert_eq!(store.datasource("chosen").await.unwrap().description.unwrap(), "chosen");
-    assert_eq!(store.pushed_rows(&made.id, "data").await.unwrap(), rows);
-    assert!(store.pushed_rows(&made.id, "other").await.unwrap().is_empty());
+    assert_eq!(pushed(&store, &made.id, "data").await.unwrap(), rows);
+    assert!(pushed(&store, &made.id, "other").await.unwrap().is_empty());
     let tables = store.pushed_tables(&made.id).await.unwrap();
     assert_eq!(tables, [("data".to_owned(), rows.clone()), ("empty".to_owned(), vec![])]);
 
-    store.put_pushed_rows(&made.id, "data", &rows[..1], None).await.unwrap();
-    assert_eq!(store.pushed_rows(&made.id, "data").await.unwrap(), rows[..1]);
-    assert!(store.delete_pushed_rows(&made.id, "empty", None).await.unwrap());
-    assert!(!store.delete_pushed_rows(&made.id, "empty", None).await.unwrap());
+    put(&store, &made.id, "data", &rows[..1], None).await.unwrap();
+    assert_eq!(pushed(&store, &made.id, "data").await.unwrap(), rows[..1]);
+    // Of several tables all are stored or none.
+    let table = |name: &str, rows: &[Row]| PushedTable::new(name, rows).unwrap();
+    let long = "n".repeat(256);
+    let both = [table("data", &rows), table(&long, &rows)];
+    assert!(store.put_pushed_tables(&made.id, &both, None).await.is_err());
+    assert_eq!(pushed(&store, &made.id, "data").await.unwrap(), rows[..1]);
+    let both = [table("data", &rows), table("more", &rows[1..])];
+    store.put_pushed_tables(&made.id, &both, None).await.unwrap();
+    assert_eq!(pushed(&store, &made.id, "more").await.unwrap(), rows[1..]);
 
     let before = store.revision().await.unwrap();
-    let enabled = store.set_datasource_enabled("chosen", true, At::Any).await.unwrap();
-    assert!(enabled.value.enabled && enabled.revision > before);
-    let gone = store.delete_datasource("feed", At::Revision(enabled.revision)).await.unwrap();
+    let gone = store.delete_datasource("feed", At::Revision(before)).await.unwrap();
     assert_eq!(gone.value.id, made.id);
     assert!(store.pushed_tables(&made.id).await.unwrap().is_empty());
     let again = store.delete_datasource("feed", At::Any).await.unwrap_err();
