@@ -78,16 +78,15 @@ impl Publication {
         for (name, delta) in change.tables {
             let known = self.tables.contains_key(&name);
             let table = self.tables.entry(name.clone()).or_default();
-            if delta.is_empty() {
-                if !known {
-                    effective.tables.push((name, delta));
-                }
-                continue;
+            let mut applied = TableDelta::default();
+            // Whoever reads the table keeps it as it is: without a change it is not copied.
+            if !delta.is_empty() {
+                let table = Arc::make_mut(table);
+                let TableDelta { added, removed } = delta;
+                applied.removed = removed.into_iter().filter(|row| table.remove(row)).collect();
+                applied.added = added.into_iter().filter(|row| table.insert(row.clone())).collect();
             }
-            let table = Arc::make_mut(table);
-            let removed = delta.removed.into_iter().filter(|row| table.remove(row)).collect();
-            let added = delta.added.into_iter().filter(|row| table.insert(row.clone())).collect();
-            let delta = TableDelta { added, removed };
+            let delta = applied;
             if !known || !delta.is_empty() {
                 effective.tables.push((name, delta));
             }

@@ -1,5 +1,6 @@
 //! One call into a guest: a fresh instance, its limits, and what came of it.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -194,6 +195,7 @@ pub(crate) async fn run(
 ) -> Result<Success, CallErrorKind> {
     let limit = job.timeout(&context.limits);
     let guest = Guest::new(context.clone(), state, &job);
+    let budget = guest.budget.clone();
     let Some(place) = host.lanes.enter(code.places, limit).await else {
         return Err(CallErrorKind::NotStarted(format!(
             "{} calls of drivers were under way for {} s, the limit `simultaneous_calls`",
@@ -204,11 +206,14 @@ pub(crate) async fn run(
     let (host_in_task, pre) = (host.clone(), code.pre.clone());
     let work = async move {
         let _until_the_end = (place, host_in_task.ticker.run());
-        tokio::time::timeout(limit, in_instance(&host_in_task, &pre, guest, config, job)).await
+        let mut call = pin!(in_instance(&host_in_task, &pre, guest, config, job));
+        // Whom it waits for is known only until it is dropped.
+        tokio::time::timeout(limit, &mut call).await.map_err(|_| budget.waits_for())
     };
     match host.lanes.run(&context.allowance, work).await {
         Ok(Ok(result)) => result,
-        Ok(Err(_)) => Err(CallErrorKind::Timeout(limit)),
+        Ok(Err(None)) => Err(CallErrorKind::Timeout(limit)),
+        Ok(Err(Some(service))) => Err(CallErrorKind::Unanswered { limit, service }),
         // A panic of ours, or the runtime is going down.
         Err(error) => Err(CallErrorKind::Internal(match error.is_panic() {
             true => "a bug in the plugin host; please report it".to_owned(),

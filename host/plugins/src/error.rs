@@ -201,6 +201,13 @@ pub enum CallErrorKind {
     GaveUp(String),
     /// The call took longer than this.
     Timeout(Duration),
+    /// The call took longer than `limit`, and waited for a service then: scheme, host and port.
+    Unanswered {
+        /// The limit.
+        limit: Duration,
+        /// Who did not answer.
+        service: String,
+    },
     /// The call reached a limit; the text says which and how to raise it.
     Limit(String),
     /// There was no place for the call, which has not begun; the text says what holds it up.
@@ -222,6 +229,12 @@ impl fmt::Display for CallErrorKind {
                 "the call did not end within {} s and was stopped; raise the limit `call_timeout` \
                  (`describe_timeout`, if it was asked for its tables) if that is too short, else \
                  report it to the driver's author",
+                limit.as_secs_f64()
+            ),
+            Self::Unanswered { limit, service } => write!(
+                f,
+                "the call did not end within {} s and was stopped while it waited for {service}: \
+                 see why that is slow, or raise the limit `call_timeout`",
                 limit.as_secs_f64()
             ),
             Self::Limit(text) | Self::NotStarted(text) => f.write_str(text),

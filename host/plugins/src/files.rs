@@ -196,16 +196,20 @@ impl Files {
     }
 
     fn judge(&self, asked: &str, real: &Path) -> Result<()> {
-        let asked = clean(asked, 300);
+        let by_name =
+            |granted: &[PathBuf]| granted.iter().any(|grant| Path::new(asked).starts_with(grant));
+        let denied = |why: &str| Err(FileError::Denied(format!("{}: {why}", clean(asked, 300))));
         if !within(real, &self.wanted) {
-            return Err(FileError::Denied(format!(
-                "{asked}: the datasource's configuration does not name it"
-            )));
+            return denied(match by_name(&self.wanted) {
+                true => "it is a link that leads out of what the datasource's configuration names",
+                false => "the datasource's configuration does not name it",
+            });
         }
         if !within(real, &self.allowed) {
-            return Err(FileError::Denied(format!(
-                "{asked}: only the operator can grant it, by an entry in `allowed_files`"
-            )));
+            return denied(match by_name(&self.allowed) {
+                true => "it is a link that leads out of what `allowed_files` grants",
+                false => "only the operator can grant it, by an entry in `allowed_files`",
+            });
         }
         Ok(())
     }
@@ -373,6 +377,11 @@ mod tests {
         assert!(matches!(p.read("relative", 0, 1), Err(FileError::Denied(_))));
         let Err(FileError::Denied(text)) = p.read(&p.path("secret"), 0, 1) else { panic!() };
         assert!(text.contains("`allowed_files`"), "{text}");
+        for name in ["link", "up/secret"] {
+            let path = p.path(&format!("granted/wanted/{name}"));
+            let Err(FileError::Denied(text)) = p.read(&path, 0, 1) else { panic!() };
+            assert!(text.contains("a link that leads out of what `allowed_files`"), "{text}");
+        }
         assert!(p.files.read_for_host(&p.root.join("secret"), 10).is_err());
         assert_eq!(p.files.read_for_host(&p.root.join("granted/other.csv"), 3).unwrap(), b"oth");
     }

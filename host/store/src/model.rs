@@ -13,6 +13,14 @@ use crate::DatasourceConfig;
 #[serde(transparent)]
 pub struct Revision(pub i64);
 
+impl Revision {
+    /// As nodes tell it to each other.
+    pub fn number(self) -> u64 {
+        // It counts from 0.
+        u64::try_from(self.0).unwrap_or_default()
+    }
+}
+
 impl std::fmt::Display for Revision {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.fmt(f)

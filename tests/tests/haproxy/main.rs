@@ -111,6 +111,13 @@ async fn two_nodes_behind_the_example() {
             .unwrap();
     }
 
+    // Its health is everybody's to know, what it tells operators is not.
+    for (path, status) in [("/readyz", 200), ("/readyz?detail", 403), ("/readyz?detail=true", 403)]
+    {
+        let answer = first.get(format!("{url}{path}")).send().await.unwrap();
+        assert_eq!(answer.status(), status, "{path}");
+    }
+
     clients_stay_and_are_spread(&world).await;
     a_node_is_drained(&mut world).await;
     a_node_is_killed(&mut world).await;

@@ -252,7 +252,7 @@ impl Keystone {
         };
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        budget.take()?;
+        let _under_way = budget.begin(&url)?;
         let answer = sender
             .fetch(Request { method: Method::POST, url, headers, body: body.to_string().into() })
             .await?;
@@ -336,7 +336,7 @@ async fn discover(
     sender: &Sender,
     budget: &Budget,
 ) -> Result<Option<Url>, SessionError> {
-    budget.take()?;
+    let _under_way = budget.begin(base)?;
     let request = Request {
         method: Method::GET,
         url: base.clone(),

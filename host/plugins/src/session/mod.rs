@@ -1,16 +1,17 @@
 //! Requests with credentials that the guest never sees.
 
+mod budget;
 pub(crate) mod fields;
 mod keystone;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue, LOCATION};
 use http::{HeaderMap, Method, StatusCode};
 use reqwest::Url;
 use tokio::sync::OwnedSemaphorePermit;
 
+pub(crate) use self::budget::Budget;
 pub(crate) use self::keystone::Interface;
 use self::keystone::{ApplicationCredential, Credentials, Keystone, Scope, Token, User};
 use crate::net::{
@@ -220,7 +221,7 @@ impl Session {
     }
 
     async fn fetch(&self, request: Request, budget: &Budget) -> Result<Answer, SessionError> {
-        budget.take()?;
+        let _under_way = budget.begin(&request.url)?;
         let mut answer = self.sender.fetch(request).await?;
         // A service that hands out tokens hands them to the host.
         answer.headers.remove("x-subject-token");
@@ -235,7 +236,7 @@ impl Session {
     ) -> Result<(reqwest::Response, OwnedSemaphorePermit), SendError> {
         let origin = Origin::of(&request.url)?;
         self.granted(&origin)?;
-        budget.take()?;
+        let _under_way = budget.begin(&request.url)?;
         self.sender.open(request).await
     }
 
@@ -379,32 +380,6 @@ fn need<'a>(
         driver: metadata.id.clone(),
         fields: vec![field.to_owned()],
     })
-}
-
-/// How many requests one call has left.
-pub(crate) struct Budget {
-    limit: usize,
-    sent: AtomicUsize,
-}
-
-impl Budget {
-    pub(crate) fn new(requests: usize) -> Self {
-        Self { limit: requests, sent: AtomicUsize::new(0) }
-    }
-
-    pub(crate) fn sent(&self) -> usize {
-        self.sent.load(Ordering::Relaxed).min(self.limit)
-    }
-
-    pub(crate) fn take(&self) -> Result<(), SendError> {
-        if self.sent.fetch_add(1, Ordering::Relaxed) < self.limit {
-            return Ok(());
-        }
-        Err(SendError::Limit(match self.limit {
-            0 => "no requests can be sent while a driver describes itself or its tables".to_owned(),
-            limit => format!("more than {limit} requests, the limit `requests_per_call`"),
-        }))
-    }
 }
 
 /// Why a session did not answer.

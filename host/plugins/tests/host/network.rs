@@ -138,6 +138,24 @@ async fn long_and_slow_answers_are_cut_off() {
 }
 
 #[tokio::test]
+async fn a_service_that_outlasts_the_call_is_named() {
+    let service = Service::start(|_| {
+        let never = futures_util::stream::pending::<Result<String, std::io::Error>>();
+        answer(200, Body::from_stream(never))
+    })
+    .await;
+    let limits = Limits { call_timeout: Duration::from_millis(500), ..short_limits() };
+    let config = HostConfig { limits, ..local_config() };
+    let settings = json!({"mode": "fetch", "target": service.url("/x?token=canary")});
+    let error = poll(config, settings).await.unwrap_err();
+    let CallErrorKind::Unanswered { limit, service: named } = &error.kind else {
+        panic!("{error:?}")
+    };
+    assert_eq!((*limit, format!("{named}/")), (Duration::from_millis(500), service.url("/")));
+    assert!(!error.to_string().contains("canary"), "{error}");
+}
+
+#[tokio::test]
 async fn nobody_listening_is_a_connection_error() {
     let port = {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -102,6 +102,7 @@ fn ended(error: &CallError) -> Ended {
         CallErrorKind::Trap(_)
         | CallErrorKind::GaveUp(_)
         | CallErrorKind::Timeout(_)
+        | CallErrorKind::Unanswered { .. }
         | CallErrorKind::Limit(_)
         | CallErrorKind::Internal(_) => Ended::Broken(error.to_string()),
     }

@@ -320,7 +320,7 @@ impl Manager {
         active.reading = Some(Box::pin(async move {
             // Whoever was active before may have died between a write and its announcement.
             if let Ok(revision) = store.revision().await {
-                bus.raise(Register::Revision, u64::try_from(revision.0).unwrap_or_default());
+                bus.raise(Register::Revision, revision.number());
             }
             store.datasources().await
         }));

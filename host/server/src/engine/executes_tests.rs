@@ -9,7 +9,7 @@ use congress_store::{At, DatasourceConfig, Location, NewDatasource, NewRule, Sto
 use congress_table::{Change, Column, Row, TableDelta, TableSchema, Value};
 use tokio_util::sync::CancellationToken;
 
-use super::{EngineHandle, EngineOptions, POLICIES_PREFIX, PolicyRequest};
+use super::{EngineHandle, EngineOptions, POLICIES_PREFIX, PolicyRequest, RulePatch};
 use crate::actions::stream::{
     ActionTable, COMPLETE_PREFIX, POSITIONS, REVISION, SOURCE_PREFIX, TABLES,
 };
@@ -298,6 +298,34 @@ async fn a_rule_that_is_not_in_force_makes_its_table_incomplete() {
     seen.until("incomplete", |seen| seen.actions().is_none()).await;
     let wrong = |rows: &BTreeSet<String>| rows.len() > 1;
     assert!(!seen.history.iter().flatten().any(wrong), "{:?}", seen.history);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_rule_stays_refused_whatever_is_said_of_it() {
+    let setting = setting().await;
+    let nova = setting.datasource("nova", 1).await;
+    nova.commit(change("vm", &[1, 2], &[]));
+    setting.policy("p", &["execute[nova:pause(x)] :- nova:vm(x), not ok(x)"]).await;
+    let mut seen = Seen::follow(&setting, &pause());
+    seen.until("complete", |seen| seen.actions().is_some_and(|rows| rows.len() == 2)).await;
+    // Nobody's API takes such a rule; whoever wrote it to the database did.
+    let text = "ok(x) :- ok(x)".to_owned();
+    let bad = NewRule { rule: text.clone(), name: None, comment: String::new() };
+    let bad = setting.store.insert_rules("p", vec![bad], At::Any).await.unwrap().value.remove(0);
+    setting.engine.catch_up().await;
+    seen.until("incomplete", |seen| seen.actions().is_none()).await;
+    let told = seen.history.len();
+    let patch = |patch: RulePatch| setting.engine.update_rule("p", &bad.id, patch);
+    let comment = RulePatch { comment: Some("mine".to_owned()), ..RulePatch::default() };
+    assert_eq!(patch(comment).await.unwrap().rule, text);
+    let same = RulePatch { rule: Some(text), ..RulePatch::default() };
+    assert_eq!(patch(same).await.unwrap().comment, "mine");
+    // What comes after these was told after these.
+    let right = RulePatch { rule: Some("ok(1)".to_owned()), ..RulePatch::default() };
+    patch(right).await.unwrap();
+    seen.until("complete", |seen| seen.actions().is_some_and(|rows| rows == ["2"])).await;
+    let early = |rows: &Option<BTreeSet<String>>| rows.as_ref().is_some_and(|rows| rows.len() > 1);
+    assert!(!seen.history[told..].iter().any(early), "{:?}", seen.history);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -162,7 +162,7 @@ impl EngineHandle {
     /// Lets all nodes, this one too, know that the database has changed.
     pub async fn announce_changes(&self) {
         if let Ok(revision) = self.inner.store.revision().await {
-            let number = u64::try_from(revision.0).unwrap_or_default();
+            let number = revision.number();
             self.inner.bus.raise(Register::Revision, number);
         }
     }
@@ -315,7 +315,7 @@ impl Inner {
     /// Notes which revision is loaded, and lets all nodes know that there is one.
     pub(super) fn reached(&self, loaded: &mut Loaded, revision: Revision) {
         loaded.revision = Some(revision);
-        let number = u64::try_from(revision.0).unwrap_or_default();
+        let number = revision.number();
         self.bus.raise(Register::Revision, number);
         self.reached.send_if_modified(|reached| {
             let news = *reached < number;

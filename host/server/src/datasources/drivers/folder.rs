@@ -138,7 +138,7 @@ async fn components(folder: &Path) -> io::Result<Components> {
         }
         match tokio::fs::metadata(&path).await {
             Ok(metadata) if metadata.is_file() => found.files.push((path, Stamp::new(&metadata))),
-            Ok(_) => {}
+            Ok(_) => found.broken.push((path, "it is not a file".to_owned())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 // What is not even a name any more was removed a moment ago.
                 if tokio::fs::symlink_metadata(&path).await.is_ok() {
@@ -205,7 +205,8 @@ mod tests {
         assert_eq!(paths, expected);
         let broken: Vec<_> = listing.broken.clone().into_iter().collect();
         let link = (first.join("link.wasm"), "it is a link that leads nowhere".to_owned());
-        assert_eq!(broken, [link]);
+        let folder = (first.join("folder.wasm"), "it is not a file".to_owned());
+        assert_eq!(broken, [folder, link]);
         assert!(listing.unreadable.contains_key(&missing));
         // What cannot be looked at is not gone.
         assert!(listing.unreadable.contains_key(&first.join("loop.wasm")));
