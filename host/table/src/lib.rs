@@ -19,5 +19,5 @@ pub use digest::Digest;
 pub use schema::{Column, ColumnType, TableSchema};
 /// What texts are.
 pub use smol_str::SmolStr;
-pub use table::{Row, Table};
+pub use table::{MAX_ROW_BYTES, Row, Table};
 pub use value::Value;

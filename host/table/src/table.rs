@@ -13,6 +13,9 @@ use crate::{Cell, Digest, TableDelta, Value};
 /// One row. Shared, for the same row is held by the datasource, in messages and by mirrors.
 pub type Row = Arc<[Value]>;
 
+/// The most bytes of text that a row may have: one row is the least that a message can carry.
+pub const MAX_ROW_BYTES: usize = 8 << 20;
+
 /// A set of rows with the digest of its content.
 ///
 /// Rows compare as [`Value`]s do; of two equal rows the first one stays.

@@ -3,7 +3,7 @@
 use std::iter::Peekable;
 use std::slice::Iter;
 
-use congress_table::{Cell, TableSchema};
+use congress_table::{Cell, MAX_ROW_BYTES, TableSchema};
 
 use crate::bindings::sink::{Cells, ColumnData, TextCells};
 use crate::bindings::types;
@@ -61,7 +61,28 @@ impl Batch {
                 format!("column {name} of a batch for table '{}' {problem}", schema.name)
             })?;
         }
-        Ok(Self { columns: data, rows, text_bytes })
+        let batch = Self { columns: data, rows, text_bytes };
+        // Seldom is even the whole batch as long as one row may be.
+        if text_bytes > MAX_ROW_BYTES {
+            batch.check_rows(schema)?;
+        }
+        Ok(batch)
+    }
+
+    fn check_rows(&self, schema: &TableSchema) -> Result<(), String> {
+        let text = |cell: &Cell<'_>| match cell {
+            Cell::Text(text) => text.len(),
+            _ => 0,
+        };
+        let (mut index, mut wrong) = (0, None);
+        self.for_each(|row| {
+            let bytes = row.iter().map(text).sum();
+            if bytes > MAX_ROW_BYTES {
+                wrong.get_or_insert_with(|| super::too_long(index, &schema.name, bytes));
+            }
+            index += 1;
+        });
+        wrong.map_or(Ok(()), Err)
     }
 
     pub(super) fn rows(&self) -> usize {

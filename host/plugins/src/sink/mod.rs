@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::mem::size_of;
 use std::sync::Arc;
 
-use congress_table::{Cell, NewContent, Row, Table, TableDelta, TableSchema, Value};
+use congress_table::{Cell, MAX_ROW_BYTES, NewContent, Row, Table, TableDelta, TableSchema, Value};
 
 use crate::bindings::sink::{ColumnData, SinkError, Test};
 use crate::bindings::types;
@@ -258,8 +258,12 @@ impl Sink {
                     self.limits.columns_per_table
                 )));
             }
+            let bytes = row.iter().map(text_bytes).sum::<usize>();
+            if bytes > MAX_ROW_BYTES {
+                return Err(SinkError::BadRow(too_long(index, &schema.name, bytes)));
+            }
             cells += row.len();
-            texts += row.iter().map(text_bytes).sum::<usize>();
+            texts += bytes;
         }
         self.admit(rows.len(), cells, texts)
     }
@@ -321,6 +325,14 @@ impl Sink {
             Staged::Replace(content) | Staged::Patch { added: content, .. } => content,
         }
     }
+}
+
+/// What a driver's author is told of such a row.
+fn too_long(index: usize, table: &str, bytes: usize) -> String {
+    format!(
+        "row {index} of the batch for table '{table}' has {bytes} bytes of text, a row can have \
+         {MAX_ROW_BYTES}"
+    )
 }
 
 fn text_bytes(value: &types::Value) -> usize {

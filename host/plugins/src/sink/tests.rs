@@ -198,3 +198,27 @@ fn failed_roots_take_their_children_along() {
     assert_eq!(content.tables.iter().map(|(t, _)| &**t).collect::<Vec<_>>(), ["u"]);
     assert_eq!(content.failed, [("t".into(), DriverError::Protocol("404".into()))]);
 }
+
+#[test]
+fn a_row_that_no_message_could_carry_is_refused() {
+    let mut sink = sink();
+    let half = "x".repeat(MAX_ROW_BYTES / 2);
+    let most = half.get(..MAX_ROW_BYTES / 2 - 64).unwrap();
+    let too_long = |error: SinkError| match error {
+        SinkError::BadRow(text) => assert!(text.contains("row 1 of the batch"), "{text}"),
+        other => panic!("{other:?}"),
+    };
+    let rows = |b: &str| vec![vec![text(most), text(most)], vec![text(&half), text(b)]];
+    too_long(sink.replace("t", rows(&half)).unwrap_err());
+    too_long(sink.patch("t", rows(&half), vec![]).unwrap_err());
+    let columns = |b: &str| {
+        [&[most, &half], &[most, b]]
+            .map(|items| ColumnData { cells: texts(items), nulls: vec![] })
+            .into_iter()
+            .collect()
+    };
+    let longer = format!("{half}x");
+    too_long(sink.replace_columns("t", columns(&longer)).unwrap_err());
+    sink.replace_columns("t", columns(most)).unwrap();
+    sink.replace("t", rows(most)).unwrap();
+}

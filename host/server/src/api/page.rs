@@ -163,13 +163,12 @@ impl Page {
             first.or_else(|| rest().find(|order| order.is_ne())).unwrap_or(Ordering::Equal)
         };
         if let Some(marker) = &self.marker {
-            let marker: Option<Vec<Cell>> = row_of(marker)
-                .map_err(|error| bad(format!("marker: {error}")))?
-                .into_iter()
-                .map(|cell| cell.map(Cell))
-                .collect();
-            let marker = marker.filter(|row| width == usize::MAX || row.len() == width);
-            let marker = marker.ok_or_else(|| bad("marker is no row of this table".to_owned()))?;
+            let marker = row_of(marker).map_err(|error| bad(format!("marker: {error}")))?;
+            if width != usize::MAX && marker.len() != width {
+                return Err(bad("marker is no row of this table".to_owned()));
+            }
+            let cell = |cell: Option<_>| Cell(cell.unwrap_or(Constant::Float(f64::NAN)));
+            let marker: Vec<Cell> = marker.into_iter().map(cell).collect();
             rows.retain(|row| order(row, &marker).is_gt());
         }
         let more = self.limit.is_some_and(|limit| limit < rows.len());
@@ -179,10 +178,21 @@ impl Page {
             rows.truncate(limit);
         }
         rows.sort_unstable_by(|a, b| order(a, b));
-        let last = rows.last().filter(|_| more).map(serde_json::to_string);
+        let last = rows.last().filter(|_| more).map(|row| marker(row));
         let last = last.transpose().map_err(Failure::internal)?;
         Ok(PageOfRows { rows, next_marker: self.is_paged().then_some(last) })
     }
+}
+
+/// A row as a marker: what JSON has no words for as [`row_of`] reads it, and `null` for NaN.
+fn marker(row: &[Cell]) -> serde_json::Result<String> {
+    let cells = row.iter().map(|cell| match cell.0 {
+        Constant::Float(float) if float.is_nan() => Ok("null".to_owned()),
+        Constant::Float(f64::INFINITY) => Ok("1e999".to_owned()),
+        Constant::Float(f64::NEG_INFINITY) => Ok("-1e999".to_owned()),
+        _ => serde_json::to_string(cell),
+    });
+    Ok(format!("[{}]", cells.collect::<Result<Vec<_>, _>>()?.join(",")))
 }
 
 fn bad(text: String) -> Failure {
@@ -279,6 +289,24 @@ mod tests {
             query = format!("limit=2&sort=size:desc&marker={marker}");
         }
         let expected = [r#"["a","x"]"#, r#"["a",10]"#, r#"["a",9]"#, r#"["c",2.0]"#, r#"["b",2]"#];
+        assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn pages_go_on_after_what_json_has_no_words_for() {
+        let float = |float| vec![Cell(Constant::Float(float))];
+        let text = vec![Cell(Constant::Text("inf".into()))];
+        let rows = [f64::NEG_INFINITY, 1.5, f64::INFINITY, f64::NAN].map(float);
+        let rows: Vec<_> = rows.into_iter().chain([text]).collect();
+        let (mut seen, mut query) = (Vec::new(), "limit=1".to_owned());
+        loop {
+            let page = Page::of(Some(&query)).unwrap().rows(rows.clone(), None).unwrap();
+            seen.extend(page.rows.iter().map(|row| format!("{row:?}")));
+            let Some(marker) = page.next_marker.unwrap() else { break };
+            let marker: String = form_urlencoded::byte_serialize(marker.as_bytes()).collect();
+            query = format!("limit=1&marker={marker}");
+        }
+        let expected: Vec<_> = rows.iter().map(|row| format!("{row:?}")).collect();
         assert_eq!(seen, expected);
     }
 
