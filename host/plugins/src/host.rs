@@ -7,7 +7,6 @@ use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 
@@ -22,7 +21,7 @@ use crate::error::first_line;
 use crate::files::Files;
 use crate::lanes::Lanes;
 use crate::logging::GuestLog;
-use crate::machine::Machine;
+use crate::machine::{CompileQueues, Machine};
 use crate::net::Network;
 use crate::secret::Scrubber;
 use crate::session::Session;
@@ -47,8 +46,7 @@ pub(crate) struct Inner {
     pub(crate) config: HostConfig,
     linker: Linker<Guest>,
     pub(crate) cache: Option<Cache>,
-    /// Compiling takes all processors it can get, so it goes one by one.
-    pub(crate) compiling: Semaphore,
+    pub(crate) compiling: CompileQueues,
     pub(crate) lanes: Lanes,
     io: Threads,
 }
@@ -76,7 +74,7 @@ impl Host {
             network: Arc::new(Network::new(&config, io.handle().clone())),
             linker,
             cache,
-            compiling: Semaphore::new(1),
+            compiling: CompileQueues::default(),
             lanes: Lanes::start(config.guest_threads, config.simultaneous_calls)
                 .map_err(HostError::Threads)?,
             io,

@@ -1,6 +1,7 @@
 //! From a component's bytes to machine code: out of the cache, or compiled.
 
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
 use wasmtime::component::Component;
 
@@ -21,6 +22,28 @@ pub(crate) struct Machine {
     pub(crate) from_cache: bool,
 }
 
+/// Components of up to so many bytes do not wait behind larger ones: those in compiled languages,
+/// of which each takes a moment, while an interpreter takes half a minute.
+const SMALL: usize = 4 << 20;
+
+/// Compiling takes all processors that it can get, so it goes one by one, in two queues.
+pub(crate) struct CompileQueues {
+    small: Semaphore,
+    large: Semaphore,
+}
+
+impl Default for CompileQueues {
+    fn default() -> Self {
+        Self { small: Semaphore::new(1), large: Semaphore::new(1) }
+    }
+}
+
+impl CompileQueues {
+    fn of(&self, component: &[u8]) -> &Semaphore {
+        if component.len() <= SMALL { &self.small } else { &self.large }
+    }
+}
+
 impl Host {
     /// The machine code of a component. Looking into the cache needs no turn, so that nobody waits
     /// behind another's compiling.
@@ -34,7 +57,8 @@ impl Host {
             Ok(machine) => return Ok(machine),
             Err(hash) => hash,
         };
-        let _turn = self.inner().compiling.acquire().await.map_err(|_| shutting_down())?;
+        let _turn =
+            self.inner().compiling.of(&bytes).acquire().await.map_err(|_| shutting_down())?;
         // Another's turn may have been for the same component.
         let again = hash.clone();
         if let Some(machine) = self.blocking(move |host| Ok(cached(host, &again, true))).await? {

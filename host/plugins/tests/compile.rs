@@ -20,10 +20,14 @@ fn main() -> ExitCode {
     }
     let filter: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
     let is_listed = std::env::args().any(|argument| argument == "--list");
-    let tests: [(&str, fn()); 5] = [
+    let tests: [(&str, fn()); 6] = [
         ("guests_are_compiled_and_kept", guests_are_compiled_and_kept),
         ("a_bomb_costs_its_time_and_nothing_else", a_bomb_costs_its_time_and_nothing_else),
         ("a_bomb_costs_its_memory_and_nothing_else", a_bomb_costs_its_memory_and_nothing_else),
+        (
+            "a_small_component_does_not_wait_behind_a_large_one",
+            a_small_component_does_not_wait_behind_a_large_one,
+        ),
         ("what_is_no_component_is_refused_in_words", what_is_no_component_is_refused_in_words),
         ("a_compiler_that_is_missing_is_told", a_compiler_that_is_missing_is_told),
     ];
@@ -117,6 +121,27 @@ fn a_bomb_costs_its_memory_and_nothing_else() {
     println!("{error}");
     assert!(matches!(error.kind, LoadErrorKind::Compile(_)), "{error}");
     assert!(error.to_string().contains("`compile_memory_bytes`"), "{error}");
+}
+
+fn a_small_component_does_not_wait_behind_a_large_one() {
+    let limits = Limits { compile_timeout: Duration::from_secs(60), ..Limits::default() };
+    let host = host(limits, None);
+    // A custom section: its id, its length in five bytes, the length of its name, the rest.
+    let mut large = bomb(200_000);
+    let padding = 5_u32 << 20;
+    large.push(0);
+    large.extend(
+        (0..5).map(|at| (padding >> (7 * at)) as u8 & 0x7f | if at < 4 { 0x80 } else { 0 }),
+    );
+    large.extend(vec![0; padding as usize]);
+    block_on(async {
+        let bomb = host.clone();
+        let bomb = tokio::spawn(async move { bomb.load_bytes("bomb.wasm", large.into()).await });
+        let small = host.load(guest()).await;
+        assert_eq!(small.unwrap().metadata().id, "hostile");
+        assert!(!bomb.is_finished(), "{:?}", bomb.await.unwrap().err());
+        bomb.abort();
+    });
 }
 
 fn what_is_no_component_is_refused_in_words() {
