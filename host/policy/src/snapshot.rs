@@ -72,8 +72,8 @@ impl Latest {
 pub struct Limits<'a> {
     /// The most rows that it may produce, those of tables on the way to the answer included.
     pub rows: Option<usize>,
-    /// The most combinations of rows that it may look at on the way, those that the rest of a body
-    /// rejects included.
+    /// The most bindings that the literals of bodies may hand to each other on the way, those that
+    /// the rest of a body rejects included.
     pub bindings: Option<usize>,
     /// Whoever sets it stops the query.
     pub stop: Option<&'a AtomicBool>,

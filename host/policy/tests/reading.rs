@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use congress_policy::{Engine, ErrorKind, Limits, NewPolicy, Options, PolicyKind};
 use congress_table::{Row, Value};
@@ -159,4 +159,33 @@ fn rows_are_the_same_while_the_state_is() {
     for (at, state) in states.iter().enumerate() {
         assert!(!states[..at].contains(state), "{at}");
     }
+}
+
+#[test]
+fn a_time_without_a_date_is_of_the_day_on_which_it_is_read() {
+    let day = Arc::new(AtomicI64::new(0));
+    let today = day.clone();
+    let start = datetime!(2024-02-03 04:05:06);
+    let clock = Arc::new(move || start + time::Duration::days(today.load(Ordering::Relaxed)));
+    let mut engine = Engine::new(Options { ascii_only_rows: false, clock });
+    engine.create_policy(NewPolicy::new("t", PolicyKind::Nonrecursive)).unwrap();
+    engine.watch("w", Some("t"), "on", None).unwrap();
+    engine.insert("on(d) :- at(t), extract_date(t, d)", Some("t")).unwrap();
+    let on = |engine: &Engine| {
+        let found = engine.snapshot().rows_within("t", "on", Limits::default()).unwrap();
+        let mut rows: Vec<String> = found.rows.iter().map(|row| row[0].to_string()).collect();
+        rows.sort();
+        (rows, found.volatile)
+    };
+    let rows = |rows: &[&str]| rows.iter().map(|row| format!("\"{row}\"")).collect::<Vec<_>>();
+    engine.insert("at(\"2024-01-01 10:00\")", Some("t")).unwrap();
+    assert_eq!(on(&engine), (rows(&["2024-01-01"]), false));
+    engine.insert("at(\"10:00\")", Some("t")).unwrap();
+    engine.insert("at(\"2024-01-02\")", Some("t")).unwrap();
+    assert_eq!(on(&engine), (rows(&["2024-01-01", "2024-01-02", "2024-02-03"]), true));
+    day.store(1, Ordering::Relaxed);
+    assert_eq!(on(&engine), (rows(&["2024-01-01", "2024-01-02", "2024-02-04"]), true));
+    // What came of it yesterday does not stay behind.
+    engine.delete("at(\"10:00\")", Some("t")).unwrap();
+    assert_eq!(on(&engine), (rows(&["2024-01-01", "2024-01-02"]), false));
 }

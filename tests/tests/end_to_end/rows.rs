@@ -5,7 +5,7 @@ use std::fs;
 use congress_tests::Server;
 use serde_json::{Value, json};
 
-use crate::{csv, datasource, policy, rows, shipped, testing};
+use crate::{SOON, csv, datasource, policy, rows, shipped, testing};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_changed_file_changes_what_a_policy_finds() {
@@ -97,4 +97,22 @@ async fn rows_can_be_pushed_and_a_refresh_asked_for() {
     assert_eq!((webhook.status, webhook.body.len()), (200, 0));
     let unknown = server.put(&format!("{by_id}/tables/nowhere/rows"), &json!([])).await.unwrap();
     assert_eq!(unknown.status, 400);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_may_have_more_rows_than_a_message_can_carry() {
+    let server = Server::start(testing()).await.unwrap();
+    datasource(&server, "gen", "gen", json!({"poll_time": "0"})).await;
+    // 40 MB of JSON.
+    let arguments = json!({"positional": [10_000, "g1", "x".repeat(4_000)]});
+    let action = json!({"name": "set", "args": arguments});
+    let reply = server.post("/v1/data-sources/gen?action=execute", &action).await.unwrap();
+    assert_eq!(reply.status, 200, "{:?}", reply.json());
+    let path = "/v1/data-sources/gen/tables/bench/rows";
+    let all = |body: &Value| body["results"].as_array().is_some_and(|rows| rows.len() == 10_001);
+    let body = server.eventually(path, SOON, all).await.unwrap();
+    let marker = |row: &Value| row["data"] == json!(["marker", "g1"]);
+    assert!(body["results"].as_array().unwrap().iter().any(marker));
+    let page = server.get(&format!("{path}?limit=2")).await.unwrap().json().unwrap();
+    assert_eq!(page["results"].as_array().map(Vec::len), Some(2), "{page}");
 }

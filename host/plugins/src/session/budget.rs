@@ -1,7 +1,7 @@
 //! What one call may ask of services, and whom it waits for.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use reqwest::Url;
 
@@ -11,19 +11,22 @@ use crate::net::{Origin, SendError};
 pub(crate) struct Budget {
     limit: usize,
     sent: AtomicUsize,
-    /// By their numbers, in the order in which they were sent.
-    under_way: Mutex<Vec<(usize, Url)>>,
+    under_way: Arc<Requests>,
 }
 
+/// By their numbers, in the order in which the driver sent them. One that has to wait for others of
+/// its datasource counts from when the driver sent it.
+type Requests = Mutex<Vec<(usize, Url)>>;
+
 /// A request that is under way until this is dropped.
-pub(crate) struct UnderWay<'b> {
-    budget: &'b Budget,
+pub(crate) struct UnderWay {
+    requests: Arc<Requests>,
     number: usize,
 }
 
 impl Budget {
     pub(crate) fn new(requests: usize) -> Self {
-        Self { limit: requests, sent: AtomicUsize::new(0), under_way: Mutex::default() }
+        Self { limit: requests, sent: AtomicUsize::new(0), under_way: Arc::default() }
     }
 
     pub(crate) fn sent(&self) -> usize {
@@ -31,11 +34,11 @@ impl Budget {
     }
 
     /// Counts a request.
-    pub(crate) fn begin(&self, url: &Url) -> Result<UnderWay<'_>, SendError> {
+    pub(crate) fn begin(&self, url: &Url) -> Result<UnderWay, SendError> {
         let number = self.sent.fetch_add(1, Ordering::Relaxed);
         if number < self.limit {
-            self.under_way().push((number, url.clone()));
-            return Ok(UnderWay { budget: self, number });
+            lock(&self.under_way).push((number, url.clone()));
+            return Ok(UnderWay { requests: self.under_way.clone(), number });
         }
         Err(SendError::Limit(match self.limit {
             0 => "no requests can be sent while a driver describes itself or its tables".to_owned(),
@@ -45,20 +48,20 @@ impl Budget {
 
     /// The service that has been waited for longest, if any is.
     pub(crate) fn waits_for(&self) -> Option<String> {
-        let under_way = self.under_way();
+        let under_way = lock(&self.under_way);
         let (_, url) = under_way.first()?;
         Origin::of(url).ok().map(|origin| origin.to_string())
     }
+}
 
-    fn under_way(&self) -> MutexGuard<'_, Vec<(usize, Url)>> {
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        lock(&self.requests).retain(|(number, _)| *number != self.number);
     }
 }
 
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        self.budget.under_way().retain(|(number, _)| *number != self.number);
-    }
+fn lock(requests: &Requests) -> MutexGuard<'_, Vec<(usize, Url)>> {
+    requests.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

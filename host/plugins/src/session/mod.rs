@@ -12,6 +12,7 @@ use reqwest::Url;
 use tokio::sync::OwnedSemaphorePermit;
 
 pub(crate) use self::budget::Budget;
+use self::budget::UnderWay;
 pub(crate) use self::keystone::Interface;
 use self::keystone::{ApplicationCredential, Credentials, Keystone, Scope, Token, User};
 use crate::net::{
@@ -233,11 +234,12 @@ impl Session {
         &self,
         request: Request,
         budget: &Budget,
-    ) -> Result<(reqwest::Response, OwnedSemaphorePermit), SendError> {
+    ) -> Result<(reqwest::Response, (OwnedSemaphorePermit, UnderWay)), SendError> {
         let origin = Origin::of(&request.url)?;
         self.granted(&origin)?;
-        let _under_way = budget.begin(&request.url)?;
-        self.sender.open(request).await
+        let under_way = budget.begin(&request.url)?;
+        let (response, turn) = self.sender.open(request).await?;
+        Ok((response, (turn, under_way)))
     }
 
     fn granted(&self, origin: &Origin) -> Result<(), SendError> {

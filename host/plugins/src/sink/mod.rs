@@ -258,12 +258,16 @@ impl Sink {
                     self.limits.columns_per_table
                 )));
             }
-            let bytes = row.iter().map(text_bytes).sum::<usize>();
+            let text = |cell| match cell {
+                &types::Value::Text(ref text) => text.len(),
+                _ => 0,
+            };
+            let bytes = row.iter().map(text).sum::<usize>();
             if bytes > MAX_ROW_BYTES {
                 return Err(SinkError::BadRow(too_long(index, &schema.name, bytes)));
             }
             cells += row.len();
-            texts += bytes;
+            texts += row.iter().map(text_bytes).sum::<usize>();
         }
         self.admit(rows.len(), cells, texts)
     }

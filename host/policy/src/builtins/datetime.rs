@@ -85,6 +85,12 @@ fn read(context: &Context, value: &Constant) -> Result<PrimitiveDateTime> {
     }
 }
 
+/// Whether a value is a time alone, which is one of the day on which it is read.
+pub(super) fn is_of_today(value: &Constant) -> bool {
+    let Constant::Text(text) = value else { return false };
+    datetime_text::parse(text, Date::MIN) != datetime_text::parse(text, Date::MAX)
+}
+
 /// A number of seconds, or up to five whole numbers with colons between them: weeks, days, hours,
 /// minutes and seconds, of which the first ones may be left out.
 fn duration(value: &Constant) -> Result<Duration> {

@@ -132,6 +132,16 @@ impl Builtin {
         self.name == "now"
     }
 
+    /// Whether it gives other outputs for these inputs as time goes by: it asks for the time, or reads
+    /// a time without a date.
+    pub(crate) fn is_volatile_for(&self, inputs: &[Constant]) -> bool {
+        self.is_volatile() || self.reads_dates() && inputs.iter().any(datetime::is_of_today)
+    }
+
+    fn reads_dates(&self) -> bool {
+        ["datetime_", "extract_", "unpack_"].iter().any(|family| self.name.starts_with(family))
+    }
+
     /// How many arguments its literal has.
     pub fn arity(&self) -> usize {
         self.inputs + self.outputs

@@ -23,7 +23,8 @@ pub struct ExecuteTable {
     /// Its rows follow each change. Not so where rules ask for the time: what the engine tells of
     /// such a table's changes is not all that has changed, so ask for its rows.
     pub follows: bool,
-    /// It, or a table that it depends on, has too many rows to be kept; its rows are not known.
+    /// It, or a table that it depends on, has too many rows to be kept, or costs too much; its rows
+    /// are not known.
     pub overflowed: bool,
 }
 
@@ -93,7 +94,7 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// There are more than views may have ([`Engine::limit_views`]), or there is no such policy.
+    /// There are more than views may have, or they cost more ([`Engine::limit_views`]), or there is no such policy.
     pub fn execute_rows(&self, table: &ExecuteTable) -> Result<Vec<Vec<Constant>>, Error> {
         let ExecuteTable { policy, service, action, .. } = table;
         let limits = self.views.limits();

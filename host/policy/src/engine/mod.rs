@@ -275,14 +275,15 @@ impl Engine {
     }
 
     /// Sets the most rows that are evaluated or kept for a view (see [`Engine::watch`]), at first
-    /// five million. A table with more has none: it is told of in [`Outcome::overflowed`], and
-    /// queries evaluate it within limits of their own.
+    /// five million, and with it how many combinations of rows are looked at for them, sixty times
+    /// as many. A table with more has none: it is told of in [`Outcome::overflowed`], and queries
+    /// evaluate it within limits of their own.
     pub fn limit_views(&mut self, rows: usize) {
         self.views.limit(rows);
     }
 
     /// The tables, as policy and table, that are watched or below such and have no view because
-    /// they have too many rows; see [`Engine::limit_views`]. In no order.
+    /// they have too many rows, or cost too much; see [`Engine::limit_views`]. In no order.
     pub fn overflowed(&self) -> impl Iterator<Item = (&str, &str)> {
         self.views.overflowed().map(|node| (&*node.policy, &*node.table))
     }

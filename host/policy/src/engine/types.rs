@@ -80,8 +80,9 @@ pub struct Outcome {
     /// `execute[…]` tables whose rows changed.
     pub executions: Vec<Execution>,
     /// Tables, watched or below such, that have been found to have more rows than are kept up to
-    /// date ([`crate::Engine::limit_views`]), as policy and table: a recursion without end, most
-    /// likely. Nobody is told of their changes until their rules change.
+    /// date, or to look at more combinations ([`crate::Engine::limit_views`]), as policy and table:
+    /// a recursion without end, or a join without a common column. Nobody is told of their changes
+    /// until their rules change.
     pub overflowed: Vec<(Arc<str>, Arc<str>)>,
 }
 

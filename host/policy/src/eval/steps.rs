@@ -409,12 +409,12 @@ impl<'s> Evaluation<'s> {
         if let Some(holds) = compute_small(builtin, args, bound_outputs, binding) {
             return holds != negated;
         }
-        self.volatile |= builtin.is_volatile();
         let inputs: Option<Vec<_>> = args
             .iter()
             .take(builtin.inputs)
             .map(|arg| self.values.value(value(*arg, binding)))
             .collect();
+        self.volatile |= inputs.as_ref().is_some_and(|inputs| builtin.is_volatile_for(inputs));
         // An error is no answer, and an input without a value an error.
         let results = inputs.and_then(|inputs| builtin.eval(&self.context, &inputs).ok().flatten());
         let Some(results) = results else {

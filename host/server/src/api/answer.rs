@@ -158,6 +158,8 @@ impl<T: Serialize + Send + 'static> Rows<T> {
             {
                 text.extend_from_slice(&piece);
             }
+            // It may be kept, and is as long as it is then.
+            text.shrink_to_fit();
             begin = text.into();
         }
         if pieces.rows.is_none() {

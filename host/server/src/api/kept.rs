@@ -62,9 +62,9 @@ impl KeptAnswers {
         let found = engine.table_rows(&key.0, &key.1).await?;
         let answer = Rows { rows: found.rows, trace: None, next_marker: None };
         let Some(of) = found.of else { return rows::answer(headers, answer).await };
-        let count = answer.rows.len();
+        let much = rows::is_much(&answer.rows);
         let work = move || (rows::tag(&answer.rows, None), answer.into_body(LONGEST));
-        let (tag, body) = rows::aside(count, work).await?;
+        let (tag, body) = rows::aside(much, work).await?;
         let tag = HeaderValue::try_from(tag).map_err(Failure::internal)?;
         if let RowsBody::Whole(body) = &body {
             let kept = Kept { of, tag: tag.clone(), body: body.clone() };

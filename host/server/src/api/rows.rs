@@ -14,12 +14,17 @@ use super::page::Page;
 use crate::engine::Cell;
 use crate::failure::{Answer, Failure};
 
-/// From so many rows on, work on them is done where nobody waits for the thread.
+/// From so many rows on, or so many bytes of text in them, work on rows is done where nobody waits
+/// for the thread.
 const MANY: usize = 5_000;
+const LONG: usize = 1 << 18;
 
 /// A cell whose content can be digested: equal bytes for equal cells, and for no others.
 pub(super) trait Digested {
     fn digest_into(&self, out: &mut Vec<u8>);
+
+    /// How many bytes it takes, roughly.
+    fn size(&self) -> usize;
 }
 
 impl Digested for Cell {
@@ -33,6 +38,13 @@ impl Digested for Cell {
             },
         }
     }
+
+    fn size(&self) -> usize {
+        match &self.0 {
+            Constant::Text(text) => text.len(),
+            Constant::Float(_) | Constant::Int(_) => 8,
+        }
+    }
 }
 
 impl Digested for Value {
@@ -41,6 +53,10 @@ impl Digested for Value {
             Self::String(text) => tagged(out, b't', text.as_bytes()),
             other => tagged(out, b'j', other.to_string().as_bytes()),
         }
+    }
+
+    fn size(&self) -> usize {
+        self.as_str().map_or(8, str::len)
     }
 }
 
@@ -82,12 +98,12 @@ where
     if rows.trace.is_some() {
         return Ok(rows.into_response());
     }
-    let count = rows.rows.len();
+    let much = is_much(&rows.rows);
     let work = move || {
         let next = rows.next_marker.as_ref().and_then(Option::as_deref);
         (tag(&rows.rows, next), rows)
     };
-    let (tag, rows) = aside(count, work).await?;
+    let (tag, rows) = aside(much, work).await?;
     let tag = HeaderValue::try_from(tag).map_err(Failure::internal)?;
     Ok(respond(headers, tag, || rows.into_body(0).into()))
 }
@@ -119,16 +135,21 @@ pub(super) async fn page(
     if page.is_plain() {
         return Ok(Rows { rows, trace, next_marker: None });
     }
-    let page = aside(rows.len(), move || page.rows(rows, columns.as_deref())).await??;
+    let page = aside(is_much(&rows), move || page.rows(rows, columns.as_deref())).await??;
     Ok(Rows { rows: page.rows, trace, next_marker: page.next_marker })
+}
+
+/// Whether work on rows takes so long that others should not wait for it.
+pub(super) fn is_much<T: Digested>(rows: &[Vec<T>]) -> bool {
+    rows.len() >= MANY || rows.iter().flatten().map(T::size).sum::<usize>() >= LONG
 }
 
 /// Does what takes long for many rows where it may.
 pub(super) async fn aside<T: Send + 'static>(
-    rows: usize,
+    much: bool,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Answer<T> {
-    if rows < MANY {
+    if !much {
         return Ok(work());
     }
     tokio::task::spawn_blocking(work).await.map_err(Failure::internal)

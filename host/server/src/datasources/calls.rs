@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use congress_plugins::{HeldRows, Push};
+use congress_table::Table;
 use tokio::sync::watch;
 
 use super::running::Running;
 use super::shared::{Shared, Unfinished};
 use super::task::Phase;
 use super::views;
-use super::wire::{DatasourceCall, Execution, reply};
+use super::wire::{DatasourceCall, Execution, TOO_MANY_ROWS, reply};
 use crate::failure::{Answer, Failure, Status};
 
 /// Answers a call, as the bytes of its reply; none if this process has been replaced. While code
@@ -65,6 +66,10 @@ async fn settled(phase: &mut watch::Receiver<Phase>) -> Option<Running> {
     }
 }
 
+/// Rows of about so many bytes as JSON are not sent in one message, which has room for twice that
+/// ([`congress_bus::MAX_CALL`]).
+const MOST_BYTES: usize = 32 << 20;
+
 /// A table's rows as policies see them. A table of the schema that has not been read is empty.
 fn rows(
     shared: &Shared,
@@ -74,6 +79,11 @@ fn rows(
     let cells =
         |row: &congress_table::Row| row.iter().map(congress_table::Value::for_policy).collect();
     match shared.publisher.read(|p| p.table(table).cloned()) {
+        Some(rows) if bytes(&rows) > MOST_BYTES => Err(Failure::plain(
+            Status::Unavailable,
+            format!("table {table} has more rows than a message can carry; subscribe to it"),
+        )
+        .with_data(TOO_MANY_ROWS)),
         Some(rows) => Ok(rows.rows().map(cells).collect()),
         None if running.is_lazy(table) => Err(Failure::plain(
             Status::BadRequest,
@@ -84,6 +94,16 @@ fn rows(
             Err(Failure::plain(Status::NotFound, format!("tablename '{table}' does not exist'")))
         }
     }
+}
+
+/// How long rows are as JSON, roughly; numbers are taken to be as long as most are.
+fn bytes(rows: &Table) -> usize {
+    use congress_table::Value;
+    let cell = |value: &Value| match value {
+        Value::Text(text) => text.len() + 3,
+        Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) => 8,
+    };
+    rows.rows().map(|row| row.iter().map(cell).sum::<usize>() + 3).sum()
 }
 
 /// Takes what was pushed: rows for a table, or a webhook's payload.

@@ -112,19 +112,14 @@ impl Shared {
         for (name, operation) in outcome.tables {
             let delta = match operation {
                 TableOperation::Replace(content) => {
-                    // Rows that other columns held do not stay, whatever their cells.
-                    let published = self.publisher.read(|p| {
-                        let stays = p.schema() == schema || p.keeps(schema, &name);
-                        p.table(&name).filter(|_| stays).cloned()
-                    });
-                    content.difference_from(&published.unwrap_or_default())
+                    content.difference_from(&self.staying(schema, &name))
                 }
                 TableOperation::Patch(delta) => delta,
             };
             change.tables.push((name, delta));
         }
         if let Some(fence) = store {
-            self.store(&change, fence).await?;
+            self.store(&change, schema, fence).await?;
         }
         let touched = change.tables.len();
         for name in read {
@@ -143,10 +138,25 @@ impl Shared {
         Ok(())
     }
 
+    /// The published rows of a table that stay when it gets this schema: rows that other columns
+    /// held do not, whatever their cells.
+    fn staying(&self, schema: &Schema, table: &str) -> Arc<Table> {
+        let rows = self.publisher.read(|p| {
+            let stays = p.schema() == schema || p.keeps(schema, table);
+            p.table(table).filter(|_| stays).cloned()
+        });
+        rows.unwrap_or_default()
+    }
+
     /// Stores the tables that a change touches as they will be after it.
-    async fn store(&self, change: &Change, fence: &Fence) -> Result<(), congress_store::Error> {
+    async fn store(
+        &self,
+        change: &Change,
+        schema: &Schema,
+        fence: &Fence,
+    ) -> Result<(), congress_store::Error> {
         let written = |(name, delta): &(Arc<str>, TableDelta)| {
-            let table = self.publisher.read(|p| p.table(name).cloned()).unwrap_or_default();
+            let table = self.staying(schema, name);
             let gone: HashSet<&Row> = delta.removed.iter().collect();
             let stay = table.rows().filter(|row| !gone.contains(row));
             let new = delta.added.iter().filter(|row| gone.contains(row) || !table.contains(row));

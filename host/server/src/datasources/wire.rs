@@ -41,6 +41,10 @@ pub enum ManagerCall {
     },
 }
 
+/// The data of the failure that answers [`DatasourceCall::Rows`] where there are too many for a
+/// message. Whoever wants them subscribes: a stream has no such bound.
+pub(crate) const TOO_MANY_ROWS: &str = "too_many_rows";
+
 /// What a datasource is asked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -49,7 +53,8 @@ pub enum DatasourceCall {
     Schema,
     /// How it fares. Answers what the API shows.
     Status,
-    /// The rows of a table, as policies see them. Answers `Vec<Vec<Value>>`.
+    /// The rows of a table, as policies see them. Answers `Vec<Vec<Value>>`, or fails with
+    /// [`TOO_MANY_ROWS`].
     Rows {
         /// The table.
         table: String,

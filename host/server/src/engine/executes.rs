@@ -332,6 +332,7 @@ impl State {
             self.positions_changed = true;
         }
         let pending = std::mem::take(&mut self.pending);
+        let mut unread = Vec::new();
         for (name, known) in &self.tables {
             let Some(rules) = known.rules.as_ref().filter(|_| known.complete) else { continue };
             let changed = pending.get(name);
@@ -346,7 +347,13 @@ impl State {
                         };
                         changes.insert(name.clone(), delta);
                     }
-                    Err(error) => tracing::error!(table = %known.table, %error, "cannot be read"),
+                    Err(error) => {
+                        tracing::error!(
+                            table = %known.table, %error,
+                            "the table cannot be read; none of its actions is requested for now"
+                        );
+                        unread.push(name.clone());
+                    }
                 }
             } else if let Some(rows) = changed {
                 let mut delta = TableDelta::default();
@@ -357,13 +364,19 @@ impl State {
                 changes.insert(name.clone(), delta);
             }
         }
+        // Not to be taken for one without rows.
+        for name in &unread {
+            self.tables.entry(name.clone()).and_modify(|known| known.complete = false);
+            fresh.remove(name);
+            (redeclared, self.outdated) = (true, true);
+        }
         changes.retain(|name, delta| fresh.contains(name) || !delta.is_empty());
         if !redeclared && changes.is_empty() && !review {
             return;
         }
         changes.extend(self.positions());
         let Some(output) = &self.output else { return };
-        if review {
+        if review || redeclared {
             changes.insert(TABLES.into(), output.difference(TABLES, self.listed()));
         }
         let revision = [[Value::Int(self.revision)].into()];
@@ -390,7 +403,7 @@ impl State {
             let mut sources = BTreeSet::new();
             let mut missing = None;
             if rules.overflowed {
-                missing = Some("it has too many rows".to_owned());
+                missing = Some("it has too many rows, or looks at too many".to_owned());
             }
             if out_of_force.iter().any(own) {
                 missing = Some("one of its rules is not in force".to_owned());

@@ -359,8 +359,9 @@ impl Inner {
                     tracing::warn!(
                         policy,
                         table,
-                        "the table has too many rows to be kept up to date; its actions are not \
-                         requested until its rules change: look for a recursion without end"
+                        "the table has too many rows to be kept up to date, or its rules look at \
+                         too many; its actions are not requested until its rules change: look for \
+                         a recursion without end, or tables that are joined by no column"
                     );
                 }
             }

@@ -181,7 +181,10 @@ impl Observation {
             if engine.overflowed().any(|overflowed| Some(overflowed) == split) {
                 return Err(Failure::plain(
                     Status::BadRequest,
-                    format_args!("table '{table}' has too many rows to be followed"),
+                    format_args!(
+                        "table '{table}' cannot be followed: it has too many rows, or its rules \
+                         look at too many"
+                    ),
                 ));
             }
             watch.begin = Some(engine.snapshot());

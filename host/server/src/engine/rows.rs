@@ -50,7 +50,7 @@ impl EngineHandle {
         let name = self.policy_name(policy).await.ok_or_else(|| {
             Failure::plain(Status::NotFound, format_args!("table '{table}' doesn't exist"))
         })?;
-        self.rows_of(None, name, table.to_owned()).await
+        self.rows_of(None, policy.to_owned(), name, table.to_owned()).await
     }
 
     /// [`EngineHandle::rows`] at a state of the engine, of a policy by its name.
@@ -60,27 +60,32 @@ impl EngineHandle {
         policy: &str,
         table: &str,
     ) -> Answer<Vec<Vec<Cell>>> {
-        Ok(self.rows_of(Some(snapshot), policy.to_owned(), table.to_owned()).await?.rows)
+        let (name, table) = (policy.to_owned(), table.to_owned());
+        Ok(self.rows_of(Some(snapshot), name.clone(), name, table).await?.rows)
     }
 
+    /// Of a policy that was `asked` for and has this name.
     async fn rows_of(
         &self,
         at: Option<Snapshot>,
+        asked: String,
         name: String,
         table: String,
     ) -> Answer<TableRows> {
         self.query_at(at, move |snapshot, limits| {
             match snapshot.rows_within(&name, &table, limits) {
                 Ok(found) => {
+                    // Rows of what is another's name by now are nobody's to keep.
+                    let same = snapshot.policy(&asked).is_some_and(|p| *p.name == *name);
                     let cells = |row: Vec<_>| row.into_iter().map(Cell).collect();
                     let rows = found.rows.into_iter().map(cells).collect();
-                    Ok(TableRows { rows, of: (!found.volatile).then(|| snapshot.id()) })
+                    Ok(TableRows { rows, of: (same && !found.volatile).then(|| snapshot.id()) })
                 }
                 // The table is known, and its width is not: nobody has said anything of it yet.
                 Err(error) if error.kind() == ErrorKind::NotFound => {
                     let known = snapshot.tablenames(Some(&name), TableFilter::default());
                     match known.is_some_and(|tables| tables.contains(&table)) {
-                        true => Ok(TableRows { rows: Vec::new(), of: Some(snapshot.id()) }),
+                        true => Ok(TableRows { rows: Vec::new(), of: None }),
                         false => Err(Failure::plain(Status::NotFound, error)),
                     }
                 }

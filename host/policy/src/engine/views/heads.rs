@@ -55,6 +55,13 @@ impl Maintenance<'_> {
         self.engine.views.limits()
     }
 
+    /// Notes whether an evaluation for a table read the time.
+    fn note_time(&self, node: usize, evaluation: &Evaluation<'_>) {
+        if evaluation.volatile {
+            self.of_today.borrow_mut().insert(node);
+        }
+    }
+
     /// The rows, unless they are too many for a view.
     fn within(&self, rows: Result<RowSet, Error>) -> Option<RowSet> {
         if rows.is_err() {
@@ -107,6 +114,7 @@ impl Maintenance<'_> {
         let plan = rule.plans.plan(state, policy, program, from);
         let mut evaluation = Evaluation::at(state, self.limits(), self.context);
         let rows = evaluation.rows_of(plan, given);
+        self.note_time(node, &evaluation);
         let rows = self.within(rows).unwrap_or_else(|| none(state, program.head.len()));
         Heads::new(node, rows, state, &evaluation)
     }
@@ -131,6 +139,7 @@ impl Maintenance<'_> {
             given.push(&row);
         }
         let rows = evaluation.rows_of_groups(plan, given.given(), &rule.program, grouping);
+        self.note_time(node, &evaluation);
         let rows = self.within(rows).unwrap_or_else(|| none(state, rule.program.head.len()));
         Heads::new(node, rows, state, &evaluation)
     }

@@ -12,7 +12,8 @@
 //! phase 2 keeps counts as new, for others may stand on it (delete and rederive). Nothing is
 //! counted: docs/adr/0007 says why.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::changes::{Changed, Changes};
@@ -44,13 +45,18 @@ impl Engine {
         if old.is_empty() && new.is_empty() && !self.is_touched(component, below) {
             return Ok(Vec::new());
         }
-        let overflow = Cell::new(false);
-        let mut maintenance = Maintenance { engine: self, before, component, context, overflow };
+        let (overflow, of_today) = (Cell::new(false), RefCell::default());
+        let mut maintenance =
+            Maintenance { engine: self, before, component, context, overflow, of_today };
         let mut changes = Changes::new(component.nodes.len());
         let going = maintenance.what_may_go(below, &old);
         maintenance.let_go(going, &mut changes);
         maintenance.what_comes(below, &new, &mut changes);
-        match maintenance.overflow.get() {
+        let Maintenance { overflow, of_today, .. } = maintenance;
+        for node in of_today.take() {
+            self.note_of_today(&component.nodes[node]);
+        }
+        match overflow.get() {
             true => Err(Overflow),
             false => Ok(changes.finish(component)),
         }
@@ -94,6 +100,8 @@ pub(super) struct Maintenance<'e> {
     pub(super) context: Context,
     /// More rows have been found than a view may have.
     pub(super) overflow: Cell<bool>,
+    /// The tables of the component whose rules read a time without a date.
+    pub(super) of_today: RefCell<BTreeSet<usize>>,
 }
 
 impl Maintenance<'_> {

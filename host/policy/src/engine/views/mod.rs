@@ -36,15 +36,15 @@ use crate::store::interner::Interner;
 use crate::store::relation::Relation;
 use crate::store::word::Word;
 
-/// So many combinations of rows may be looked at for each row that a view may have: joins reject most
-/// of what they look at, and nobody else is served meanwhile.
-const BINDINGS_PER_ROW: usize = 20;
+/// So many bindings may be handed from literal to literal for each row that a view may have: joins
+/// reject most of what they look at, and nobody else is served meanwhile.
+const BINDINGS_PER_ROW: usize = 60;
 
 /// The most rows that are evaluated or kept for one view, unless [`Engine::limit_views`] says
 /// otherwise.
 const MAX_ROWS: usize = 5_000_000;
 
-/// A table has more rows than a view may have.
+/// A table has more rows than a view may have, or costs more.
 struct Overflow;
 
 /// The tables with views.
@@ -62,6 +62,9 @@ pub(super) struct Views {
     /// Tables with more rows than a view may have, and what depends on them; with the numbers of
     /// the rules that this was found with.
     overflowed: HashMap<Node, Vec<u64>>,
+    /// Tables that were found to depend on the day, since their rules read times without dates; with
+    /// the numbers of these rules. They have no views from the next change on.
+    of_today: HashMap<Node, Vec<u64>>,
     /// Those of them that the outcome of a change has not told of yet.
     reported: Vec<Node>,
     /// The most rows of a view.
@@ -79,6 +82,7 @@ impl Default for Views {
             nodes: HashSet::new(),
             volatile: HashSet::new(),
             overflowed: HashMap::new(),
+            of_today: HashMap::new(),
             reported: Vec::new(),
             rows_limit: MAX_ROWS,
             stale: false,
@@ -235,6 +239,14 @@ impl Engine {
         }
     }
 
+    /// Notes that a table's rows depend on the day.
+    fn note_of_today(&mut self, node: &Node) {
+        if !self.views.of_today.contains_key(node) {
+            self.views.of_today.insert(node.clone(), self.rules_below(node));
+            self.views.stale = true;
+        }
+    }
+
     /// The numbers of the rules that a table's rows depend on.
     fn rules_below(&self, node: &Node) -> Vec<u64> {
         let below = self.graph.below([node.clone()]);
@@ -299,7 +311,11 @@ impl Engine {
         }
         let mut built = Vec::new();
         for node in &component.nodes {
-            built.push((node.clone(), self.evaluate(node)?));
+            let (sets, is_of_today) = self.evaluate(node)?;
+            if is_of_today {
+                self.note_of_today(node);
+            }
+            built.push((node.clone(), sets));
         }
         let mut changes = Vec::new();
         for (node, sets) in built {
@@ -310,11 +326,12 @@ impl Engine {
         Ok(changes)
     }
 
-    /// The rows that a table's rules give, by width; `None` if it has no rules.
-    fn evaluate(&self, node: &Node) -> Result<Option<Vec<Evaluated>>, Overflow> {
+    /// The rows that a table's rules give, by width, `None` if it has no rules; and whether they
+    /// depend on the time.
+    fn evaluate(&self, node: &Node) -> Result<(Option<Vec<Evaluated>>, bool), Overflow> {
         let table = table(&self.state, node).filter(|table| !table.rules.is_empty());
         let Some(table) = table else {
-            return Ok(None);
+            return Ok((None, false));
         };
         let limits = self.views.limits();
         let mut sets: Vec<Evaluated> = Vec::new();
@@ -336,7 +353,7 @@ impl Engine {
                 }
             }
         }
-        Ok(Some(sets))
+        Ok((Some(sets), evaluation.volatile))
     }
 
     /// Gives a table its view.

@@ -14,6 +14,9 @@ impl Engine {
         let mut overflowed = std::mem::take(&mut self.views.overflowed);
         overflowed.retain(|node, rules| *rules == self.rules_below(node));
         self.views.overflowed = overflowed;
+        let mut of_today = std::mem::take(&mut self.views.of_today);
+        of_today.retain(|node, rules| *rules == self.rules_below(node));
+        self.views.of_today = of_today;
         let roots: HashSet<Node> =
             self.watches.values().chain(self.executed.keys()).cloned().collect();
         let before = std::mem::take(&mut self.views.nodes);
@@ -71,6 +74,9 @@ impl Engine {
     /// Whether a table's rules ask for the time, or their rows depend on the order in which
     /// literals that match by value come upon numbers.
     fn has_no_view(&self, node: &Node) -> bool {
+        if self.views.of_today.contains_key(node) {
+            return true;
+        }
         let rules = table(&self.state, node).map(|table| &table.rules[..]).unwrap_or_default();
         rules.iter().any(|stored| {
             let asks_for_time = stored.program.body.iter().any(|literal| match literal {

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use congress_bus::Subscription;
+use congress_bus::{Subscription, Update};
 use congress_plugins::ConfigValues;
-use congress_table::TableSchema;
+use congress_table::{Row, TableSchema};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::super::views;
-use super::super::wire::{DatasourceCall, Execution};
+use super::super::wire::{DatasourceCall, Execution, TOO_MANY_ROWS};
 use super::Client;
 use super::drivers::no_driver;
 use super::reach::Call;
@@ -82,7 +82,35 @@ impl Client {
     /// The rows of a table.
     pub async fn rows(&self, d: &str, table: &str) -> Answer<Vec<Vec<Value>>> {
         let call = DatasourceCall::Rows { table: table.to_owned() };
-        self.ask(d, &call, self.inner.options.timeout, absence).await
+        match self.ask(d, &call, self.inner.options.timeout, absence).await {
+            Err(failure) if failure.data == TOO_MANY_ROWS => self.many_rows(d, table).await,
+            answer => answer,
+        }
+    }
+
+    /// The rows of a table that has too many for one message: they come as to a subscriber.
+    async fn many_rows(&self, d: &str, table: &str) -> Answer<Vec<Vec<Value>>> {
+        let mut stream = self.subscribe(d, table).await?;
+        let within = self.inner.options.long_timeout;
+        let first = async {
+            loop {
+                match stream.next().await? {
+                    Update::Snapshot(snapshot) => return Some(snapshot),
+                    Update::Change(..) | Update::Gone => {}
+                }
+            }
+        };
+        let Ok(Some(snapshot)) = tokio::time::timeout(within, first).await else {
+            let text =
+                format!("the rows of {d}:{table} did not come within {} s", within.as_secs());
+            return Err(Failure::plain(Status::Unavailable, text));
+        };
+        let mut tables = snapshot.tables.into_iter();
+        let rows = tables.find(|(name, _)| **name == *table).map(|(_, rows)| rows);
+        let row =
+            |row: Row| row.iter().map(|cell| serde_json::to_value(cell.for_policy())).collect();
+        let rows: Result<_, _> = rows.unwrap_or_default().into_iter().map(row).collect();
+        rows.map_err(Failure::internal)
     }
 
     /// Replaces the rows of a table by what was pushed.
