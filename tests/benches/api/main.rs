@@ -13,7 +13,7 @@ mod rows;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use congress_test_services::Mariadb;
+use congress_test_services::{Mariadb, RabbitMq};
 use congress_tests::{Server, ServerOptions, database};
 use serde_json::{Value, json};
 
@@ -50,10 +50,13 @@ async fn main() -> Result<()> {
 
 /// From the process's beginning to its first answer, and what it holds then.
 async fn start() -> Result<()> {
+    let rabbitmq = RabbitMq::start().await?;
+    let url = format!("rabbit://guest:guest@127.0.0.1:{}/", rabbitmq.port());
     let options = ServerOptions::default()
         .with("DEFAULT", "api", true)
         .with("DEFAULT", "policy_engine", true)
-        .with("DEFAULT", "node_id", "pe1");
+        .with("DEFAULT", "node_id", "pe1")
+        .with("DEFAULT", "transport_url", url);
     let mut times = Vec::new();
     for _ in 0..5 {
         let begun = Instant::now();
