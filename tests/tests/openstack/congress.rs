@@ -34,15 +34,15 @@ impl Congress {
             symlink(built, drivers.path().join(file)).unwrap();
         }
         let folder = Some(drivers.path().to_owned());
-        let options = ServerOptions { drivers: folder, ..ServerOptions::default() }.with(
-            "plugins",
-            "allowed_hosts",
-            "127.0.0.1",
-        );
+        // Six services share the machine with their clients: an answer may take its time.
+        let options = ServerOptions { drivers: folder, ..ServerOptions::default() }
+            .with("plugins", "allowed_hosts", "127.0.0.1")
+            .with("plugins", "request_timeout", 90)
+            .with("plugins", "call_timeout", 180);
         let server = Server::start(options).await.unwrap();
         let config = json!({
             "auth_url": cloud.keystone().url(), "username": USER.0, "password": USER.1,
-            "project_name": "admin", "poll_time": "2",
+            "project_name": "admin", "poll_time": "4",
         });
         let congress = Self { server, config, _drivers: drivers };
         part("Datasources");

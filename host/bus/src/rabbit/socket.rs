@@ -22,6 +22,10 @@ use rustls_platform_verifier::BuilderVerifierExt as _;
 
 use super::options::{RabbitHost, RabbitOptions, RabbitTls};
 
+/// The longest frame, in bytes. The library holds 64 of them for each connection, which with the
+/// broker's own 128 KiB would be 8 MiB.
+const FRAME: u32 = 32 << 10;
+
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(3);
 
@@ -90,6 +94,7 @@ async fn open(
         vhost: options.virtual_host.clone(),
         query: AMQPQueryString {
             heartbeat: Some(options.heartbeat.as_secs().clamp(1, 600) as u16),
+            frame_max: Some(FRAME),
             ..AMQPQueryString::default()
         },
     };

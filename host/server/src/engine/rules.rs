@@ -157,11 +157,22 @@ impl EngineHandle {
 
     async fn insert_known(&self, policy: &str, new: &[NewRule]) -> Result<Vec<Rule>, Refused> {
         let mut loaded = self.inner.loaded.write().await;
+        // What is known is most often all: then the database is not asked for more. If it is not,
+        // the write is refused by the database, and a refusal of our own is not yet believed.
+        let mut caught_up = loaded.revision.is_none();
         for _ in 0..ATTEMPTS {
-            self.inner.clone().catch_up(&mut loaded).await.map_err(failure)?;
-            if let Some(rules) = self.try_insert(&mut loaded, policy, new).await? {
-                self.inner.follow();
-                return Ok(rules);
+            if caught_up {
+                self.inner.clone().catch_up(&mut loaded).await.map_err(failure)?;
+            }
+            match self.try_insert(&mut loaded, policy, new).await {
+                Ok(Some(rules)) => {
+                    self.inner.follow();
+                    return Ok(rules);
+                }
+                Err(refused) if caught_up || refused.failure.status.code() >= 500 => {
+                    return Err(refused);
+                }
+                Ok(None) | Err(_) => caught_up = true,
             }
         }
         Err(busy().into())
