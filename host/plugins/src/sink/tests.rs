@@ -208,16 +208,16 @@ fn a_row_that_no_message_could_carry_is_refused() {
         SinkError::BadRow(text) => assert!(text.contains("row 1 of the batch"), "{text}"),
         other => panic!("{other:?}"),
     };
+    let longer = format!("{half}x");
     let rows = |b: &str| vec![vec![text(most), text(most)], vec![text(&half), text(b)]];
-    too_long(sink.replace("t", rows(&half)).unwrap_err());
-    too_long(sink.patch("t", rows(&half), vec![]).unwrap_err());
+    too_long(sink.replace("t", rows(&longer)).unwrap_err());
+    too_long(sink.patch("t", rows(&longer), vec![]).unwrap_err());
     let columns = |b: &str| {
         [&[most, &half], &[most, b]]
             .map(|items| ColumnData { cells: texts(items), nulls: vec![] })
             .into_iter()
             .collect()
     };
-    let longer = format!("{half}x");
     too_long(sink.replace_columns("t", columns(&longer)).unwrap_err());
     sink.replace_columns("t", columns(most)).unwrap();
     sink.replace("t", rows(most)).unwrap();

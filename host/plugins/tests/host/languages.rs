@@ -154,7 +154,10 @@ async fn limits_hold_inside_an_interpreter() {
     for driver in examples(HostConfig { limits, ..local_config() }).await {
         let begun = Instant::now();
         let error = poll(&driver, &config).await.unwrap_err();
-        assert!(matches!(error.kind, CallErrorKind::Timeout(_)), "{error}");
+        // A slow machine may have it wait for the service still.
+        let (CallErrorKind::Timeout(_) | CallErrorKind::Unanswered { .. }) = error.kind else {
+            panic!("{error}")
+        };
         assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
         // Another instance is not touched by what happened to that one.
         let config = values(json!({"url": service.url("/elsewhere")}));
