@@ -23,8 +23,14 @@ async fn the_heartbeat_goes_on_and_stops_with_the_process() {
     server.eventually("/healthcheck", SOON, grown).await.unwrap();
 
     server.signal(Signal::STOP).unwrap();
-    let asking = tokio::time::timeout(Duration::from_secs(1), server.get("/healthcheck"));
-    assert!(asking.await.is_err(), "a process that stands still does not answer");
+    let stat = format!("/proc/{}/stat", server.pid());
+    congress_test_services::eventually("the process stands still", SOON, async || {
+        std::fs::read_to_string(&stat).unwrap().contains(") T ").then_some(())
+    })
+    .await
+    .unwrap();
+    let asking = tokio::time::timeout(Duration::from_secs(1), server.get("/healthcheck")).await;
+    assert!(!matches!(asking, Ok(Ok(_))), "a process that stands still does not answer");
     server.signal(Signal::CONT).unwrap();
     server.eventually("/healthcheck", SOON, |body| body["status"] == "OK").await.unwrap();
 }

@@ -258,8 +258,8 @@ impl Sink {
                     self.limits.columns_per_table
                 )));
             }
-            let text = |cell| match cell {
-                &types::Value::Text(ref text) => text.len(),
+            let text = |cell: &types::Value| match cell {
+                types::Value::Text(text) => text.len(),
                 _ => 0,
             };
             let bytes = row.iter().map(text).sum::<usize>();

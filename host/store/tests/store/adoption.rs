@@ -207,7 +207,7 @@ async fn answers_as_recorded(store: &Store, corpus: &Path) {
     assert!(wrong.reveal(&store.datasource("inv").await.unwrap().config).is_err());
 
     let doc = store.datasource("doc").await.unwrap();
-    let rows = pushed(&store, &doc.id, "events").await.unwrap();
+    let rows = pushed(store, &doc.id, "events").await.unwrap();
     let recorded = body("/v1/data-sources/doc/tables/events/rows");
     assert_eq!(serde_json::to_value(&rows).unwrap()[0], recorded["results"][0]["data"]);
 
