@@ -1,6 +1,10 @@
 # Debian packages that a script needs; sourced by the scripts beside this folder.
 # shellcheck shell=bash
 
+# What the scripts compile they compile once: what incremental compilation writes would be half of
+# the disk that this takes (CARGO_INCREMENTAL=1 keeps it, for who builds in a checkout all day).
+export CARGO_INCREMENTAL=${CARGO_INCREMENTAL:-0}
+
 # Installs packages without starting the services they bring: whoever builds or tests here has
 # not asked for daemons. An existing policy-rc.d stays as it is; ours goes again.
 install_packages() {
