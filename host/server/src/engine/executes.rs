@@ -350,7 +350,8 @@ impl State {
                     Err(error) => {
                         tracing::error!(
                             table = %known.table, %error,
-                            "the table cannot be read; none of its actions is requested for now"
+                            "the table cannot be read; none of its actions is requested until \
+                             rules or datasources change"
                         );
                         unread.push(name.clone());
                     }
@@ -368,7 +369,7 @@ impl State {
         for name in &unread {
             self.tables.entry(name.clone()).and_modify(|known| known.complete = false);
             fresh.remove(name);
-            (redeclared, self.outdated) = (true, true);
+            redeclared = true;
         }
         changes.retain(|name, delta| fresh.contains(name) || !delta.is_empty());
         if !redeclared && changes.is_empty() && !review {
