@@ -4,7 +4,9 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use congress_bus::{Bus, Publisher, Schema};
-use congress_plugins::{CallError, CallErrorKind, CallOutcome, HeldRows, TableOperation};
+use congress_plugins::{
+    CallError, CallErrorKind, CallOutcome, DriverError, HeldRows, TableOperation,
+};
 use congress_store::{Fence, KeyRing, PushedTable, Store};
 use congress_table::{Change, Row, Table, TableDelta};
 use tokio::sync::watch;
@@ -178,11 +180,8 @@ impl Shared {
     ) -> Result<(), Unfinished> {
         match result {
             Ok(outcome) => {
-                let failed = outcome.failed.iter();
-                let failed: Vec<_> = failed
-                    .map(|(table, error)| format!("table '{table}': {error}"))
-                    .chain(outcome.refused.clone())
-                    .collect();
+                let mut failed = by_cause(&outcome.failed);
+                failed.extend(outcome.refused.clone());
                 if is_push && !failed.is_empty() {
                     let text = failed.join("; ");
                     tracing::warn!(datasource = %self.row.name, push = true, "{text}");
@@ -247,5 +246,40 @@ impl Shared {
 impl HeldRows for Shared {
     fn table(&self, name: &str) -> Option<Arc<Table>> {
         self.publisher.read(|published| published.table(name).cloned())
+    }
+}
+
+/// What became of tables that were not read, a sentence for each cause: a wrong password fails all
+/// of them alike.
+fn by_cause(failed: &[(Arc<str>, DriverError)]) -> Vec<String> {
+    let mut causes: Vec<(String, Vec<String>)> = Vec::new();
+    for (table, error) in failed {
+        let (cause, table) = (error.to_string(), format!("'{table}'"));
+        match causes.iter_mut().find(|(known, _)| *known == cause) {
+            Some((_, tables)) => tables.push(table),
+            None => causes.push((cause, vec![table])),
+        }
+    }
+    let sentence = |(cause, tables): (String, Vec<String>)| match &tables[..] {
+        [table] => format!("table {table}: {cause}"),
+        _ => format!("tables {}: {cause}", tables.join(", ")),
+    };
+    causes.into_iter().map(sentence).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_that_fail_alike_are_told_of_together() {
+        let error = |text: &str| DriverError::Connection(text.to_owned());
+        let refused = error("refused").to_string();
+        let failed = [("a", "refused"), ("b", "odd"), ("c", "refused")];
+        let failed: Vec<_> = failed.map(|(table, text)| (Arc::from(table), error(text))).into();
+        let odd = error("odd").to_string();
+        let expected = [format!("tables 'a', 'c': {refused}"), format!("table 'b': {odd}")];
+        assert_eq!(by_cause(&failed), expected);
+        assert!(by_cause(&[]).is_empty());
     }
 }
