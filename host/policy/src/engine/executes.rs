@@ -94,7 +94,8 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// There are more than views may have, or they cost more ([`Engine::limit_views`]), or there is no such policy.
+    /// There are more than views may have, or they cost more ([`Engine::limit_views`]), or there is
+    /// no such policy.
     pub fn execute_rows(&self, table: &ExecuteTable) -> Result<Vec<Vec<Constant>>, Error> {
         let ExecuteTable { policy, service, action, .. } = table;
         let limits = self.views.limits();

@@ -67,7 +67,7 @@ async fn settled(phase: &mut watch::Receiver<Phase>) -> Option<Running> {
 }
 
 /// Rows of about so many bytes as JSON are not sent in one message, which has room for twice that
-/// ([`congress_bus::MAX_CALL`]).
+/// (`MAX_CALL` of the bus's protocol).
 const MOST_BYTES: usize = 32 << 20;
 
 /// A table's rows as policies see them. A table of the schema that has not been read is empty.
