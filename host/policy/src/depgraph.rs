@@ -399,8 +399,8 @@ impl DependencyGraph {
     }
 
     /// All tables that rules read.
-    pub(crate) fn bodies(&self) -> HashSet<&Node> {
-        self.edges.values().flat_map(HashMap::keys).collect()
+    pub(crate) fn bodies(&self) -> impl Iterator<Item = &Node> {
+        self.readers.keys()
     }
 }
 

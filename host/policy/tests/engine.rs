@@ -2,23 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::sync::Arc;
+#[path = "common/engine.rs"]
+mod common;
 
+use common::engine;
 use congress_policy::{
-    Applied, Engine, Error, ErrorKind, Event, NewPolicy, Options, PolicyKind, References, Snapshot,
+    Applied, Engine, Error, ErrorKind, Event, NewPolicy, PolicyKind, References, Snapshot,
     Subscription, TableFilter,
 };
 use congress_table::{Change, Column, Row, TableDelta, TableSchema, Value};
-use time::macros::datetime;
-
-fn engine(policies: &[&str]) -> Engine {
-    let clock = Arc::new(|| datetime!(2024-02-03 04:05:06));
-    let mut engine = Engine::new(Options { ascii_only_rows: false, clock });
-    for name in policies {
-        engine.create_policy(NewPolicy::new(*name, PolicyKind::Nonrecursive)).unwrap();
-    }
-    engine
-}
 
 fn schema(name: &str, columns: &[&str]) -> TableSchema {
     let column = |name: &&str| Column {

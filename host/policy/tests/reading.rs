@@ -2,21 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "common/engine.rs"]
+mod common;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
+use common::engine;
 use congress_policy::{Engine, ErrorKind, Limits, NewPolicy, Options, PolicyKind};
 use congress_table::{Row, Value};
 use time::macros::datetime;
-
-fn engine(policies: &[&str]) -> Engine {
-    let clock = Arc::new(|| datetime!(2024-02-03 04:05:06));
-    let mut engine = Engine::new(Options { ascii_only_rows: false, clock });
-    for name in policies {
-        engine.create_policy(NewPolicy::new(*name, PolicyKind::Nonrecursive)).unwrap();
-    }
-    engine
-}
 
 #[test]
 fn what_only_must_exist_is_not_multiplied_out() {

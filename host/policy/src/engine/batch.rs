@@ -63,6 +63,13 @@ fn count_edges(graph: &mut DependencyGraph, rules: &[EffectiveRule]) {
     }
 }
 
+/// Undoes [`count_edges`]. The rules are reversed then.
+fn count_out(graph: &mut DependencyGraph, rules: &mut [EffectiveRule]) {
+    rules.iter_mut().for_each(|(_, _, insert)| *insert = !*insert);
+    rules.reverse();
+    count_edges(graph, rules);
+}
+
 fn heads(rules: &[EffectiveRule]) -> impl Iterator<Item = Node> {
     rules
         .iter()
@@ -70,15 +77,12 @@ fn heads(rules: &[EffectiveRule]) -> impl Iterator<Item = Node> {
 }
 
 impl Engine {
-    pub(super) fn check_batch(&self, events: &[Event]) -> Result<Vec<Applied>, Errors> {
+    pub(super) fn check_batch(&mut self, events: &[Event]) -> Result<Vec<Applied>, Errors> {
         let plan = self.plan(events, false)?;
-        let rules = self.effective_rules(&plan.changes);
+        let mut rules = self.effective_rules(&plan.changes);
         if rules.iter().any(|(_, _, insert)| *insert) {
-            let mut graph = self.graph.clone();
-            count_edges(&mut graph, &rules);
-            if let Some(found) = refused_recursion(&self.state, &graph, heads(&rules), false) {
-                return Err(recursion::error(&graph, &found, events).into());
-            }
+            self.count_in(&mut rules, events, false)?;
+            count_out(&mut self.graph, &mut rules);
         }
         let applied =
             |Planned { statement, insert, policy, .. }| Applied { statement, insert, policy };
@@ -105,14 +109,7 @@ impl Engine {
             return Err(Error::new(ErrorKind::Limit, text).into());
         }
         let mut rules = self.effective_rules(&plan.changes);
-        count_edges(&mut self.graph, &rules);
-        if let Some(found) = refused_recursion(&self.state, &self.graph, heads(&rules), recursive) {
-            let error = recursion::error(&self.graph, &found, events);
-            rules.iter_mut().for_each(|(_, _, insert)| *insert = !*insert);
-            rules.reverse();
-            count_edges(&mut self.graph, &rules);
-            return Err(error.into());
-        }
+        self.count_in(&mut rules, events, recursive)?;
         for at in plan.withdrawn.into_iter().rev() {
             self.waiting.remove(at);
         }
@@ -128,6 +125,25 @@ impl Engine {
             }
         }
         Ok(Changed { changes, waiting })
+    }
+
+    /// Takes a batch's rules into the dependency graph, unless they make a recursion that may not
+    /// be.
+    fn count_in(
+        &mut self,
+        rules: &mut [EffectiveRule],
+        events: &[Event],
+        recursive: bool,
+    ) -> Result<(), Error> {
+        count_edges(&mut self.graph, rules);
+        match refused_recursion(&self.state, &self.graph, heads(rules), recursive) {
+            Some(found) => {
+                let error = recursion::error(&self.graph, &found, events);
+                count_out(&mut self.graph, rules);
+                Err(error)
+            }
+            None => Ok(()),
+        }
     }
 
     /// Finds the recursions anew, if rules with these heads came or went and any is concerned.

@@ -237,7 +237,7 @@ impl Engine {
         self.publish(result)
     }
 
-    /// Checks a batch as [`Engine::update`] would, without changing anything.
+    /// Checks a batch as [`Engine::update`] would, and leaves everything as it was.
     ///
     /// A statement whose schema is not known is refused here (the API's rules may not wait),
     /// while `update` sets it aside. On success: the changes that the batch would make; empty if
@@ -246,7 +246,7 @@ impl Engine {
     /// # Errors
     ///
     /// Every refusal of every statement.
-    pub fn check(&self, events: &[Event]) -> Result<Vec<Applied>, Errors> {
+    pub fn check(&mut self, events: &[Event]) -> Result<Vec<Applied>, Errors> {
         self.check_batch(events)
     }
 
@@ -362,7 +362,7 @@ impl Engine {
             let owner = self.state.policies.get(&node.policy);
             owner.is_none_or(|policy| policy.info.kind == PolicyKind::Datasource)
         };
-        let tables = self.graph.bodies().into_iter().filter(fed);
+        let tables = self.graph.bodies().filter(fed);
         let mut list: Vec<Subscription> = tables
             .map(|node| Subscription { service: node.policy.clone(), table: node.table.clone() })
             .collect();

@@ -47,6 +47,9 @@ const MAX_ROWS: usize = 5_000_000;
 /// A table has more rows than a view may have, or costs more.
 struct Overflow;
 
+/// Tables of which something was found, with the numbers of the rules that it was found with.
+type Found = HashMap<Node, Vec<u64>>;
+
 /// The tables with views.
 pub(super) struct Views {
     /// In an order in which each comes after what it depends on.
@@ -59,14 +62,13 @@ pub(super) struct Views {
     nodes: HashSet<Node>,
     /// Tables that can have no view, and what depends on them.
     volatile: HashSet<Node>,
-    /// Tables with more rows than a view may have, and what depends on them; with the numbers of
-    /// the rules that this was found with.
-    overflowed: HashMap<Node, Vec<u64>>,
-    /// Tables that were found to depend on the day, since their rules read times without dates; with
-    /// the numbers of these rules. They have no views from the next change on.
-    of_today: HashMap<Node, Vec<u64>>,
+    /// Tables with more rows than a view may have, and what depends on them.
+    overflowed: Found,
     /// Those of them that the outcome of a change has not told of yet.
     reported: Vec<Node>,
+    /// Tables that were found to depend on the day, since their rules read times without dates.
+    /// They have no views from the next change on.
+    of_today: Found,
     /// The most rows of a view.
     rows_limit: usize,
     /// Rules or watches have changed since.
@@ -81,9 +83,9 @@ impl Default for Views {
             joining: Vec::new(),
             nodes: HashSet::new(),
             volatile: HashSet::new(),
-            overflowed: HashMap::new(),
-            of_today: HashMap::new(),
+            overflowed: Found::new(),
             reported: Vec::new(),
+            of_today: Found::new(),
             rows_limit: MAX_ROWS,
             stale: false,
         }

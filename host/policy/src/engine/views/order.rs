@@ -2,7 +2,7 @@
 
 use hashbrown::HashSet;
 
-use super::{Component, Views, table};
+use super::{Component, Found, Views, table};
 use crate::depgraph::Node;
 use crate::engine::Engine;
 use crate::program::Literal;
@@ -10,13 +10,11 @@ use crate::program::Literal;
 impl Engine {
     /// Settles anew which tables have views. Gives those that had one and need it no more.
     pub(super) fn order_views(&mut self) -> Vec<Node> {
-        // Rules that gave too many rows are not tried again as they are.
-        let mut overflowed = std::mem::take(&mut self.views.overflowed);
-        overflowed.retain(|node, rules| *rules == self.rules_below(node));
-        self.views.overflowed = overflowed;
-        let mut of_today = std::mem::take(&mut self.views.of_today);
-        of_today.retain(|node, rules| *rules == self.rules_below(node));
-        self.views.of_today = of_today;
+        // What was found out about rules holds for as long as they are the same.
+        let overflowed = std::mem::take(&mut self.views.overflowed);
+        self.views.overflowed = self.still_so(overflowed);
+        let of_today = std::mem::take(&mut self.views.of_today);
+        self.views.of_today = self.still_so(of_today);
         let roots: HashSet<Node> =
             self.watches.values().chain(self.executed.keys()).cloned().collect();
         let before = std::mem::take(&mut self.views.nodes);
@@ -30,6 +28,12 @@ impl Engine {
         self.views.stale = false;
         let Views { nodes, volatile, .. } = &self.views;
         before.into_iter().filter(|node| !nodes.contains(node) || volatile.contains(node)).collect()
+    }
+
+    /// What was found of tables whose rules, and those below, are the same still.
+    fn still_so(&self, mut found: Found) -> Found {
+        found.retain(|node, rules| *rules == self.rules_below(node));
+        found
     }
 
     /// Puts a component at the end of the order. Its place, unless it can have no views.
