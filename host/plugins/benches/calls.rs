@@ -5,6 +5,8 @@
 //!
 //! * `instance/<guest>`: a call of `tables`, which does next to nothing, in a fresh instance: with
 //!   the way to a guest thread and back, the check of the configuration, and the instance's end.
+//! * `instance/<guest>/alone`: no benchmark of Criterion: what the host itself measures of polls of one
+//!   row, the making and the end of the instance, beside the whole poll.
 //! * `rows/<way>`: a poll of 100,000 rows of 8 columns. What they cost beyond the guest's own work
 //!   is the difference between `columns` and `encoded`, which makes the same rows, puts them into
 //!   the same columns and sends none; or between `rows` and `nothing`, which only makes them (of
@@ -39,6 +41,9 @@ use tokio::runtime::Runtime;
 /// As the server has it.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// How many polls show what an instance takes.
+const POLLS: usize = 1000;
 
 /// How often polls that send rows and polls that do not take turns.
 const PAIRS: usize = 31;
@@ -81,6 +86,19 @@ fn instances(c: &mut Criterion) {
         group.bench_function(language, |b| {
             b.iter(|| runtime.block_on(driver.datasource("d", &config, State::default())).unwrap())
         });
+        let source = runtime.block_on(driver.datasource("d", &config, State::default())).unwrap();
+        let polls =
+            (0..POLLS).map(|_| runtime.block_on(source.poll(&["greetings"])).unwrap().figures);
+        let (mut instance, mut whole): (Vec<_>, Vec<_>) =
+            polls.map(|figures| (figures.instance, figures.duration)).unzip();
+        instance.sort();
+        whole.sort();
+        println!(
+            "instance/{language}/alone: p50 {:?}, p99 {:?}; the polls p50 {:?}",
+            instance[POLLS / 2],
+            instance[POLLS * 99 / 100],
+            whole[POLLS / 2]
+        );
     }
 }
 

@@ -206,6 +206,7 @@ pub(crate) async fn run(
     let (host_in_task, pre) = (host.clone(), code.pre.clone());
     let work = async move {
         let _until_the_end = (place, host_in_task.ticker.run());
+        budget.begins(limit);
         let mut call = pin!(in_instance(&host_in_task, &pre, guest, config, job));
         // Whom it waits for is known only until it is dropped.
         tokio::time::timeout(limit, &mut call).await.map_err(|_| budget.waits_for())
@@ -236,7 +237,9 @@ async fn in_instance(
     store.epoch_deadline_async_yield_and_update(1);
     store.set_hostcall_fuel(store.data().context.limits.hostcall_bytes);
 
-    let answer = match pre.instantiate_async(&mut store).await {
+    let instance = pre.instantiate_async(&mut store).await;
+    let made = start.elapsed();
+    let answer = match instance {
         Ok(instance) => ask(&instance, &mut store, config, job).await,
         Err(error) => Err(error),
     };
@@ -248,12 +251,15 @@ async fn in_instance(
     let reply = answer.map_err(|error| classify(&error, guest))?;
     let reply = reply.map_err(|error| CallErrorKind::Driver(guest.lift_error(error)))?;
 
+    let answered = start.elapsed();
     let guest = store.into_data();
+    let duration = start.elapsed();
     let figures = Figures {
         rows: guest.sink.rows(),
         row_bytes: guest.sink.bytes(),
         requests: guest.budget.sent(),
-        duration: start.elapsed(),
+        duration,
+        instance: made + (duration - answered),
     };
     let Guest { sink, state, upkeep_after, .. } = guest;
     Ok(Success { reply, sink, state, upkeep_after, figures })

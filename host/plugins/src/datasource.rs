@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use congress_table::TableSchema;
 use serde_json::Value as Json;
@@ -144,11 +145,18 @@ impl Datasource {
         .await
     }
 
+    /// How long a service of its that was too busy wants to be left alone from now on, if it said so
+    /// (`Retry-After`) and no call could wait for it.
+    pub fn rest(&self) -> Option<Duration> {
+        self.0.context.session.rest()
+    }
+
     async fn run(&self, job: Job) -> Result<CallOutcome, CallError> {
         let Configured { config, context, .. } = &*self.0;
         let loaded = self.driver().loaded();
-        let state = self.current_state();
-        let success = run(&loaded.host, &loaded.code, context, config.clone(), state, job).await;
+        let before = self.current_state();
+        let success =
+            run(&loaded.host, &loaded.code, context, config.clone(), before.clone(), job).await;
         let Success { sink, state, upkeep_after, figures, .. } =
             success.map_err(|kind| self.error(kind))?;
         let changes = state.into_changes();
@@ -161,7 +169,14 @@ impl Datasource {
         let Content { tables, failed, refused } = sink.finish();
         // It repeats names that the guest has made.
         let refused = refused.map(|text| context.scrubber.scrub(&text).into_owned());
-        Ok(CallOutcome { tables, failed, refused, state, upkeep_after, figures })
+        let state_before = state.is_some().then_some(before);
+        Ok(CallOutcome { tables, failed, refused, state, state_before, upkeep_after, figures })
+    }
+
+    /// Puts back what the driver kept before a call whose outcome is not used: what it noted of rows
+    /// that nobody has would be wrong. Changes of calls beside it are lost with it.
+    pub fn restore(&self, state: Arc<State>) {
+        *self.0.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
     }
 
     fn current_state(&self) -> Arc<State> {

@@ -24,6 +24,11 @@ pub struct CallOutcome {
     ///
     /// [`Datasource`]: crate::Datasource
     pub state: Option<State>,
+    /// What it kept before, if this call changed it: for [`Datasource::restore`], by a caller that
+    /// does not use what the call put in.
+    ///
+    /// [`Datasource::restore`]: crate::Datasource::restore
+    pub state_before: Option<Arc<State>>,
     /// After how long the driver wants a call of [`Datasource::upkeep_beside`], if it asked for one.
     ///
     /// [`Datasource::upkeep_beside`]: crate::Datasource::upkeep_beside
@@ -59,6 +64,8 @@ pub struct Figures {
     pub requests: usize,
     /// From the call to its answer.
     pub duration: Duration,
+    /// How much of that went into making the fresh instance and into undoing it.
+    pub instance: Duration,
 }
 
 /// What a driver keeps between two calls: keys and values.
@@ -76,7 +83,8 @@ pub enum DriverError {
     Auth(String),
     /// The service could not be reached, or did not answer in time.
     Connection(String),
-    /// The service answered something that makes no sense to the driver.
+    /// The service did not answer what the driver needs: an error, or something that makes no sense;
+    /// or what was pushed makes none. Also a request that is not granted, or that reached a limit.
     Protocol(String),
     /// The call asks for something that the driver does not do.
     Unsupported(String),
@@ -101,7 +109,9 @@ impl fmt::Display for DriverError {
             Self::Config(text) => ("the configuration cannot work", text),
             Self::Auth(text) => ("the credentials were refused", text),
             Self::Connection(text) => ("the service cannot be reached", text),
-            Self::Protocol(text) => ("the service's answer makes no sense", text),
+            // Says by itself who answered what, or what was pushed.
+            Self::Protocol(text) if !text.is_empty() => return f.write_str(text),
+            Self::Protocol(text) => ("what the service answered makes no sense", text),
             Self::Unsupported(text) => ("not supported by the driver", text),
         };
         if text.is_empty() { f.write_str(lead) } else { write!(f, "{lead}: {text}") }

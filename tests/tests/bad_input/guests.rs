@@ -49,7 +49,7 @@ async fn a_misbehaving_guest_costs_one_datasource_an_error() {
         ("bad-rows", "columns"),
         ("malformed-rows", "`refused_batches`"),
         ("flood-log", "`log_lines_per_call`"),
-        ("error", "makes no sense"),
+        ("error", "the mode asked for this error"),
     ] {
         let name = mode.replace('-', "_");
         hostile(&server, &name, mode).await;

@@ -77,6 +77,7 @@ impl Driver for Hostile {
                 field("target", "A URL, a service type or a path."),
                 field("error", "config, auth, connection, protocol or unsupported.").or("protocol"),
                 field("auth", "As the session wants it."),
+                field("auth_type", "As the session wants it."),
                 field("username", "As the session wants it."),
                 field("password", "As the session wants it.").secret(),
                 field("token", "As the session wants it.").secret(),

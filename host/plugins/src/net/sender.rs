@@ -1,6 +1,6 @@
 //! The one place from which requests leave.
 //!
-//! No proxies, no redirects (see `session`), no retries, no cookies; every request has its turn and
+//! No proxies, no redirects and no retries (see `session` for both), no cookies; every request has its turn and
 //! a deadline, every answer a largest size. Connections and name resolution run on the host's I/O threads, so that a busy
 //! guest thread delays nobody's answers.
 
@@ -89,6 +89,11 @@ impl Sender {
 
     pub(crate) fn network(&self) -> &Network {
         &self.network
+    }
+
+    /// Whether a tool listens in, which may answer itself.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.network.wire.is_some()
     }
 
     /// Sends a request and reads the whole answer.

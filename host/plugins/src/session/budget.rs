@@ -1,17 +1,29 @@
-//! What one call may ask of services, and whom it waits for.
+//! What one call may ask of services, how long each may take, and whom it waits for.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use reqwest::Url;
 
 use crate::net::{Origin, SendError};
+
+/// In the last part of a call's time, one of so many, no request is sent: what has been read until
+/// then is worth more than what might be read still.
+const PARTS: u32 = 10;
 
 /// How many requests one call has left, and those that are under way.
 pub(crate) struct Budget {
     limit: usize,
     sent: AtomicUsize,
     under_way: Arc<Requests>,
+    time: OnceLock<CallTime>,
+}
+
+/// The time of a call that has begun.
+struct CallTime {
+    end: Instant,
+    whole: Duration,
 }
 
 /// By their numbers, in the order in which the driver sent them. One that has to wait for others of
@@ -26,11 +38,50 @@ pub(crate) struct UnderWay {
 
 impl Budget {
     pub(crate) fn new(requests: usize) -> Self {
-        Self { limit: requests, sent: AtomicUsize::new(0), under_way: Arc::default() }
+        Self {
+            limit: requests,
+            sent: AtomicUsize::new(0),
+            under_way: Arc::default(),
+            time: OnceLock::new(),
+        }
+    }
+
+    /// The call begins, and is stopped after this time.
+    pub(crate) fn begins(&self, whole: Duration) {
+        self.time.get_or_init(|| CallTime { end: Instant::now() + whole, whole });
+    }
+
+    /// How long a request, or the wait before another one, may take: half of what is left of the call, so that a
+    /// service that does not answer costs one table and not all that the call has read.
+    pub(crate) fn patience(&self) -> Result<Duration, SendError> {
+        let Some(CallTime { end, whole }) = self.time.get() else { return Ok(Duration::MAX) };
+        let left = end.saturating_duration_since(Instant::now());
+        if left < *whole / PARTS {
+            return Err(SendError::Limit(format!(
+                "no time is left for another request: the call may take {} s in all, the limit \
+                 `call_timeout`",
+                whole.as_secs_f64()
+            )));
+        }
+        let half = left / 2;
+        // Whole milliseconds read better.
+        Ok(half - Duration::from_nanos(u64::from(half.subsec_nanos() % 1_000_000)))
     }
 
     pub(crate) fn sent(&self) -> usize {
         self.sent.load(Ordering::Relaxed).min(self.limit)
+    }
+
+    /// Sends a request to this URL, which takes what [`Budget::patience`] says at most.
+    pub(crate) async fn in_time<T>(
+        &self,
+        url: &Url,
+        sending: impl Future<Output = Result<T, SendError>>,
+    ) -> Result<T, SendError> {
+        let limit = self.patience()?;
+        let origin = Origin::of(url)?.to_string();
+        let outcome = tokio::time::timeout(limit, sending).await;
+        outcome.unwrap_or(Err(SendError::Timeout { origin, limit }))
     }
 
     /// Counts a request.
@@ -81,5 +132,24 @@ mod tests {
         assert_eq!(budget.waits_for().unwrap(), "https://b.example:8443");
         drop(second);
         assert_eq!(budget.waits_for(), None);
+    }
+
+    #[test]
+    fn each_request_leaves_time_for_another() {
+        let budget = Budget::new(9);
+        assert_eq!(budget.patience().unwrap(), Duration::MAX);
+        budget.begins(Duration::from_secs(60));
+        let first = budget.patience().unwrap();
+        assert!(first <= Duration::from_secs(30) && first > Duration::from_secs(20), "{first:?}");
+        let late = Budget::new(9);
+        late.begins(Duration::ZERO);
+        assert!(late.patience().is_ok(), "a tenth of nothing is left");
+        let late = Budget::new(9);
+        let begun = Instant::now() - Duration::from_secs(55);
+        let time =
+            CallTime { end: begun + Duration::from_secs(60), whole: Duration::from_secs(60) };
+        assert!(late.time.set(time).is_ok());
+        let error = late.patience().unwrap_err().to_string();
+        assert!(error.contains("60 s") && error.contains("`call_timeout`"), "{error}");
     }
 }

@@ -253,15 +253,15 @@ impl Keystone {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let _under_way = budget.begin(&url)?;
-        let answer = sender
-            .fetch(Request { method: Method::POST, url, headers, body: body.to_string().into() })
-            .await?;
+        let body = body.to_string().into();
+        let request = Request { method: Method::POST, url: url.clone(), headers, body };
+        let answer = budget.in_time(&url, sender.fetch(request)).await?;
         match answer.status {
             StatusCode::OK | StatusCode::CREATED => match version {
                 Version::V2 => v2::token(&answer),
                 Version::V3 => Token::read(&answer),
             },
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(SessionError::Auth(format!(
+            status if self.is_refusal(status) => Err(SessionError::Auth(format!(
                 "Keystone refused {} with status {}{}",
                 self.credentials.who(),
                 answer.status.as_u16(),
@@ -277,6 +277,13 @@ impl Keystone {
                 )))
             }
         }
+    }
+
+    /// Whether Keystone has refused the credentials. A token that has expired is none that it knows.
+    fn is_refusal(&self, status: StatusCode) -> bool {
+        let is_token = matches!(self.credentials, Credentials::Token { .. });
+        matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+            || is_token && status == StatusCode::NOT_FOUND
     }
 
     /// Where to log in: `auth_url` itself if it names version 3, else what Keystone says.
@@ -343,7 +350,7 @@ async fn discover(
         headers: HeaderMap::new(),
         body: bytes::Bytes::new(),
     };
-    let answer = sender.fetch(request).await?;
+    let answer = budget.in_time(base, sender.fetch(request)).await?;
     let document: serde_json::Value = serde_json::from_slice(&answer.body).unwrap_or_default();
     let versions = [
         document.pointer("/versions/values"),

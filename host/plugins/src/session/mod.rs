@@ -1,10 +1,12 @@
 //! Requests with credentials that the guest never sees.
 
 mod budget;
+mod busy;
 pub(crate) mod fields;
 mod keystone;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue, LOCATION};
 use http::{HeaderMap, Method, StatusCode};
@@ -13,6 +15,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 pub(crate) use self::budget::Budget;
 use self::budget::UnderWay;
+use self::busy::Busy;
 pub(crate) use self::keystone::Interface;
 use self::keystone::{ApplicationCredential, Credentials, Keystone, Scope, Token, User};
 use crate::net::{
@@ -27,6 +30,7 @@ pub(crate) struct Session {
     login: Login,
     grants: Grants,
     sender: Sender,
+    busy: Busy,
     /// The fields that hold addresses, and what they hold.
     addresses: Vec<(String, String)>,
 }
@@ -75,7 +79,8 @@ impl Session {
             Some((field.name.clone(), settings.filled(&field.name)?.to_owned()))
         };
         let addresses = metadata.config.iter().filter(named).filter_map(held).collect();
-        Ok(Self { login, grants, sender: Sender::new(network, trust), addresses })
+        let sender = Sender::new(network, trust);
+        Ok(Self { login, grants, sender, busy: Busy::default(), addresses })
     }
 
     /// A session that reaches nothing, for calls that have no configuration.
@@ -84,12 +89,18 @@ impl Session {
             login: Login::None,
             grants: Grants::default(),
             sender: Sender::new(network, TlsTrust::System),
+            busy: Busy::default(),
             addresses: Vec::new(),
         }
     }
 
     pub(crate) fn limits(&self) -> &Limits {
         &self.sender.network().limits
+    }
+
+    /// How long a service that was too busy wants to be left alone.
+    pub(crate) fn rest(&self) -> Option<Duration> {
+        self.busy.rest()
     }
 
     /// The base URL of a service, without a trailing slash.
@@ -108,7 +119,8 @@ impl Session {
         token.endpoint(service_type, keystone.interface(interface), keystone.region())
     }
 
-    /// Sends a request with the datasource's credentials; after a 401 once more with new ones.
+    /// Sends a request with the datasource's credentials; after a 401 once more with new ones, and
+    /// again after a while if the service is too busy.
     pub(crate) async fn send(
         &self,
         method: &str,
@@ -140,7 +152,7 @@ impl Session {
         let mut left = limit;
         loop {
             let answer =
-                self.send_once(request.clone(), budget).await.map_err(|error| match error {
+                self.send_until_done(&request, budget).await.map_err(|error| match error {
                     SessionError::Send(SendError::Denied(text)) if left < limit => {
                         SendError::Denied(format!("the service redirects elsewhere: {text}")).into()
                     }
@@ -162,6 +174,29 @@ impl Session {
                  ({error})"
             )),
             None => error.into(),
+        }
+    }
+
+    /// Sends a request, again if the service is too busy and the call has the time to wait.
+    async fn send_until_done(
+        &self,
+        request: &Request,
+        budget: &Budget,
+    ) -> Result<Answer, SessionError> {
+        let mut sent = 0;
+        loop {
+            let answer = self.send_once(request.clone(), budget).await?;
+            let pause = busy::pause(&request.method, &answer, sent, busy::random());
+            let in_time = |pause: &Duration| budget.patience().is_ok_and(|most| *pause <= most);
+            // What is replayed is as it was recorded, and nobody waits for it.
+            match pause.filter(in_time).filter(|_| !self.sender.is_watched()) {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => {
+                    self.busy.note(&answer);
+                    return Ok(answer);
+                }
+            }
+            sent += 1;
         }
     }
 
@@ -223,7 +258,8 @@ impl Session {
 
     async fn fetch(&self, request: Request, budget: &Budget) -> Result<Answer, SessionError> {
         let _under_way = budget.begin(&request.url)?;
-        let mut answer = self.sender.fetch(request).await?;
+        let url = request.url.clone();
+        let mut answer = budget.in_time(&url, self.sender.fetch(request)).await?;
         // A service that hands out tokens hands them to the host.
         answer.headers.remove("x-subject-token");
         Ok(answer)
@@ -238,7 +274,8 @@ impl Session {
         let origin = Origin::of(&request.url)?;
         self.granted(&origin)?;
         let under_way = budget.begin(&request.url)?;
-        let (response, turn) = self.sender.open(request).await?;
+        let url = request.url.clone();
+        let (response, turn) = budget.in_time(&url, self.sender.open(request)).await?;
         Ok((response, (turn, under_way)))
     }
 
@@ -406,13 +443,14 @@ impl From<SessionError> for DriverError {
         let text = error.to_string();
         match error {
             SessionError::Auth(_) => Self::Auth(text),
-            SessionError::Protocol(_) | SessionError::Send(SendError::Refused(_)) => {
-                Self::Protocol(text)
-            }
+            // None of these is about a service that cannot be reached: another request may pass.
+            SessionError::Protocol(_)
+            | SessionError::Send(
+                SendError::Refused(_) | SendError::Denied(_) | SendError::Limit(_),
+            ) => Self::Protocol(text),
             SessionError::Unsupported(_) => Self::Unsupported(text),
             SessionError::Config(_) => Self::Config(text),
-            // Grants and catalogues can change without the configuration, so none of these is
-            // final.
+            // Catalogues can change without the configuration, so this is not final.
             SessionError::Missing(_) | SessionError::Send(_) => Self::Connection(text),
         }
     }

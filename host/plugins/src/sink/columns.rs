@@ -70,13 +70,9 @@ impl Batch {
     }
 
     fn check_rows(&self, schema: &TableSchema) -> Result<(), String> {
-        let text = |cell: &Cell<'_>| match cell {
-            Cell::Text(text) => text.len(),
-            _ => 0,
-        };
         let (mut index, mut wrong) = (0, None);
         self.for_each(|row| {
-            let bytes = row.iter().map(text).sum();
+            let bytes = row.iter().map(super::text_length).sum();
             if bytes > MAX_ROW_BYTES {
                 wrong.get_or_insert_with(|| super::too_long(index, &schema.name, bytes));
             }

@@ -258,11 +258,7 @@ impl Sink {
                     self.limits.columns_per_table
                 )));
             }
-            let text = |cell: &types::Value| match cell {
-                types::Value::Text(text) => text.len(),
-                _ => 0,
-            };
-            let bytes = row.iter().map(text).sum::<usize>();
+            let bytes = row.iter().map(|value| text_length(&cell(value))).sum::<usize>();
             if bytes > MAX_ROW_BYTES {
                 return Err(SinkError::BadRow(too_long(index, &schema.name, bytes)));
             }
@@ -337,6 +333,14 @@ fn too_long(index: usize, table: &str, bytes: usize) -> String {
         "row {index} of the batch for table '{table}' has {bytes} bytes of text, a row can have \
          {MAX_ROW_BYTES}"
     )
+}
+
+/// How many bytes of text a cell adds to its row.
+fn text_length(cell: &Cell<'_>) -> usize {
+    match cell {
+        Cell::Text(text) => text.len(),
+        _ => 0,
+    }
 }
 
 fn text_bytes(value: &types::Value) -> usize {

@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod addresses;
 #[cfg(test)]
+mod busy;
+#[cfg(test)]
 mod calls;
 #[cfg(test)]
 mod common;

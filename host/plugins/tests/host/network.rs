@@ -146,8 +146,14 @@ async fn a_service_that_outlasts_the_call_is_named() {
     .await;
     let limits = Limits { call_timeout: Duration::from_millis(500), ..short_limits() };
     let config = HostConfig { limits, ..local_config() };
-    let settings = json!({"mode": "fetch", "target": service.url("/x?token=canary")});
-    let error = poll(config, settings).await.unwrap_err();
+    let settings = |mode: &str| json!({"mode": mode, "target": service.url("/x?token=canary")});
+    // A request of the session leaves the call time to say so itself.
+    let error = poll(config.clone(), settings("fetch")).await.unwrap_err();
+    let CallErrorKind::Driver(DriverError::Connection(text)) = &error.kind else {
+        panic!("{error:?}")
+    };
+    assert!(text.contains("did not answer within 0.2"), "{text}");
+    let error = poll(config, settings("never-read")).await.unwrap_err();
     let CallErrorKind::Unanswered { limit, service: named } = &error.kind else {
         panic!("{error:?}")
     };
@@ -347,6 +353,26 @@ async fn wrong_credentials_are_an_auth_error_without_secrets() {
     let CallErrorKind::Driver(DriverError::Auth(text)) = &error.kind else { panic!("{error}") };
     assert!(text.contains("Keystone refused user 'admin'"), "{text}");
     assert!(text.contains("requires authentication"), "{text}");
+    assert!(!format!("{error:?}").contains("canary"), "{error:?}");
+}
+
+/// Keystone answers 404 to the login by a token that has expired.
+#[tokio::test]
+async fn a_token_that_has_expired_is_an_auth_error() {
+    let cloud = Service::start(|_| {
+        let text = "Failed to validate token";
+        answer(404, json!({"error": {"code": 404, "message": text}}).to_string())
+    })
+    .await;
+    let mut settings = account(&cloud, "endpoint", "compute");
+    settings["auth_url"] = cloud.url("/v3").into();
+    let error = poll(local_config(), settings.clone()).await.unwrap_err();
+    let CallErrorKind::Driver(DriverError::Protocol(_)) = &error.kind else { panic!("{error}") };
+    settings["auth_type"] = "v3token".into();
+    settings["token"] = "canary-old".into();
+    let error = poll(local_config(), settings).await.unwrap_err();
+    let CallErrorKind::Driver(DriverError::Auth(text)) = &error.kind else { panic!("{error}") };
+    assert!(text.contains("refused the token") && text.contains("Failed to validate"), "{text}");
     assert!(!format!("{error:?}").contains("canary"), "{error:?}");
 }
 

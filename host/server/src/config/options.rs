@@ -395,7 +395,8 @@ options! {
     ["plugins"] "connect_timeout" PLUGIN_CONNECT_TIMEOUT: Duration = SECONDS, Some("10"),
         "Seconds after which a driver's connection must stand.";
     ["plugins"] "request_timeout" PLUGIN_REQUEST_TIMEOUT: Duration = SECONDS, Some("30"),
-        "Seconds after which a request of a driver fails, from connecting to the last byte.";
+        "Seconds after which a request of a driver fails, from connecting to the last byte; never \
+         more than half of what is left of its call.";
     ["plugins"] "request_bytes" PLUGIN_REQUEST: usize = SIZE, Some("8M"),
         "Largest body of a driver's request.";
     ["plugins"] "response_bytes" PLUGIN_RESPONSE: usize = SIZE, Some("64M"),

@@ -178,6 +178,9 @@ impl Shared {
         is_push: bool,
         store: Option<&Fence>,
     ) -> Result<(), Unfinished> {
+        let before = result.as_ref().ok().and_then(|outcome| outcome.state_before.clone());
+        // What a driver kept of rows that are not published must not make it leave them out later.
+        let take_back = || before.into_iter().for_each(|before| running.source.restore(before));
         match result {
             Ok(outcome) => {
                 let mut failed = by_cause(&outcome.failed);
@@ -185,11 +188,13 @@ impl Shared {
                 if is_push && !failed.is_empty() {
                     let text = failed.join("; ");
                     tracing::warn!(datasource = %self.row.name, push = true, "{text}");
+                    take_back();
                     return Err(Unfinished::Refused(text));
                 }
                 if self.all_or_nothing && !failed.is_empty() {
                     let text = format!("{}; nothing of this poll is published", failed.join("; "));
                     self.note(|progress| progress.updated(Some(text)));
+                    take_back();
                     return Ok(());
                 }
                 let is_read = |name: &&Arc<str>| !outcome.failed.iter().any(|(t, _)| t == *name);
@@ -200,7 +205,11 @@ impl Shared {
                     requests = outcome.figures.requests, ms = outcome.figures.duration.as_millis(),
                     "tables read"
                 );
-                self.publish(outcome, &running.schema, &read, store).await?;
+                let published = self.publish(outcome, &running.schema, &read, store).await;
+                if published.is_err() {
+                    take_back();
+                }
+                published?;
                 let error = (!failed.is_empty()).then(|| failed.join("; "));
                 self.note(|progress| progress.updated(error));
                 Ok(())
@@ -226,10 +235,16 @@ impl Shared {
         store: Option<&Fence>,
     ) {
         let failure = match result {
-            Ok(outcome) => match self.publish(outcome, &running.schema, &[], store).await {
-                Ok(()) => return,
-                Err(error) => error.to_string(),
-            },
+            Ok(outcome) => {
+                let before = outcome.state_before.clone();
+                match self.publish(outcome, &running.schema, &[], store).await {
+                    Ok(()) => return,
+                    Err(error) => {
+                        before.into_iter().for_each(|before| running.source.restore(before));
+                        error.to_string()
+                    }
+                }
+            }
             Err(error) => error.to_string(),
         };
         tracing::warn!(datasource = %self.row.name, "putting its rows in order: {failure}");

@@ -283,8 +283,12 @@ impl Task {
             period.map(|period| work.failures.failed(period, self.longest_pause, random))
         };
         let failures = work.failures.failures();
-        self.shared
-            .note(|progress| progress.next_attempt(pause.filter(|_| failures > 0), failures));
+        // A service that is too busy may say for how long, within reason.
+        let rest = work.running.as_ref().and_then(|running| running.source.rest());
+        let rest = rest.map(|rest| rest.min(self.longest_pause));
+        let later = pause.filter(|pause| failures > 0 || rest > Some(*pause));
+        let pause = pause.map(|pause| pause.max(rest.unwrap_or_default()));
+        self.shared.note(|progress| progress.next_attempt(later.and(pause), failures));
         // A refresh asked for meanwhile has set the time already.
         if work.next_poll.is_none() {
             work.next_poll = pause.map(|pause| Instant::now() + pause);

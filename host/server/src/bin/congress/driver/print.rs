@@ -34,6 +34,7 @@ pub(super) fn polled(
                 "rows": polled.figures.rows,
                 "requests": polled.figures.requests,
                 "milliseconds": polled.figures.duration.as_secs_f64() * 1000.0,
+                "instance_milliseconds": polled.figures.instance.as_secs_f64() * 1000.0,
             });
             text = output::structured(&value, format)?;
         }

@@ -90,8 +90,9 @@ async fn once(
         output::note(&format!("table '{table}' could not be read: {}", with_hint(error)));
     }
     output::note(&format!(
-        "polled in {:.1} ms (rows: {}, tables: {}, requests: {})",
+        "polled in {:.1} ms, {:.1} of them for the instance (rows: {}, tables: {}, requests: {})",
         polled.figures.duration.as_secs_f64() * 1000.0,
+        polled.figures.instance.as_secs_f64() * 1000.0,
         polled.figures.rows,
         polled.tables.len(),
         polled.figures.requests,
