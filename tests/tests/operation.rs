@@ -50,6 +50,13 @@ async fn sighup_reads_again_what_can_change() {
     assert_eq!(server.get("/healthcheck").await.unwrap().status, 200);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_with_few_rows_has_no_huge_pages() {
+    let server = Server::start(ServerOptions::default()).await.unwrap();
+    let status = fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
+    assert!(status.contains("THP_enabled:\t0"), "{status}");
+}
+
 /// `congress-db-manage keys …` with a server's configuration.
 fn keys(server: &Server, action: &str) {
     let output = Command::new(manager_binary().unwrap())

@@ -15,6 +15,7 @@ pub mod engine;
 pub mod failure;
 pub mod fixture;
 pub mod health;
+pub mod huge_pages;
 pub mod keys;
 pub mod lease;
 pub mod library;

@@ -16,6 +16,7 @@ use congress_server::config::{
 };
 use congress_server::datasources::{ClientOptions, DriverFolders};
 use congress_server::engine::EngineOptions;
+use congress_server::huge_pages;
 use congress_server::log::{self, Log};
 use congress_server::node::{self, Ended, Listen, Patience};
 use tokio::signal::unix::{SignalKind, signal};
@@ -33,8 +34,10 @@ const COMPILE: &str = "compile-component";
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     if arguments.next().as_deref() == Some(COMPILE) {
+        huge_pages::allow();
         return congress_plugins::compile_component(arguments);
     }
+    huge_pages::put_off();
     let cli = match Cli::read(std::env::args_os()) {
         Ok(cli) => cli,
         // Prints usage, help or version, and ends with its own code.
@@ -155,6 +158,7 @@ fn raise_file_limit() {
 async fn run(cli: Cli, loaded: Loaded, log: Log) -> Result<(), Ended> {
     let stop = CancellationToken::new();
     tokio::spawn(stop_on_signal(stop.clone())?);
+    tokio::spawn(huge_pages::allow_when_large());
     let config = loaded.config.clone();
     let (reread, rereading) = watch::channel(());
     tokio::spawn(reload_on_signal(cli, loaded, log, reread)?);
