@@ -33,8 +33,7 @@ impl Driver for Barbican {
 
 /// The service without a version: catalogues name it with one, or without.
 fn key_manager(config: &Config) -> Result<Service> {
-    let found = Service::find(config, "key-manager", EndpointInterface::Public)?;
-    Ok(Service::at(found.base().strip_suffix("/v1").unwrap_or(found.base())))
+    Ok(Service::find(config, "key-manager", EndpointInterface::Public)?.without_version())
 }
 
 const ACTIONS: &[Template] = &[

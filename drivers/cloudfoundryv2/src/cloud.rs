@@ -93,17 +93,7 @@ impl Cloud {
         }
         let mut items = Vec::new();
         for page in pages {
-            let mut page = page?;
-            match page.body.get_mut(list).map(Json::take) {
-                Some(Json::Array(mut more)) => items.append(&mut more),
-                other => {
-                    return Err(Error::Protocol(format!(
-                        "GET {}: '{list}' in the answer is {}, not a list",
-                        url::without_query(&page.url),
-                        other.as_ref().map_or("missing", json::kind),
-                    )));
-                }
-            }
+            items.extend_from_slice(page?.list()?);
         }
         Ok(items)
     }

@@ -1,10 +1,8 @@
 //! Logging in at the cloud's login server, as the command-line client does. The host's sessions do
 //! not know this login, so that the driver sees the password.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use congress_driver::session::{Request, Response, send};
-use congress_driver::{Config, Error, Result, logging, state, url};
+use congress_driver::{Config, Error, Result, clock, logging, state, url};
 use serde_json::{Value as Json, json};
 
 /// The client `cf`, which has no secret.
@@ -12,7 +10,7 @@ const CLIENT: &str = "Basic Y2Y6";
 /// Where a token is kept between polls.
 const TOKEN: &str = "token";
 /// A token is renewed this many seconds before it expires.
-const MARGIN: u64 = 60;
+const MARGIN: i64 = 60;
 
 /// A login and where to do it.
 pub(crate) struct Login<'a> {
@@ -40,7 +38,7 @@ impl<'a> Login<'a> {
     /// The token of an earlier poll, if it is good for a while.
     pub(crate) fn remembered(&self) -> Option<String> {
         let kept: Json = state::get_as(TOKEN)?;
-        good(&kept, now())
+        good(&kept, clock::now())
     }
 
     /// A new token.
@@ -62,7 +60,7 @@ impl<'a> Login<'a> {
         let Some(token) = answer["access_token"].as_str() else {
             return Err(Error::Protocol(format!("POST {url} answered without a token")));
         };
-        let expires = now().saturating_add(answer["expires_in"].as_u64().unwrap_or(0));
+        let expires = clock::now().saturating_add(answer["expires_in"].as_i64().unwrap_or(0));
         if let Err(error) = state::set(TOKEN, json!({"token": token, "expires": expires})) {
             logging::debug(&format!("the next poll logs in again: {error}"));
         }
@@ -101,14 +99,9 @@ fn accepted(response: Response, request: &Request) -> Result<Response> {
 }
 
 /// The token in what was kept, if it is good for a while.
-fn good(kept: &Json, now: u64) -> Option<String> {
-    let expires = kept["expires"].as_u64()?;
+fn good(kept: &Json, now: i64) -> Option<String> {
+    let expires = kept["expires"].as_i64()?;
     (expires > now.saturating_add(MARGIN)).then(|| kept["token"].as_str().map(str::to_owned))?
-}
-
-/// Seconds since 1970.
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Types of options: what they make of a text, and how they are described.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use congress_driver::translate::{Collected, Output};
@@ -26,6 +27,14 @@ impl Kind {
         &self.name
     }
 
+    /// What makes it another type than one of that name without parameters, if anything does.
+    pub(crate) fn parameters(&self) -> Option<Json> {
+        let says = |value: &Json| !matches!(value, Json::Null | Json::Bool(false));
+        let mut said = self.parameters.clone();
+        said.retain(|_, value| says(value));
+        (said.keys().any(|name| name != "type")).then_some(Json::Object(said))
+    }
+
     /// The cells that a text is: several for a list or a mapping, and the text itself if it does not
     /// fit.
     pub(crate) fn cells(&self, given: &str) -> Vec<Value> {
@@ -38,11 +47,12 @@ impl Kind {
 
     fn read(&self, given: &str) -> Option<Read> {
         Some(Read::One(match self.name.as_str() {
-            "Boolean" => match given.trim().to_ascii_lowercase().as_str() {
+            "Boolean" => match given.to_ascii_lowercase().as_str() {
                 "true" | "1" | "on" | "yes" => true.into(),
                 "false" | "0" | "off" | "no" => false.into(),
                 _ => return None,
             },
+            "Integer" | "Port" | "Float" if given.trim().is_empty() => Value::Null,
             "Integer" | "Port" => {
                 let number: i64 = given.trim().parse().ok()?;
                 (self.is_within(number as f64) && self.is_choice(&number.into())).then_some(())?;
@@ -80,15 +90,14 @@ impl Kind {
     }
 
     fn list(&self, given: &str) -> Option<Read> {
-        let mut items = given.trim();
+        let mut items = given.trim().trim_end_matches(',');
         if self.flag("bounds") {
             items = items.strip_prefix('[')?.strip_suffix(']')?;
         }
         let kind = self.item();
-        let items = items.split(',').map(str::trim).filter(|item| !item.is_empty());
         let mut values = Vec::new();
-        for item in items {
-            match kind.read(item)? {
+        for item in parts(items, |item| kind.read(item.trim()))? {
+            match item {
                 Read::One(value) => values.push(value),
                 Read::Many(more) => values.extend(more),
             }
@@ -101,9 +110,8 @@ impl Kind {
         if self.flag("bounds") {
             pairs = pairs.strip_prefix('{')?.strip_suffix('}')?;
         }
-        let pairs = pairs.split(',').map(str::trim).filter(|pair| !pair.is_empty());
         let kind = Self::of(self.parameters.get("value_type").unwrap_or(&Json::Null));
-        let pair = |pair: &str| -> Option<Value> {
+        let pairs = parts(pairs, |pair| {
             let (key, value) = pair.split_once(':')?;
             let Read::One(value) = kind.read(value.trim())? else { return None };
             let value = match crate::value(value) {
@@ -112,9 +120,12 @@ impl Kind {
                 Value::Float(number) => congress_driver::pytext::repr_float(number),
                 Value::Null | Value::Boolean(_) => String::new(),
             };
-            Some(format!("{}:{value}", key.trim()).into())
-        };
-        pairs.map(pair).collect::<Option<Vec<Value>>>().map(Read::Many)
+            Some((key.trim().to_owned(), value))
+        })?;
+        let mut keys = HashSet::new();
+        let fit = pairs.iter().all(|(key, _)| !key.is_empty() && keys.insert(key.as_str()));
+        let values = pairs.iter().map(|(key, value)| format!("{key}:{value}").into());
+        fit.then(|| Read::Many(values.collect()))
     }
 
     fn item(&self) -> Self {
@@ -185,6 +196,21 @@ impl Kind {
         row.extend(cells);
         rows.row(table, row)
     }
+}
+
+/// What is between the commas of a text. A part that does not fit is tried together with the next
+/// ones, for it may have commas of its own.
+fn parts<T>(text: &str, read: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
+    let mut parts = Vec::new();
+    let mut rest = Some(text).filter(|text| !text.is_empty());
+    while let Some(text) = rest {
+        let commas = text.match_indices(',').map(|(at, _)| at);
+        let (end, part) =
+            commas.chain([text.len()]).find_map(|end| Some((end, read(text.get(..end)?)?)))?;
+        parts.push(part);
+        rest = text.get(end + 1..);
+    }
+    Some(parts)
 }
 
 /// What a text is.

@@ -38,10 +38,9 @@ impl Driver for Designate {
 /// The service without a version: catalogues name it with one, or without.
 fn dns(config: &Config) -> Result<Service> {
     let found = Service::find(config, "dns", EndpointInterface::Public)?;
-    let base = found.base().strip_suffix("/v2").unwrap_or(found.base());
     let all = config.boolean("all_projects")?.unwrap_or(true);
     let header = all.then(|| ("X-Auth-All-Projects".to_owned(), "true".to_owned()));
-    Ok(Service::at(base).with_headers(header))
+    Ok(found.without_version().with_headers(header))
 }
 
 const ACTIONS: &[Template] = &[

@@ -4,6 +4,7 @@ use std::io::{self, BufReader, Cursor, Read};
 
 use congress_driver::conditional::{self, Version};
 use congress_driver::files::File;
+use congress_driver::json::BYTE_ORDER_MARK;
 use congress_driver::session::Request;
 use congress_driver::{Error, Result};
 use serde_json::Value as Json;
@@ -48,7 +49,7 @@ fn request(url: &str) -> Request {
 impl Content<'_> {
     /// Reads it as JSON. Errors name the place.
     pub(crate) fn json(self, place: &str) -> Result<Json> {
-        serde_json::from_reader(BufReader::new(self)).map_err(|error| match error.io_error_kind() {
+        from_reader(self).map_err(|error| match error.io_error_kind() {
             Some(_) => io::Error::from(error).into(),
             None => Error::Protocol(format!("{place}: {error}")),
         })
@@ -71,6 +72,15 @@ impl Read for Content<'_> {
             Self::Body(body) => body.read(buffer),
         }
     }
+}
+
+/// Reads JSON without the byte order mark that may stand before it.
+fn from_reader(mut content: impl Read) -> serde_json::Result<Json> {
+    let mut start = Vec::new();
+    let mark = BYTE_ORDER_MARK.len();
+    content.by_ref().take(mark as u64).read_to_end(&mut start).map_err(serde_json::Error::io)?;
+    let start = start.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&start);
+    serde_json::from_reader(start.chain(BufReader::new(content)))
 }
 
 fn parse(yaml: &str) -> std::result::Result<Json, String> {
@@ -102,6 +112,16 @@ mod tests {
         assert_eq!(json["hosts"][0]["owner"], "ops");
         assert_eq!(json["hosts"][0]["since"], "2026-01-02");
         assert_eq!(json["hosts"][1], json!({"name": "007", "up": "no"}));
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_skipped() {
+        for text in ["\u{feff}[1, 2]", "[1, 2]"] {
+            assert_eq!(from_reader(text.as_bytes()).unwrap(), json!([1, 2]));
+        }
+        assert_eq!(from_reader(&b"1"[..]).unwrap(), json!(1));
+        assert!(from_reader("\u{feff}".as_bytes()).is_err());
+        assert_eq!(parse("\u{feff}a: 1").unwrap(), json!({"a": 1}));
     }
 
     #[test]

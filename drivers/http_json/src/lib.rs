@@ -10,8 +10,9 @@ use congress_driver::paging::Pages;
 use congress_driver::prelude::*;
 use congress_driver::session::Request;
 use congress_driver::tables::TableSet;
-use congress_driver::url;
+use congress_driver::{conditional, url};
 use mapping::Source;
+use serde_json::Value as Json;
 
 struct HttpJson;
 
@@ -44,6 +45,7 @@ impl Driver for HttpJson {
     }
 
     fn tables(config: &Config) -> Result<Vec<Table>> {
+        config.address("url")?;
         headers(config)?;
         let mut tables: Vec<Table> = Vec::new();
         for (name, source) in sources(config)? {
@@ -82,26 +84,36 @@ fn headers(config: &Config) -> Result<Vec<(String, String)>> {
 
 fn poll(table: &str, source: &Source, base: &str, headers: &[(String, String)]) -> Result<()> {
     let request = source.request(base, headers);
-    // Where rows come from a list deep in the answer, pages are counted there too.
-    let pages = Pages::new(request, source.paging(table)?, source.rows.rows.clone());
     let translator = source.rows.translator(table)?;
     let mut rows = TableSet::of(&translator);
-    for page in pages {
+    if source.is_one_document() {
+        let Some((answer, version)) = conditional::get(&request, table)? else { return Ok(()) };
+        let body = answer.json(&request)?;
+        translator.translate(source.items(&body, &request.url)?, &mut rows)?;
+        rows.finish()?;
+        return version.keep();
+    }
+    // Where rows come from a list deep in the answer, pages are counted there too.
+    for page in Pages::new(request, source.paging(table)?, source.rows.rows.clone()) {
         let page = page?;
-        let items = source.rows.items(&page.body).map_err(|found| {
-            Error::Protocol(format!(
-                "{} {}: {} in the answer is {found}, not a list",
-                source.method(),
-                url::without_query(&page.url),
-                source.rows.rows
-            ))
-        })?;
-        translator.translate(items, &mut rows)?;
+        translator.translate(source.items(&page.body, &page.url)?, &mut rows)?;
     }
     rows.finish()
 }
 
 impl Source {
+    /// The items in an answer; one without their list is an error.
+    fn items<'a>(&self, body: &'a Json, url: &str) -> Result<Vec<&'a Json>> {
+        self.rows.items(body).map_err(|found| {
+            Error::Protocol(format!(
+                "{} {}: {} in the answer is {found}, not a list",
+                self.method(),
+                url::without_query(url),
+                self.rows.rows
+            ))
+        })
+    }
+
     /// The request for the first page. The datasource's headers come before those that are usual.
     fn request(&self, base: &str, headers: &[(String, String)]) -> Request {
         let mut url = url::join(base, &self.path);
@@ -120,3 +132,24 @@ impl Source {
 }
 
 congress_driver::export_driver!(HttpJson);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tables(url: &str) -> Result<Vec<Table>> {
+        let tables = r#"{"t": {"path": "x", "rows": "data[*]", "columns": ["name"]}}"#;
+        let fields = [("url", url), ("tables", tables)];
+        HttpJson::tables(&Config::new(fields.map(|(k, v)| (k.into(), v.into())).into()))
+    }
+
+    #[test]
+    fn an_address_without_scheme_is_refused() {
+        assert_eq!(tables("http://h:8080/api").unwrap().len(), 1);
+        for url in ["h:8080/api", "cloud.example", ""] {
+            let Err(Error::Config(text)) = tables(url) else { panic!("{url}") };
+            let expected = "field 'url' must be an address that begins with http:// or https://";
+            assert!(text.starts_with(expected), "{text}");
+        }
+    }
+}

@@ -93,6 +93,11 @@ impl Source {
         }
     }
 
+    /// Whether all of it is the answer to one GET, which the service may say is what it was.
+    pub(crate) fn is_one_document(&self) -> bool {
+        matches!(self.method, Method::Get) && self.body.is_none() && self.paging.is_none()
+    }
+
     /// Query parameters of the first request, with that for the size of a page.
     pub(crate) fn query(&self) -> impl Iterator<Item = (&str, String)> {
         let limit = self.paging.as_ref().and_then(|paging| {
@@ -207,6 +212,27 @@ mod tests {
             (request.method.as_str(), request.body.as_deref()),
             ("POST", Some(&b"{\"q\":\"*\"}"[..]))
         );
+    }
+
+    #[test]
+    fn only_what_is_one_answer_is_asked_for_by_its_version() {
+        let is_one = |json: Json| source(json).is_one_document();
+        assert!(is_one(json!({"path": "x", "query": {"a": 1}})));
+        assert!(!is_one(json!({"path": "x", "method": "POST"})));
+        assert!(!is_one(json!({"path": "x", "paging": {"style": "offset"}})));
+    }
+
+    #[test]
+    fn an_answer_without_the_list_is_an_error() {
+        let source = source(json!({"path": "x", "rows": "data.items[*]"}));
+        let items = |body: Json| source.items(&body, "http://h/x?key=1").map(|items| items.len());
+        assert_eq!(items(json!({"data": {"items": [1, 2]}})).unwrap(), 2);
+        assert_eq!(items(json!({"data": {"items": []}})).unwrap(), 0);
+        for body in [json!({"maintenance": 1}), json!({"data": null}), json!([])] {
+            let error = items(body).unwrap_err().to_string();
+            let text = "GET http://h/x: $.data.items[*] in the answer is missing, not a list";
+            assert!(error.contains(text), "{error}");
+        }
     }
 
     #[test]

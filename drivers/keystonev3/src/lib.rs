@@ -7,6 +7,7 @@ use congress_driver::paging::Paging;
 use congress_driver::prelude::*;
 use congress_driver::session::EndpointInterface;
 use congress_driver::translate::{Field, hdict, value};
+use congress_driver::url;
 
 struct Keystone;
 
@@ -30,12 +31,8 @@ impl Driver for Keystone {
 /// The service at its version 3: catalogues name it with that version, without one, or with the
 /// one that is gone.
 fn identity(config: &Config) -> Result<Service> {
-    let found = Service::find(config, "identity", EndpointInterface::Admin)?;
-    if found.base().ends_with("/v3") {
-        return Ok(found);
-    }
-    let base = found.base().strip_suffix("/v2.0").unwrap_or(found.base());
-    Ok(Service::at(&format!("{base}/v3")))
+    let found = Service::find(config, "identity", EndpointInterface::Admin)?.without_version();
+    Ok(Service::at(&url::join(found.base(), "v3")))
 }
 
 fn collections() -> [Collection; 4] {

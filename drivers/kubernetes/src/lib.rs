@@ -81,6 +81,7 @@ fn collection(path: &str, translator: Translator) -> Collection {
     let mark = if path.contains('?') { '&' } else { '?' };
     let token = Path::members(["metadata", "continue"]);
     Collection::new(format!("{path}{mark}{PAGE}"), "items", translator)
+        .null_is_empty()
         .paged(Paging::Cursor { token, parameter: "continue".into() })
 }
 

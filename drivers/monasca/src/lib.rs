@@ -10,18 +10,24 @@ use congress_driver::session::EndpointInterface;
 use congress_driver::tables::TableSet;
 use congress_driver::translate::{Translator, hdict, list, nested, value, vdict};
 use congress_driver::url;
+use serde_json::Value as Json;
 use time::{Duration, OffsetDateTime};
 
 /// Seconds between polls: statistics are about the last day.
 const POLL_TIME: &str = "3600";
+
+/// The field that asks for the statistics of all metrics.
+const ALL_STATISTICS: &str = "all_statistics";
 
 struct Monasca;
 
 impl Driver for Monasca {
     fn metadata() -> Metadata {
         let description = "Datasource driver that interfaces with monasca.";
+        let all = "Reads the statistics of all metrics, not of that alone which is listed last.";
+        let own = [field(ALL_STATISTICS, all).of(FieldType::Boolean).or("false")];
         let mut metadata =
-            openstack::openstack("monasca", env!("CARGO_PKG_VERSION"), description, [])
+            openstack::openstack("monasca", env!("CARGO_PKG_VERSION"), description, own)
                 .with_tables(metrics().tables())
                 .with_tables(statistics().tables())
                 .with_actions(actions::all());
@@ -31,12 +37,18 @@ impl Driver for Monasca {
         metadata
     }
 
+    fn tables(config: &Config) -> Result<Vec<Table>> {
+        config.boolean(ALL_STATISTICS)?;
+        Ok(Self::metadata().tables)
+    }
+
     fn poll(config: &Config, wanted: &Wanted) -> Result<()> {
         let service = monitoring(config)?;
+        let all = config.boolean(ALL_STATISTICS)?.unwrap_or(false);
         let period = config.get("poll_time").unwrap_or(POLL_TIME);
         wanted.each(["metrics", "statistics"], |root| match root {
             "metrics" => read_metrics(&service),
-            _ => read_statistics(&service, period),
+            _ => read_statistics(&service, period, all),
         })
     }
 
@@ -70,19 +82,17 @@ fn read_metrics(service: &Service) -> Result<()> {
     rows.finish()
 }
 
-/// Reads the averages of the metric that is listed last. The original asks for those of all, each
-/// of which replaces the one before.
-fn read_statistics(service: &Service, period: &str) -> Result<()> {
-    let mut last = None;
+/// Reads the averages of all metrics, or of the one that is listed last: the original asks for those
+/// of all, each of which replaces the one before.
+fn read_statistics(service: &Service, period: &str, all: bool) -> Result<()> {
+    let mut names = Vec::new();
     for page in pages(service, "metrics/names") {
-        let page = page?;
-        let names = page.list()?.iter().filter_map(|item| item["name"].as_str());
-        last = names.map(String::from).next_back().or(last);
+        add_names(&mut names, page?.list()?, all);
     }
     let translator = statistics();
     let mut rows = TableSet::of(&translator);
-    if let Some(name) = last {
-        let since = iso(OffsetDateTime::now_utc() - Duration::days(1));
+    let since = iso(OffsetDateTime::now_utc() - Duration::days(1));
+    for name in &names {
         let query = [
             ("name", name.as_str()),
             ("start_time", &since),
@@ -98,6 +108,14 @@ fn read_statistics(service: &Service, period: &str) -> Result<()> {
         }
     }
     rows.finish()
+}
+
+/// Adds the names of a page's metrics; keeps the last one alone if not all are wanted.
+fn add_names(names: &mut Vec<String>, page: &[Json], all: bool) {
+    names.extend(page.iter().filter_map(|item| item["name"].as_str()).map(String::from));
+    if !all {
+        names.drain(..names.len().saturating_sub(1));
+    }
 }
 
 fn pages(service: &Service, path: &str) -> Pages {
@@ -120,6 +138,8 @@ congress_driver::export_driver!(Monasca);
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -127,6 +147,21 @@ mod tests {
         for translator in [metrics(), statistics()] {
             translator.check().unwrap();
         }
+    }
+
+    #[test]
+    fn the_last_metric_counts_or_all_do() {
+        let pages = [json!([{"name": "a"}, {"name": "b"}]), json!([{}]), json!([{"name": "c"}])];
+        let names = |count: usize, all| {
+            let mut names = Vec::new();
+            for page in &pages[..count] {
+                add_names(&mut names, page.as_array().unwrap(), all);
+            }
+            names
+        };
+        assert_eq!(names(0, false), [] as [&str; 0]);
+        assert_eq!((names(2, false), names(3, false)), (vec!["b".into()], vec!["c".into()]));
+        assert_eq!(names(3, true), ["a", "b", "c"]);
     }
 
     #[test]

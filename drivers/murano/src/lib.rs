@@ -77,15 +77,13 @@ fn read(service: &Service) -> Result<Model> {
             model.environment(environment);
             let Some(id) = environment["id"].as_str() else { continue };
             let address = format!("v1/environments/{}", url::encode(id));
-            let services = Pages::new(
-                service.get(&format!("{address}/services")),
-                Paging::None,
-                Path::default(),
-            );
-            for page in services {
+            let first = service.get(&format!("{address}/services"));
+            let services = Pages::new(first, Paging::None, Path::default());
+            for page in services.may_be_gone() {
                 page?.list()?.iter().for_each(|service| model.service(id, service));
             }
-            for page in list(service, &format!("{address}/deployments"), "deployments") {
+            let deployments = list(service, &format!("{address}/deployments"), "deployments");
+            for page in deployments.may_be_gone() {
                 page?.list()?.iter().for_each(|deployment| model.deployment(id, deployment));
             }
         }

@@ -10,7 +10,7 @@ use congress_driver::session::EndpointInterface;
 use congress_driver::tables::TableSet;
 use congress_driver::translate::{Field, Translator, hdict, list, nested, value, vdict};
 use congress_driver::types::DataType::{Bool, Int, IpAddress, Str};
-use congress_driver::url;
+use congress_driver::{json, url};
 use serde_json::Value as Json;
 
 struct Octavia;
@@ -42,9 +42,7 @@ impl Driver for Octavia {
 
 /// The service without a version: catalogues name it with one, or without.
 fn load_balancing(config: &Config) -> Result<Service> {
-    let found = Service::find(config, "load-balancer", EndpointInterface::Public)?;
-    let base = ["/v2.0", "/v2"].iter().find_map(|version| found.base().strip_suffix(version));
-    Ok(base.map(Service::at).unwrap_or(found))
+    Ok(Service::find(config, "load-balancer", EndpointInterface::Public)?.without_version())
 }
 
 const ACTIONS: &[Template] = &[
@@ -157,7 +155,7 @@ fn collections() -> [Collection; 7] {
     ]
 }
 
-/// Reads the members of all pools.
+/// Reads the members of all pools. A member says nothing of its pool.
 fn read_members(service: &Service) -> Result<()> {
     let pages = |path: &str, list: &str| {
         let links = Paging::RelNext(Path::member(format!("{list}_links")));
@@ -166,26 +164,20 @@ fn read_members(service: &Service) -> Result<()> {
     let translator = members();
     let mut rows = TableSet::of(&translator);
     for page in pages("v2/lbaas/pools?fields=id", "pools") {
-        let page = page?;
-        for pool in page.items().into_iter().filter_map(|pool| pool["id"].as_str()) {
-            for page in pages(&format!("v2/lbaas/pools/{}/members", url::encode(pool)), MEMBERS) {
-                let members = page?
-                    .items()
-                    .into_iter()
-                    .map(|member| of_pool(member, pool))
-                    .collect::<Vec<_>>();
+        for pool in page?.list()?.iter().filter_map(|pool| pool["id"].as_str()) {
+            let path = format!("v2/lbaas/pools/{}/members", url::encode(pool));
+            for page in pages(&path, MEMBERS).may_be_gone() {
+                let page = page?;
+                let members: Vec<Json> = page
+                    .list()?
+                    .iter()
+                    .map(|member| json::with(member, "pool_id", pool.into()))
+                    .collect();
                 translator.translate(&members, &mut rows)?;
             }
         }
     }
     rows.finish()
-}
-
-/// A member says nothing of its pool.
-fn of_pool(member: &Json, pool: &str) -> Json {
-    let mut member = member.as_object().cloned().unwrap_or_default();
-    member.insert("pool_id".to_owned(), pool.into());
-    Json::Object(member)
 }
 
 /// What objects of all kinds have.
@@ -367,3 +359,16 @@ fn amphorae() -> Translator {
 }
 
 congress_driver::export_driver!(Octavia);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn translators_can_work() {
+        for collection in &collections() {
+            collection.translator().check().unwrap();
+        }
+        members().check().unwrap();
+    }
+}

@@ -119,7 +119,7 @@ fn read_part(service: &Service, part: &objects::Part, providers: &[Json]) -> Res
             continue; // deleted since the list was read
         }
         let body = response.success(&request)?.json(&request)?;
-        translator.translate(&(part.rows)(uuid, &body), &mut rows)?;
+        translator.translate(&part.objects(uuid, &body)?, &mut rows)?;
     }
     rows.finish()
 }

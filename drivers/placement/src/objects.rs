@@ -1,9 +1,9 @@
 //! The tables, and how answers become their rows.
 
-use congress_driver::Table;
 use congress_driver::translate::{Field, Translator, hdict, value};
 use congress_driver::types::DataType::{Float, Int, Str};
-use serde_json::{Value as Json, json};
+use congress_driver::{Error, Result, Table, json};
+use serde_json::{Map, Value as Json, json};
 
 /// The table of the providers themselves.
 pub(crate) const PROVIDERS: &str = "resource_providers";
@@ -12,11 +12,43 @@ pub(crate) const PROVIDERS: &str = "resource_providers";
 pub(crate) struct Part {
     /// The root table.
     pub(crate) table: &'static str,
-    /// Its path below the provider.
+    /// Its path below the provider, and the member of the answer.
     pub(crate) path: &'static str,
     pub(crate) translator: fn() -> Translator,
-    /// From a provider's id and the answer to the objects that become rows.
-    pub(crate) rows: fn(&str, &Json) -> Vec<Json>,
+    rows: Rows,
+}
+
+/// From a provider's id and what the answer has to the objects that become rows.
+enum Rows {
+    /// Of an object, by the names of its members.
+    Members(fn(&str, &Map<String, Json>) -> Vec<Json>),
+    /// Of a list of plain values, which are this column.
+    Values(&'static str),
+}
+
+impl Part {
+    /// The objects that become rows. An answer that lacks them is an error, lest the table be
+    /// emptied by it.
+    pub(crate) fn objects(&self, provider: &str, body: &Json) -> Result<Vec<Json>> {
+        let found = body.get(self.path);
+        let wanted = match (&self.rows, found) {
+            (Rows::Members(rows), Some(Json::Object(members))) => {
+                return Ok(rows(provider, members));
+            }
+            (Rows::Values(column), Some(Json::Array(values))) => {
+                let pair = |value| json!({ "provider_id": provider, *column: value });
+                return Ok(values.iter().map(pair).collect());
+            }
+            (Rows::Members(_), _) => "an object",
+            (Rows::Values(_), _) => "a list",
+        };
+        Err(Error::Protocol(format!(
+            "GET resource_providers/{provider}/{}: '{}' in the answer is {}, not {wanted}",
+            self.path,
+            self.path,
+            found.map_or("missing", json::kind),
+        )))
+    }
 }
 
 pub(crate) const PARTS: &[Part] = &[
@@ -24,38 +56,39 @@ pub(crate) const PARTS: &[Part] = &[
         table: "inventories",
         path: "inventories",
         translator: inventories,
-        rows: |provider, body| {
-            members(&body["inventories"])
-                .map(|(class, inventory)| joined(provider, "resource_class", class, inventory))
-                .collect()
-        },
+        rows: Rows::Members(|provider, inventories| {
+            let joined = |(class, inventory): (&String, &Json)| {
+                joined(provider, "resource_class", class, inventory)
+            };
+            inventories.iter().map(joined).collect()
+        }),
     },
     Part {
         table: "usages",
         path: "usages",
         translator: usages,
-        rows: |provider, body| {
+        rows: Rows::Members(|provider, usages| {
             let usage = |(class, used): (&String, &Json)| json!({ "provider_id": provider, "resource_class": class, "used": used });
-            members(&body["usages"]).map(usage).collect()
-        },
+            usages.iter().map(usage).collect()
+        }),
     },
     Part {
         table: "traits",
         path: "traits",
         translator: || pair("traits", "trait", "What it can do or is, as HW_CPU_X86_AVX2"),
-        rows: |provider, body| pairs(provider, "trait", &body["traits"]),
+        rows: Rows::Values("trait"),
     },
     Part {
         table: "aggregates",
         path: "aggregates",
         translator: || pair("aggregates", "aggregate_id", "An aggregate that it is in"),
-        rows: |provider, body| pairs(provider, "aggregate_id", &body["aggregates"]),
+        rows: Rows::Values("aggregate_id"),
     },
     Part {
         table: "allocations",
         path: "allocations",
         translator: allocations,
-        rows: |provider, body| {
+        rows: Rows::Members(|provider, allocations| {
             let of_consumer = |(consumer, allocation): (&String, &Json)| {
                 let resource = |(class, used): (&String, &Json)| {
                     json!({
@@ -63,10 +96,11 @@ pub(crate) const PARTS: &[Part] = &[
                         "used": used,
                     })
                 };
-                members(&allocation["resources"]).map(resource).collect::<Vec<_>>()
+                let resources = allocation["resources"].as_object().into_iter().flatten();
+                resources.map(resource).collect::<Vec<_>>()
             };
-            members(&body["allocations"]).flat_map(of_consumer).collect()
-        },
+            allocations.iter().flat_map(of_consumer).collect()
+        }),
     },
 ];
 
@@ -124,15 +158,6 @@ fn pair(table: &str, column: &str, description: &str) -> Translator {
     hdict(table).fields([provider(), value(column).typed(Str).desc(description)])
 }
 
-fn pairs(provider: &str, column: &str, list: &Json) -> Vec<Json> {
-    let list = list.as_array().map_or(&[][..], Vec::as_slice);
-    list.iter().map(|item| json!({ "provider_id": provider, column: item })).collect()
-}
-
-fn members(object: &Json) -> impl Iterator<Item = (&String, &Json)> {
-    object.as_object().into_iter().flatten()
-}
-
 /// An object with its provider's id and the name that it has in its list.
 fn joined(provider: &str, member: &str, name: &str, object: &Json) -> Json {
     let mut object = object.as_object().cloned().unwrap_or_default();
@@ -145,9 +170,12 @@ fn joined(provider: &str, member: &str, name: &str, object: &Json) -> Json {
 mod tests {
     use super::*;
 
+    fn objects(table: &str, body: Json) -> Result<Vec<Json>> {
+        PARTS.iter().find(|part| part.table == table).unwrap().objects("p", &body)
+    }
+
     fn rows(table: &str, body: Json) -> Vec<Json> {
-        let part = PARTS.iter().find(|part| part.table == table).unwrap();
-        (part.rows)("p", &body)
+        objects(table, body).unwrap()
     }
 
     #[test]
@@ -159,6 +187,20 @@ mod tests {
         assert_eq!(rows("traits", json!({"traits": ["A", "B"]})).len(), 2);
         let body = json!({"allocations": {"c": {"resources": {"VCPU": 2, "MEMORY_MB": 512}}}});
         assert_eq!(rows("allocations", body).len(), 2);
-        assert_eq!(rows("usages", json!({})), [] as [Json; 0]);
+        assert_eq!(rows("usages", json!({"usages": {}})), [] as [Json; 0]);
+        assert_eq!(rows("traits", json!({"traits": []})), [] as [Json; 0]);
+    }
+
+    #[test]
+    fn an_answer_about_something_else_is_an_error() {
+        for part in PARTS {
+            for body in [json!({"maintenance": 1}), json!({ part.path: null }), json!([])] {
+                let error = objects(part.table, body).unwrap_err().to_string();
+                let place = format!("GET resource_providers/p/{}: '{}'", part.path, part.path);
+                assert!(error.contains(&place), "{error}");
+            }
+        }
+        let error = objects("traits", json!({"traits": {}})).unwrap_err().to_string();
+        assert!(error.contains("is an object, not a list"), "{error}");
     }
 }

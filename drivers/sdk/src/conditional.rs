@@ -4,7 +4,7 @@
 use serde_json::{Value as Json, json};
 
 use crate::session::{Request, Response, send};
-use crate::{Error, Result, state};
+use crate::{Result, logging, state};
 
 /// What names the version of an answer. Kept once its rows have been sent, so that an answer that
 /// could not be used is asked for again.
@@ -35,17 +35,20 @@ pub fn get(request: &Request, key: &str) -> Result<Option<(Response, Version)>> 
 }
 
 impl Version {
-    /// Keeps it for the next request; one that names no version removes what was kept before.
+    /// Keeps it for the next request, in place of what was kept before. One that names no version
+    /// is not kept, nor is one that there is no room for: the next request is unconditional then.
     pub fn keep(self) -> Result<()> {
         let key = stored(&self.key);
-        if self.etag.is_none() && self.modified.is_none() {
-            return match state::get(&key) {
-                Some(_) => state::remove(&key),
-                None => Ok(()),
-            };
+        if self.etag.is_some() || self.modified.is_some() {
+            match state::set(&key, json!([self.url, self.etag, self.modified])) {
+                Ok(()) => return Ok(()),
+                Err(error) => logging::debug(&format!("the version of {}: {error}", self.url)),
+            }
         }
-        state::set(&key, json!([self.url, self.etag, self.modified]))
-            .map_err(|error| Error::Protocol(format!("the version of {}: {error}", self.url)))
+        match state::get(&key) {
+            Some(_) => state::remove(&key),
+            None => Ok(()),
+        }
     }
 
     fn of(key: &str, url: &str, response: &Response) -> Self {

@@ -27,6 +27,26 @@ impl Config {
         self.get(field).ok_or_else(|| Error::Config(format!("field '{field}' is not set")))
     }
 
+    /// A field as the address of a service, if it is set.
+    pub fn address(&self, field: &str) -> Result<Option<&str>> {
+        let Some(value) = self.get(field) else { return Ok(None) };
+        match value.split_once("://") {
+            Some((scheme, rest))
+                if ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known))
+                    && !rest.starts_with(['/', '?', '#'])
+                    && !rest.is_empty() =>
+            {
+                Ok(Some(value))
+            }
+            _ => Err(misfit(
+                field,
+                value,
+                "an address that begins with http:// or https:// and names a host, as \
+                 https://cloud.example/api",
+            )),
+        }
+    }
+
     /// A field as an integer, if it is set.
     pub fn integer(&self, field: &str) -> Result<Option<i64>> {
         self.parse(field, "an integer")
@@ -77,6 +97,18 @@ mod tests {
     }
 
     #[test]
+    fn addresses_have_a_scheme_and_a_host() {
+        let fits = |value: &str| config(&[("url", value)]).address("url").is_ok();
+        for value in ["http://h", "HTTPS://h:1/a", "https://[::1]:1"] {
+            assert!(fits(value), "{value}");
+        }
+        for value in ["", "h", "h:80", "//h", "ftp://h", "http:/h", "http://", "http:///a"] {
+            assert!(!fits(value), "{value}");
+        }
+        assert_eq!(config(&[]).address("url").unwrap(), None);
+    }
+
+    #[test]
     fn values_have_types_and_errors_name_the_field() {
         let config = config(&[("n", " 12 "), ("on", "Yes"), ("bad", "x"), ("j", "{\"a\": [1]}")]);
         assert_eq!(config.integer("n").unwrap(), Some(12));
@@ -89,6 +121,8 @@ mod tests {
         let error = |result: Error| result.to_string();
         assert!(error(config.integer("bad").unwrap_err()).contains("'bad' must be an integer"));
         assert!(error(config.boolean("bad").unwrap_err()).contains("'bad' must be a boolean"));
+        let text = error(config.address("bad").unwrap_err());
+        assert!(text.contains("'bad' must be an address that begins with http://"), "{text}");
         assert!(error(config.text("absent").unwrap_err()).contains("'absent' is not set"));
         assert!(error(config.json::<u8>("bad").unwrap_err()).contains("field 'bad': expected"));
     }

@@ -7,6 +7,14 @@ use serde_json::{Number, Value as Json};
 
 use crate::{Value, pytext};
 
+/// The mark that some programs put before UTF-8. It is no part of JSON.
+pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Reads JSON text, with or without a byte order mark.
+pub fn parse(text: &[u8]) -> serde_json::Result<Json> {
+    serde_json::from_slice(text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text))
+}
+
 /// A number as a cell. An integer beyond 64 bits becomes text: a rounded one could equal another.
 pub fn number(number: &Number) -> Value {
     let digits = number.as_str();
@@ -64,6 +72,13 @@ mod tests {
 
     fn of(text: &str) -> Value {
         cell(&serde_json::from_str(text).unwrap())
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_skipped() {
+        assert_eq!(parse(b"\xef\xbb\xbf{\"a\": 1}").unwrap()["a"], 1);
+        assert_eq!(parse(b"[2]").unwrap()[0], 2);
+        assert!(parse(b"\xef\xbb\xbf").is_err());
     }
 
     #[test]

@@ -42,6 +42,7 @@ pub mod pytext;
 pub mod rest;
 pub mod rows;
 pub mod schedule;
+mod services;
 pub mod session;
 pub mod state;
 pub mod tables;

@@ -86,15 +86,16 @@ impl Rows {
 
     /// The items in a JSON value, or what is there instead of a list.
     pub fn items<'a>(&self, json: &'a Json) -> std::result::Result<Vec<&'a Json>, &'static str> {
-        if !self.rows.is_single() {
-            return Ok(self.rows.all(json));
-        }
-        match self.rows.get(json) {
-            Some(Json::Array(items)) => Ok(items.iter().collect()),
-            Some(object @ Json::Object(_)) => Ok(vec![object]),
-            Some(other) => Err(crate::json::kind(other)),
-            None => Err("missing"),
-        }
+        let found = if self.rows.is_single() {
+            match self.rows.get(json) {
+                Some(Json::Array(items)) => Ok(items.iter().collect()),
+                Some(object @ Json::Object(_)) => Ok(vec![object]),
+                other => Err(other),
+            }
+        } else {
+            self.rows.all_of_list(json)
+        };
+        found.map_err(|other| other.map_or("missing", crate::json::kind))
     }
 }
 
@@ -373,7 +374,9 @@ mod tests {
         assert_eq!(rows("one").items(&body).unwrap().len(), 1);
         assert_eq!(rows("text").items(&body), Err("a text"));
         assert_eq!(rows("none").items(&body), Err("missing"));
-        assert_eq!(rows("none[*]").items(&body).unwrap().len(), 0);
+        assert_eq!(rows("none[*]").items(&body), Err("missing"));
+        assert_eq!(rows("one[*]").items(&body), Err("an object"));
+        assert_eq!(rows("list[*].none[*]").items(&body).unwrap().len(), 0);
     }
 
     #[test]

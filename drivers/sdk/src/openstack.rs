@@ -7,9 +7,7 @@ use crate::path::Path;
 use crate::session::{EndpointError, EndpointInterface, Request, endpoint};
 use crate::tables::TableSet;
 use crate::translate::Translator;
-use crate::{
-    Call, Config, ConfigField, Error, Metadata, Result, SessionKind, Table, Wanted, json, url,
-};
+use crate::{Call, Config, ConfigField, Error, Metadata, Result, SessionKind, Table, Wanted, url};
 
 /// Metadata of an OpenStack driver: the host logs in at Keystone. `own` are the driver's own
 /// fields; they stand where the original has them.
@@ -44,19 +42,33 @@ pub struct Collection {
     path: String,
     list: Path,
     paging: Paging,
+    null_is_empty: bool,
     translator: Translator,
 }
 
 impl Collection {
     /// The list `list` in the answer to `GET path`, on one page.
     pub fn new(path: impl Into<String>, list: &str, translator: Translator) -> Self {
-        Self { path: path.into(), list: Path::member(list), paging: Paging::None, translator }
+        Self {
+            path: path.into(),
+            list: Path::member(list),
+            paging: Paging::None,
+            null_is_empty: false,
+            translator,
+        }
     }
 
     /// The list is elsewhere in the answer.
     #[must_use]
     pub fn at(mut self, list: Path) -> Self {
         self.list = list;
+        self
+    }
+
+    /// Null in place of the list is an empty one.
+    #[must_use]
+    pub fn null_is_empty(mut self) -> Self {
+        self.null_is_empty = true;
         self
     }
 
@@ -174,21 +186,14 @@ impl Service {
 
     /// Reads a collection, whether it is wanted or not.
     pub fn read(&self, collection: &Collection) -> Result<()> {
-        let Collection { path, list, paging, translator } = collection;
-        let pages = Pages::new(self.get(path), paging.clone(), list.clone()).same_address();
+        let Collection { path, list, paging, null_is_empty, translator } = collection;
+        let mut pages = Pages::new(self.get(path), paging.clone(), list.clone()).same_address();
+        if *null_is_empty {
+            pages = pages.null_is_empty();
+        }
         let mut rows = TableSet::of(translator);
         for page in pages {
-            let page = page?;
-            match list.get(&page.body) {
-                Some(serde_json::Value::Array(items)) => translator.translate(items, &mut rows)?,
-                other => {
-                    return Err(Error::Protocol(format!(
-                        "GET {}: {list} in the answer is {}, not a list",
-                        url::without_query(&page.url),
-                        other.map_or("missing", json::kind),
-                    )));
-                }
-            }
+            translator.translate(page?.list()?, &mut rows)?;
         }
         rows.finish()
     }

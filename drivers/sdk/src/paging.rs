@@ -9,6 +9,11 @@ use crate::path::Path;
 use crate::session::{self, Request, Response};
 use crate::{Error, Result, json, url};
 
+/// How many pages a list may have. One that has more has no end: a service that answers something
+/// wherever one asks for more. By default a call may send twice as many requests, so that a list
+/// without end leaves some for other tables.
+const MOST_PAGES: u64 = 5_000;
+
 /// How to find the page that follows.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Paging {
@@ -62,6 +67,17 @@ impl Paging {
     pub fn links_next() -> Self {
         Self::Link(Path::members(["links", "next"]))
     }
+
+    /// What leads to the next page, for messages.
+    fn means(&self) -> String {
+        match self {
+            Self::None | Self::Link(_) | Self::RelNext(_) | Self::LinkHeader => "links".into(),
+            Self::Cursor { parameter, .. }
+            | Self::Marker { parameter, .. }
+            | Self::Offset { parameter, .. }
+            | Self::Page { parameter, .. } => format!("'{parameter}'"),
+        }
+    }
 }
 
 /// One page.
@@ -72,25 +88,22 @@ pub struct Page {
     /// The whole body.
     pub body: Json,
     items: Path,
+    null_is_empty: bool,
 }
 
 impl Page {
-    /// The items on the page.
-    pub fn items(&self) -> Vec<&Json> {
-        items_of(&self.items, &self.body)
-    }
-
     /// The list on the page; an answer without it is an error.
     pub fn list(&self) -> Result<&[Json]> {
-        let found = self.items.get(&self.body);
-        found.and_then(Json::as_array).map(Vec::as_slice).ok_or_else(|| {
-            Error::Protocol(format!(
+        match self.items.get(&self.body) {
+            Some(Json::Array(items)) => Ok(items),
+            Some(Json::Null) if self.null_is_empty => Ok(&[]),
+            found => Err(Error::Protocol(format!(
                 "GET {}: {} in the answer is {}, not a list",
                 url::without_query(&self.url),
                 self.items,
                 found.map_or("missing", json::kind),
-            ))
-        })
+            ))),
+        }
     }
 }
 
@@ -103,7 +116,8 @@ fn items_of<'a>(path: &Path, body: &'a Json) -> Vec<&'a Json> {
 }
 
 /// Reads the pages of a list one after the other. Ends after the last one, after an error, and
-/// when a page repeats.
+/// where the next page's address is that of one that was read. A page that is the same again is an
+/// error: what comes behind it could not be read.
 #[derive(Debug)]
 pub struct Pages {
     next: Option<Request>,
@@ -111,6 +125,7 @@ pub struct Pages {
     items: Path,
     same_address: bool,
     may_be_gone: bool,
+    null_is_empty: bool,
     progress: Progress,
 }
 
@@ -123,6 +138,7 @@ impl Pages {
             items,
             same_address: false,
             may_be_gone: false,
+            null_is_empty: false,
             progress: Progress::default(),
         }
     }
@@ -143,23 +159,36 @@ impl Pages {
         self
     }
 
+    /// Takes null for an empty list, where [`Page::list`] finds it: services in Go write such lists
+    /// so.
+    #[must_use]
+    pub fn null_is_empty(mut self) -> Self {
+        self.null_is_empty = true;
+        self
+    }
+
     fn read(&mut self, request: Request) -> Result<Option<Page>> {
+        self.progress.within_bounds(&request)?;
         let response = session::send(&request)?;
+        self.page(request, response)
+    }
+
+    /// The page that was answered, if there is one, and what to ask for next.
+    fn page(&mut self, request: Request, response: Response) -> Result<Option<Page>> {
         if self.may_be_gone && response.status == 404 {
             return Ok(None);
         }
         let response = response.success(&request)?;
         let body = response.json(&request)?;
-        if self.progress.repeats(&response.body) {
-            return Ok(None);
-        }
+        self.progress.is_another(&self.paging, &request, &response.body)?;
         let items = items_of(&self.items, &body);
         let next = self.progress.next(&self.paging, &request.url, &response, &body, &items);
         self.next = next
             .map(|next| if self.same_address { keep_address(&request.url, &next) } else { next })
             .filter(|next| self.progress.is_new(&request.url, next))
             .map(|next| Request { url: next, ..request.clone() });
-        Ok(Some(Page { url: request.url, body, items: self.items.clone() }))
+        let (items, null_is_empty) = (self.items.clone(), self.null_is_empty);
+        Ok(Some(Page { url: request.url, body, items, null_is_empty }))
     }
 }
 
@@ -191,12 +220,31 @@ struct Progress {
 }
 
 impl Progress {
-    /// Whether a body is that of the page before: a service that ignores the parameter.
-    fn repeats(&mut self, body: &[u8]) -> bool {
+    /// Refuses a page more than there can be.
+    fn within_bounds(&self, request: &Request) -> Result<()> {
+        if self.pages < MOST_PAGES {
+            return Ok(());
+        }
+        Err(Error::Protocol(format!(
+            "{} {}: the list has no end; {MOST_PAGES} pages were read",
+            request.method,
+            url::without_query(&request.url),
+        )))
+    }
+
+    /// Refuses a body that is that of the page before: a service that ignores the parameter.
+    fn is_another(&mut self, paging: &Paging, request: &Request, body: &[u8]) -> Result<()> {
         let hash = self.hasher.hash_one(body);
-        let repeats = self.last_body == Some(hash) && self.items > 0;
-        self.last_body = Some(hash);
-        repeats
+        let before = self.last_body.replace(hash);
+        if before != Some(hash) || self.items == 0 {
+            return Ok(());
+        }
+        Err(Error::Protocol(format!(
+            "{} {}: the service answers the same page again; it may not know paging by {}",
+            request.method,
+            url::without_query(&request.url),
+            paging.means(),
+        )))
     }
 
     /// Whether a page has not been asked for yet.
@@ -381,20 +429,65 @@ mod tests {
 
     #[test]
     fn a_page_without_its_list_is_an_error() {
-        let page = |body: Json| Page { url: URL.into(), body, items: Path::member("things") };
+        let page = |body: Json| Page {
+            url: URL.into(),
+            body,
+            items: Path::member("things"),
+            null_is_empty: false,
+        };
         assert_eq!(page(json!({"things": [1]})).list().unwrap(), [json!(1)]);
         let error = page(json!({"things": {}})).list().unwrap_err().to_string();
         assert!(error.contains("GET http://h/v2/things: $.things in the answer is an object"));
+        let null = page(json!({"things": null}));
+        assert!(null.list().is_err());
+        assert!(Page { null_is_empty: true, ..null }.list().unwrap().is_empty());
+        assert!(Page { null_is_empty: true, ..page(json!({})) }.list().is_err());
         let whole = Page { items: Path::default(), ..page(json!([1])) };
         assert_eq!(whole.list().unwrap().len(), 1);
     }
 
     #[test]
     fn repetition_is_noticed() {
-        let mut progress = Progress { items: 1, ..Progress::default() };
-        assert!(!progress.repeats(b"a"));
-        assert!(progress.repeats(b"a"));
-        assert!(!progress.repeats(b"b"));
+        let offset = Paging::Offset { parameter: "offset".into(), limit: None };
+        let request = Request::get("http://h/1?offset=2");
+        let mut progress = Progress::default();
+        let mut read = |body: &[u8], items| {
+            progress.items += items;
+            progress.is_another(&offset, &request, body).map_err(|error| error.to_string())
+        };
+        assert_eq!(read(b"{}", 0), Ok(()));
+        assert_eq!(read(b"{}", 0), Ok(()));
+        assert_eq!(read(b"a", 1), Ok(()));
+        let error = read(b"a", 1).unwrap_err();
+        let text = "GET http://h/1: the service answers the same page again; it may not know \
+                    paging by 'offset'";
+        assert!(error.contains(text), "{error}");
+        assert_eq!(read(b"b", 1), Ok(()));
+    }
+
+    #[test]
+    fn what_has_gone_meanwhile_is_an_empty_list() {
+        let answer = |status| Response { status, headers: Vec::new(), body: b"{}".to_vec() };
+        let pages = || Pages::new(Request::get(URL), Paging::None, Path::member("things"));
+        let read = |mut pages: Pages, status| pages.page(Request::get(URL), answer(status));
+        assert!(read(pages().may_be_gone(), 404).unwrap().is_none());
+        assert!(read(pages(), 404).is_err() && read(pages().may_be_gone(), 500).is_err());
+        assert!(read(pages(), 200).unwrap().unwrap().list().is_err());
+    }
+
+    #[test]
+    fn lists_have_an_end() {
+        let request = Request::get("http://h/1?page=5001");
+        let mut progress = Progress { pages: MOST_PAGES - 1, ..Progress::default() };
+        progress.within_bounds(&request).unwrap();
+        progress.pages += 1;
+        let error = progress.within_bounds(&request).unwrap_err().to_string();
+        assert!(error.contains("GET http://h/1: the list has no end; 5000 pages were read"));
+    }
+
+    #[test]
+    fn addresses_that_were_read_are_known() {
+        let mut progress = Progress::default();
         assert!(progress.is_new("http://h/1", "http://h/2"));
         assert!(!progress.is_new("http://h/2", "http://h/1"));
         assert!(!progress.is_new("http://h/3", "http://h/3"));

@@ -66,6 +66,16 @@ impl Path {
         })
     }
 
+    /// All selected values, where there is a list at the first `[*]`; what is there instead if not.
+    /// Lists deeper inside may be missing.
+    pub fn all_of_list<'a>(&self, json: &'a Json) -> Result<Vec<&'a Json>, Option<&'a Json>> {
+        let steps = self.0.iter().take_while(|step| **step != Step::Each).cloned();
+        match Self(steps.collect()).get(json) {
+            Some(Json::Array(_)) => Ok(self.all(json)),
+            other => Err(other),
+        }
+    }
+
     /// All selected values, in order.
     pub fn all<'a>(&self, json: &'a Json) -> Vec<&'a Json> {
         let mut found = vec![json];
@@ -197,6 +207,19 @@ mod tests {
         let path: Path = "$.a[0].b".parse().unwrap();
         assert_eq!(path.get(&json), Some(&json!(1)));
         assert!(path.is_single() && !"a[*]".parse::<Path>().unwrap().is_single());
+    }
+
+    #[test]
+    fn a_list_that_is_missing_is_told_from_an_empty_one() {
+        let json = json!({"a": [{"b": [1]}, {}], "empty": [], "null": null});
+        let found = |path: &str| path.parse::<Path>().unwrap().all_of_list(&json);
+        assert_eq!(found("a[*].b[*]"), Ok(vec![&json!(1)]));
+        assert_eq!(found("a[0].b[*]"), Ok(vec![&json!(1)]));
+        assert_eq!(found("empty[*].b"), Ok(vec![]));
+        assert_eq!(found("null[*]"), Err(Some(&Json::Null)));
+        assert_eq!(found("a[1].b[*]"), Err(None));
+        assert_eq!(found("none[*]"), Err(None));
+        assert_eq!(found("[*]"), Err(Some(&json)));
     }
 
     #[test]

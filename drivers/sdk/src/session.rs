@@ -2,13 +2,21 @@
 
 use serde_json::Value as Json;
 
+use crate::bindings::congress::datasource::session;
 pub use crate::bindings::congress::datasource::session::{
-    EndpointError, EndpointInterface, Request, Response, endpoint, send,
+    EndpointError, EndpointInterface, Request, Response, endpoint,
 };
-use crate::{Error, Result};
+use crate::{Error, Result, json, services};
 
 /// How much of an answer's body an error quotes.
 const QUOTED_CHARS: usize = 200;
+
+/// Sends a request and waits for the answer, of whatever status. A service that could not be
+/// reached, let two requests wait, or refused the login, and that has answered nothing before, is not
+/// asked again in the same call: every further request to it has the same error at once.
+pub fn send(request: &Request) -> Result<Response> {
+    services::ask(request, session::send)
+}
 
 impl Request {
     /// A request without body.
@@ -72,16 +80,18 @@ impl Response {
             self.status,
             quoted(&self.body).map(|body| format!(": {body}")).unwrap_or_default(),
         );
+        let reads = matches!(request.method.as_str(), "GET" | "HEAD");
         Err(match self.status {
             401 => Error::Auth(text), // 403 is about this one address, not about the login
-            429 | 502..=504 => Error::Connection(text),
+            // Nobody knows whether it was done, and it may be tried again.
+            429 | 502..=504 if !reads => Error::Connection(text),
             _ => Error::Protocol(text),
         })
     }
 
     /// The body as JSON.
     pub fn json(&self, request: &Request) -> Result<Json> {
-        serde_json::from_slice(&self.body).map_err(|error| {
+        json::parse(&self.body).map_err(|error| {
             Error::Protocol(format!(
                 "{} answered something that is not JSON ({error}){}",
                 described(request),
@@ -143,7 +153,12 @@ mod tests {
             Error::Protocol("GET http://nova/servers answered 404: no such thing".into())
         );
         assert!(matches!(response(401, "").success(&request), Err(Error::Auth(_))));
-        assert!(matches!(response(503, "").success(&request), Err(Error::Connection(_))));
+        for status in [429, 500, 503] {
+            assert!(matches!(response(status, "").success(&request), Err(Error::Protocol(_))));
+        }
+        let post = Request::new("POST", "http://nova/servers");
+        assert!(matches!(response(503, "").success(&post), Err(Error::Connection(_))));
+        assert!(matches!(response(500, "").success(&post), Err(Error::Protocol(_))));
         assert_eq!(response(204, "").success(&request).unwrap().header("etag"), Some("\"7\""));
     }
 
@@ -154,5 +169,6 @@ mod tests {
         assert!(error.contains("GET http://nova/ answered something that is not JSON"), "{error}");
         assert!(error.contains("<html>") && error.contains('…'), "{error}");
         assert_eq!(response(200, "[1.0]").json(&request).unwrap()[0].to_string(), "1.0");
+        assert_eq!(response(200, "\u{feff}[1]").json(&request).unwrap()[0], 1);
     }
 }

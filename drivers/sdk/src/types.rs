@@ -1,6 +1,6 @@
 //! Types that a column may declare, and what they make of a value.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr};
 
 use crate::{ColumnType, Value};
 
@@ -130,26 +130,39 @@ fn network(text: &str) -> Option<String> {
     let length = length.map_or(Some(width), |length| prefix_length(length, ip))?;
     let host_bits = u32::from(width - length);
     let mask = u128::MAX.checked_shl(host_bits).unwrap_or(0);
-    (bits & !mask == 0).then(|| format!("{ip}/{length}"))
+    (bits & !mask == 0).then(|| format!("{}/{length}", plain(ip)))
 }
 
-/// A prefix length, written as a number or as a netmask.
+/// An address in the form that networks have: IPv6 in groups of digits alone. Rust writes one that
+/// holds an IPv4 address with that one's dots.
+fn plain(ip: IpAddr) -> String {
+    match ip {
+        IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => {
+            let [.., high, low] = v6.segments();
+            format!("::ffff:{high:x}:{low:x}")
+        }
+        ip => ip.to_string(),
+    }
+}
+
+/// A prefix length, written as a number or, for IPv4, as a netmask or a host mask.
 fn prefix_length(text: &str, ip: IpAddr) -> Option<u8> {
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
         let width = if ip.is_ipv4() { 32 } else { 128 };
         return text.parse().ok().filter(|length| *length <= width);
     }
-    let (ones, contiguous) = match ip {
-        IpAddr::V4(_) => {
-            let mask = text.parse::<Ipv4Addr>().ok()?.to_bits();
-            (mask.leading_ones(), mask.count_ones() == mask.leading_ones())
-        }
-        IpAddr::V6(_) => {
-            let mask = text.parse::<Ipv6Addr>().ok()?.to_bits();
-            (mask.leading_ones(), mask.count_ones() == mask.leading_ones())
-        }
+    if ip.is_ipv6() {
+        return None;
+    }
+    let mask = text.parse::<Ipv4Addr>().ok()?.to_bits();
+    let length = if mask.leading_ones() == mask.count_ones() {
+        mask.leading_ones()
+    } else if mask.trailing_ones() == mask.count_ones() {
+        mask.leading_zeros()
+    } else {
+        return None;
     };
-    contiguous.then_some(ones).and_then(|ones| u8::try_from(ones).ok())
+    u8::try_from(length).ok()
 }
 
 #[cfg(test)]
@@ -196,6 +209,18 @@ mod tests {
         misfits(DataType::IpNetwork, "10.0.0.0/33");
         misfits(DataType::IpNetwork, "10.0.0.0/255.0.255.0");
         misfits(DataType::IpNetwork, "10.0.0.0/");
+    }
+
+    #[test]
+    fn networks_are_written_as_in_python() {
+        fits(DataType::IpNetwork, "::ffff:10.0.0.0/120", "::ffff:a00:0/120");
+        fits(DataType::IpNetwork, "::FFFF:0.0.0.0/96", "::ffff:0:0/96");
+        fits(DataType::IpNetwork, "::10.0.0.1", "::a00:1/128");
+        fits(DataType::IpNetwork, "10.0.0.0/0.255.255.255", "10.0.0.0/8");
+        fits(DataType::IpNetwork, "10.0.0.0/255.255.255.255", "10.0.0.0/32");
+        fits(DataType::IpNetwork, "0.0.0.0/0.0.0.0", "0.0.0.0/0");
+        misfits(DataType::IpNetwork, "10.0.0.0/0.255.0.255");
+        misfits(DataType::IpNetwork, "2001:db8::/ffff:ffff::");
     }
 
     #[test]

@@ -57,6 +57,13 @@ pub fn with_query(url: &str, name: &str, value: &str) -> String {
     format!("{}?{}", without_query(url), parts.join("&"))
 }
 
+/// Scheme, host and port of a URL.
+pub fn origin(url: &str) -> &str {
+    let host = url.find("://").map_or(0, |colon| colon + 3);
+    let end = url[host..].find(['/', '?', '#']).map_or(url.len(), |end| host + end);
+    &url[..end]
+}
+
 /// The URL without query and fragment.
 pub fn without_query(url: &str) -> &str {
     url.split(['?', '#']).next().unwrap_or_default()
@@ -100,6 +107,14 @@ mod tests {
         assert_eq!(join("http://h/v2", "?a=1"), "http://h/v2?a=1");
         assert_eq!(join("http://h/v2/", ""), "http://h/v2");
         assert_eq!(encode("a/b c?é~"), "a%2Fb%20c%3F%C3%A9~");
+    }
+
+    #[test]
+    fn origins() {
+        for url in ["http://h:80", "http://h:80/", "http://h:80/a/b", "http://h:80?a=/"] {
+            assert_eq!(origin(url), "http://h:80");
+        }
+        assert_eq!(origin("h/a"), "h");
     }
 
     #[test]

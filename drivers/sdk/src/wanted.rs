@@ -21,9 +21,8 @@ impl Wanted {
     /// Reads each of `roots` that is wanted. One that cannot be read keeps its rows and shows its
     /// error in the status, and the others are published all the same.
     ///
-    /// The whole poll fails when nothing could be read; at the first table already when the
-    /// credentials are refused or the service cannot be reached, for then the other tables would
-    /// only repeat the error, each after its own timeout.
+    /// The whole poll fails only when nothing could be read. That the other tables of a service that
+    /// is away do not wait for it each for itself is [`session::send`](crate::session::send)'s doing.
     pub fn each<'a>(
         &self,
         roots: impl IntoIterator<Item = &'a str>,
@@ -37,7 +36,7 @@ impl Wanted {
     }
 }
 
-/// Reads all roots and answers those that failed, or the error that ends the poll.
+/// Reads all roots and answers those that failed, or the first error if all did.
 fn read_each<'a>(
     roots: impl Iterator<Item = &'a str>,
     mut read: impl FnMut(&str) -> Result<()>,
@@ -47,9 +46,6 @@ fn read_each<'a>(
     for root in roots {
         match read(root) {
             Ok(()) => succeeded = true,
-            Err(error @ (Error::Auth(_) | Error::Connection(_))) if !succeeded => {
-                return Err(error);
-            }
             Err(error) => failed.push((root.to_owned(), error)),
         }
     }
@@ -75,7 +71,12 @@ mod tests {
 
     #[test]
     fn one_table_fails_alone() {
-        for error in [Error::Protocol("404".into()), Error::Config("no such file".into())] {
+        for error in [
+            Error::Protocol("404".into()),
+            Error::Config("no such file".into()),
+            Error::Auth("401".into()),
+            Error::Connection("cannot connect to http://elsewhere".into()),
+        ] {
             let (outcome, calls) = run(&[Err(error.clone()), Ok(()), Ok(())]);
             assert_eq!(outcome.unwrap(), [("t0".to_owned(), error)]);
             assert_eq!(calls, 3);
@@ -89,15 +90,5 @@ mod tests {
         assert_eq!(outcome.unwrap_err(), error);
         assert_eq!(calls, 2);
         assert_eq!(run(&[]).0.unwrap(), []);
-    }
-
-    #[test]
-    fn what_would_repeat_for_every_table_ends_the_poll_at_once() {
-        for error in [Error::Auth("no".into()), Error::Connection("refused".into())] {
-            let (outcome, calls) = run(&[Err(error.clone()), Ok(())]);
-            assert_eq!((outcome.unwrap_err(), calls), (error, 1));
-        }
-        let (outcome, calls) = run(&[Ok(()), Err(Error::Connection("timeout".into())), Ok(())]);
-        assert_eq!((outcome.unwrap().len(), calls), (1, 3));
     }
 }

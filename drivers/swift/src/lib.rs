@@ -66,7 +66,7 @@ fn read_objects(service: &Service) -> Result<()> {
     for page in pages(service, "") {
         for container in page?.list()? {
             let Some(name) = container["name"].as_str() else { continue };
-            for page in pages(service, &url::encode(name)) {
+            for page in pages(service, &url::encode(name)).may_be_gone() {
                 let page = page?;
                 let objects: Vec<Json> =
                     page.list()?.iter().map(|object| within(object, name)).collect();

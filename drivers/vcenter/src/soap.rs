@@ -103,6 +103,7 @@ impl Client {
         );
         let mut answer = self.call("RetrievePropertiesEx", &filter)?;
         loop {
+            let before = objects.len();
             let token = page(&answer, &mut objects)?;
             if objects.len() >= most {
                 if let Some(token) = token {
@@ -113,7 +114,7 @@ impl Client {
                 objects.truncate(most);
                 break;
             }
-            let Some(token) = token else { break };
+            let Some(token) = next_page(token, objects.len() - before, of)? else { break };
             let next = format!("{collector}{}", element("token", &token));
             answer = self.call("ContinueRetrievePropertiesEx", &next)?;
         }
@@ -197,6 +198,17 @@ fn page(answer: &str, objects: &mut Vec<Object>) -> Result<Option<String>> {
         });
     }
     Ok(page.children().find(|node| node.is_named("token")).map(text))
+}
+
+/// The token of the page to ask for next. A page of no objects that has one would lead from page to
+/// page without end.
+fn next_page(token: Option<String>, objects: usize, of: &str) -> Result<Option<String>> {
+    match token {
+        Some(_) if objects == 0 => Err(Error::Protocol(format!(
+            "RetrievePropertiesEx: a page of {of} objects has none, and says that there are more"
+        ))),
+        token => Ok(token),
+    }
 }
 
 /// An element as JSON: an array as a list, one with elements inside as an object, one without as a
@@ -287,6 +299,16 @@ mod tests {
         let expected = json!({"name": "a & 1", "size": 4096, "dns": ["10.0.0.1"], "none": [],
                               "stats": {"overallCpuUsage": 5, "x": "5"}});
         assert_eq!(Json::Object(objects[0].properties.clone()), expected);
+    }
+
+    #[test]
+    fn a_page_without_objects_is_the_last() {
+        let pages = "<e><returnval><token>7</token></returnval></e>";
+        let token = page(pages, &mut Vec::new()).unwrap();
+        assert_eq!(next_page(token.clone(), 1, "HostSystem").unwrap().as_deref(), Some("7"));
+        let error = next_page(token, 0, "HostSystem").unwrap_err().to_string();
+        assert!(error.contains("a page of HostSystem objects has none"), "{error}");
+        assert_eq!(next_page(None, 0, "HostSystem").unwrap(), None);
     }
 
     #[test]

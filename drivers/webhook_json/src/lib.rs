@@ -1,6 +1,7 @@
 //! Rows that any service pushes as JSON, as a mapping in the configuration says.
 //! `docs/drivers/webhook_json.md` describes the mapping.
 
+mod held;
 mod mapping;
 mod memory;
 
@@ -10,6 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use congress_driver::prelude::*;
 use congress_driver::tables::TableSet;
 use congress_driver::{mapping::read, state};
+use held::{Held, Outline, keyless};
 use mapping::Source;
 use memory::{Memory, Records};
 use serde_json::Value as Json;
@@ -25,7 +27,7 @@ impl Driver for WebhookJson {
                 field("tables", "The mapping: {table: {rows, key, columns, ttl, …}}.")
                     .of(FieldType::Json)
                     .required(),
-                field("persist_data", "Keep pushed rows over restarts; not with `key` or `ttl`.")
+                field("persist_data", "Keep pushed rows over restarts; not with a `ttl`.")
                     .of(FieldType::Boolean),
                 field("poll_time", "Seconds between looks for rows whose time has run out.")
                     .of(FieldType::Integer),
@@ -38,8 +40,9 @@ impl Driver for WebhookJson {
         for (name, source) in sources(config)? {
             if persists && source.remembers() {
                 return Err(Error::Config(format!(
-                    "field 'persist_data': table '{name}' has a 'key' or a 'ttl'; what they need \
-                     to know ends with the server, and rows that outlast it would never go"
+                    "field 'persist_data': table '{name}' has a 'ttl', or a 'key' that is not in its \
+                     columns and in its children's 'parent'; what it needs to know ends with the \
+                     server, and rows that outlast it would never go"
                 )));
             }
             for table in source.rows.translator(&name)?.tables() {
@@ -76,7 +79,9 @@ impl Driver for WebhookJson {
                 match parsed(&json)? {
                     Json::Array(records) => {
                         let records: Vec<&Json> = records.iter().collect();
-                        if source.key.is_some() {
+                        if let Some(held) = &source.held {
+                            replace(&table, source, &held.left(&table, source, &records)?)
+                        } else if source.key.is_some() {
                             let memory = memory_of(&table)?.emptied();
                             remember(&table, source, memory, &records)
                         } else {
@@ -94,7 +99,13 @@ impl Driver for WebhookJson {
 type Sources = BTreeMap<String, Source>;
 
 fn sources(config: &Config) -> Result<Sources> {
-    read(config, "tables")
+    let mut sources: Sources = read(config, "tables")?;
+    for (table, outline) in read::<BTreeMap<String, Outline>>(config, "tables")? {
+        if let Some(source) = sources.get_mut(&table) {
+            source.held = Held::of(source, outline);
+        }
+    }
+    Ok(sources)
 }
 
 /// Gives each table the records that are for it.
@@ -102,14 +113,11 @@ fn webhook(sources: &Sources, payload: &Json) -> Result<()> {
     let mut found = false;
     for (table, source) in sources {
         // What is for one table need not have anything for another.
-        let Ok(records) = source.rows.items(payload) else { continue };
-        if records.is_empty() && !source.rows.rows.is_single() {
-            continue; // a path with a [*] finds nothing where nothing is
-        }
+        let Some(records) = source.records(payload) else { continue };
         found = true;
-        let fits = |record: &&Json| source.when.as_ref().is_none_or(|when| when.holds(record));
-        let records: Vec<&Json> = records.into_iter().filter(fits).collect();
-        if source.key.is_some() {
+        if let Some(held) = &source.held {
+            held.put(table, source, &records)?;
+        } else if source.key.is_some() {
             remember(table, source, memory_of(table)?, &records)?;
         } else {
             replace(table, source, &records)?;
@@ -143,10 +151,8 @@ fn remember(table: &str, source: &Source, mut memory: Memory, records: &[&Json])
     let translator = source.rows.translator(table)?;
     let end = source.ttl.map(|ttl| now().saturating_add(ttl));
     for record in records {
-        let key = source.key_of(record).map_err(|what| {
-            Error::Protocol(format!("table '{table}': a record {what}, so that it has no key"))
-        })?;
-        if source.remove.as_ref().is_some_and(|remove| remove.holds(record)) {
+        let key = source.key_of(record).map_err(|what| keyless(table, &what))?;
+        if source.removes(record) {
             memory.forget(&key);
         } else {
             let mut rows = Records::default();
@@ -207,12 +213,15 @@ mod tests {
             "children": {"hosts.tags": {"rows": "tags", "parent": "id", "value": "tag"}},
             "remove": {"path": "state", "is": "gone"}, "ttl": 60}}"#;
         assert_eq!(tables(mapping, "false").unwrap(), ["hosts.tags", "hosts"]);
+        let kept = r#"{"t": {"columns": ["a"], "key": "a"}, "u": {"columns": ["b"]}}"#;
+        assert_eq!(tables(kept, "true").unwrap(), ["t", "u"]);
     }
 
     #[test]
     fn mistakes_are_named() {
         for (mapping, persist, message) in [
-            (r#"{"t": {"columns": ["a"], "key": "a"}}"#, "true", "has a 'key' or a 'ttl'"),
+            (r#"{"t": {"columns": ["a"], "key": "b"}}"#, "true", "a 'key' that is not in its"),
+            (r#"{"t": {"columns": ["a"], "key": "a", "ttl": 9}}"#, "true", "has a 'ttl'"),
             (
                 r#"{"t": {"columns": ["a"], "remove": {"path": "a", "is": 1}}}"#,
                 "false",

@@ -8,6 +8,8 @@ use congress_driver::path::Path;
 use serde::Deserialize;
 use serde_json::Value as Json;
 
+use crate::held::Held;
+
 /// A root table.
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "Flat")]
@@ -21,6 +23,8 @@ pub(crate) struct Source {
     pub(crate) remove: Option<Condition>,
     /// Seconds for which rows hold; for ever by default.
     pub(crate) ttl: Option<u64>,
+    /// Where the host finds records by their key, if it can.
+    pub(crate) held: Option<Held>,
 }
 
 /// Whether a member of a record is one of some values.
@@ -77,14 +81,26 @@ impl TryFrom<Flat> for Source {
         if ttl == Some(0) {
             return Err("'ttl' must be at least 1 second".into());
         }
-        Ok(Self { rows: Rows { rows, columns, children }, key, when, remove, ttl })
+        Ok(Self { rows: Rows { rows, columns, children }, key, when, remove, ttl, held: None })
     }
 }
 
 impl Source {
+    /// The records for this table, if the payload has any place for them: an empty list has one.
+    pub(crate) fn records<'a>(&self, payload: &'a Json) -> Option<Vec<&'a Json>> {
+        let mut records = self.rows.items(payload).ok()?;
+        records.retain(|record| self.when.as_ref().is_none_or(|when| when.holds(record)));
+        Some(records)
+    }
+
     /// Whether it must know later what was pushed before.
     pub(crate) fn remembers(&self) -> bool {
-        self.key.is_some() || self.ttl.is_some()
+        self.ttl.is_some() || self.key.is_some() && self.held.is_none()
+    }
+
+    /// Whether a record says that the one with its key is gone.
+    pub(crate) fn removes(&self, record: &Json) -> bool {
+        self.remove.as_ref().is_some_and(|remove| remove.holds(record))
     }
 
     /// The key of a record, or what is wrong with the record.
@@ -130,6 +146,21 @@ mod tests {
         let record = json!({"id": 1, "at": {"zone": "z"}});
         assert_eq!(two.key_of(&record).unwrap(), r#"[1,"z"]"#);
         assert_eq!(two.key_of(&json!({"id": 1})).unwrap_err(), "has nothing at $.at.zone");
+    }
+
+    #[test]
+    fn an_empty_list_is_for_a_table_and_a_missing_one_is_not() {
+        let found = |rows: &str, payload: Json| {
+            let source = source(json!({"rows": rows, "columns": ["a"]}));
+            source.records(&payload).map(|records| records.len())
+        };
+        for rows in ["r", "r[*]"] {
+            assert_eq!(found(rows, json!({"r": []})), Some(0));
+            assert_eq!(found(rows, json!({"r": [{"a": 1}]})), Some(1));
+            assert_eq!(found(rows, json!({"x": []})), None);
+            assert_eq!(found(rows, json!({"r": "x"})), None);
+        }
+        assert_eq!(found("r[*].s[*]", json!({"r": [{"s": []}]})), Some(0));
     }
 
     #[test]

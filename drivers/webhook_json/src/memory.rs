@@ -1,7 +1,8 @@
 //! The records of a table with a key, kept between calls so that their rows can go again.
 //!
-//! The host changes rows only when it is told them whole, and says nothing of those it holds. What
-//! is remembered therefore holds all rows, and counts against the datasource's `state_bytes`.
+//! The host holds no times, and finds rows only by what is in a column. So this is for tables with a
+//! `ttl`, and for keys that are in no column. What is remembered has all rows, and counts against the
+//! datasource's `state_bytes`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,6 +26,9 @@ pub(crate) struct Memory {
 /// A record's end, in seconds since 1970, and its rows.
 #[derive(Debug, Serialize, Deserialize)]
 struct Record(Option<u64>, Records);
+
+/// A table's name, the rows that come, and those that go.
+type Change = (String, Vec<Row>, Vec<Row>);
 
 impl Output for Records {
     fn row(&mut self, table: &str, row: Row) -> Result<()> {
@@ -80,8 +84,8 @@ impl Memory {
         state::set(&key, text)
     }
 
-    /// For each table that changes: its name, the rows that come, and those that go.
-    fn changes(&self) -> Result<Vec<(String, Vec<Row>, Vec<Row>)>> {
+    /// What changes, for each table where anything does.
+    fn changes(&self) -> Result<Vec<Change>> {
         let (before, after) = (&self.before.0, all(&self.records).0);
         let none = BTreeSet::new();
         let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();

@@ -33,11 +33,11 @@ macro_rules! sdk {
     };
 }
 
-const SDK: [(&str, &str); 37] = sdk!(
+const SDK: [(&str, &str); 38] = sdk!(
     "actions.rs" "actions/check.rs" "actions/query.rs" "actions/text.rs" "alarms.rs" "bindings.rs"
     "call.rs" "clock.rs" "conditional.rs" "config.rs" "describe.rs" "driver.rs" "files.rs"
     "hash.rs" "json.rs" "lib.rs" "logging.rs" "mapping.rs" "openstack.rs" "paging.rs" "path.rs"
-    "push.rs" "pytext.rs" "rest.rs" "rows.rs" "schedule.rs" "session.rs" "state.rs" "tables.rs"
+    "push.rs" "pytext.rs" "rest.rs" "rows.rs" "schedule.rs" "services.rs" "session.rs" "state.rs" "tables.rs"
     "translate/json.rs" "translate/mod.rs" "translate/run.rs" "translate/schema.rs" "types.rs"
     "url.rs" "value.rs" "wanted.rs"
 );
