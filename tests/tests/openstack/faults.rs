@@ -56,9 +56,9 @@ pub(crate) async fn expired_token(congress: &Congress, cloud: &mut OpenStack) {
         config
     };
     let config = by_token(cloud).await;
-    congress.create("glancev2", "by-token", &config).await;
-    congress.recovers("by-token").await;
-    congress.fails("by-token", &["token", "401"]).await;
+    congress.create("glancev2", "by_token", &config).await;
+    congress.recovers("by_token").await;
+    congress.fails("by_token", &["credentials were refused", "token"]).await;
     // Those with a password have outlived several tokens meanwhile.
     for datasource in DRIVERS {
         polled(congress, datasource, 2).await;
@@ -67,11 +67,11 @@ pub(crate) async fn expired_token(congress: &Congress, cloud: &mut OpenStack) {
     say("datasources with a password go on");
     restart_with_expiration(cloud, 3600).await;
     let change = json!({ "config": by_token(cloud).await });
-    let reply = congress.server.patch("/v1/data-sources/by-token", &change).await.unwrap();
+    let reply = congress.server.patch("/v1/data-sources/by_token", &change).await.unwrap();
     assert_eq!(reply.status, 200, "{:?}", reply.json());
-    congress.recovers("by-token").await;
-    say("by-token: recovered with a new token");
-    assert_eq!(congress.server.delete("/v1/data-sources/by-token").await.unwrap().status, 200);
+    congress.recovers("by_token").await;
+    say("by_token: recovered with a new token");
+    assert_eq!(congress.server.delete("/v1/data-sources/by_token").await.unwrap().status, 200);
 }
 
 /// Services that nobody answers for.

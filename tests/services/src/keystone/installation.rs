@@ -101,9 +101,14 @@ impl Installation {
     }
 
     fn configure(&self, folder: &Path) -> anyhow::Result<()> {
-        let database = match self {
-            Self::Environment(_) => format!("sqlite:///{}/keystone.sqlite", folder.display()),
-            Self::Debian { database } => database.clone(),
+        let (database, cache) = match self {
+            Self::Environment(_) => {
+                (format!("sqlite:///{}/keystone.sqlite", folder.display()), "enabled = false")
+            }
+            // Services that validate each request's token make up for it.
+            Self::Debian { database } => {
+                (database.clone(), "enabled = true\nbackend = dogpile.cache.memory")
+            }
         };
         let config = format!(
             "[database]\nconnection = {database}\n\
@@ -111,7 +116,7 @@ impl Installation {
              [credential]\nkey_repository = {folder}/credential\n\
              [identity]\npassword_hash_rounds = 4\n\
              [token]\nallow_rescope_scoped_token = true\n\
-             [cache]\nenabled = false\n",
+             [cache]\n{cache}\n",
             folder = folder.display()
         );
         Ok(fs::write(folder.join("keystone.conf"), config)?)
