@@ -130,25 +130,40 @@ impl Definitions {
         }
     }
 
-    /// Keeps what rows do not say of the options that this push has defined. Where there is no room
-    /// for it, it serves the push's own files alone.
+    /// Keeps what rows do not say of the options that this push has defined; `replaced` is the host
+    /// whose files it replaces. Where there is no room, what no file needs any more goes first. Where
+    /// there is none even so, it serves the push's own files alone.
     pub(crate) fn remember(
         &self,
         body: &Map<String, Json>,
         rows: &Collected,
-        has_files: bool,
+        replaced: Option<&str>,
     ) -> Result<()> {
         let named = rows.0.get("option").map(Vec::as_slice).unwrap_or_default();
         let named: HashMap<&str, &Row> = named.iter().map(|row| (text_at(row, 0), row)).collect();
-        for (hash, _) in objects(body, "namespaces")? {
-            if state::set(&remembered(hash), besides(self.options(hash), &named)).is_ok() {
+        let pushed = objects(body, "namespaces")?;
+        let mut spare: Option<Vec<String>> = None;
+        for (hash, _) in &pushed {
+            let kept = besides(self.options(hash), &named);
+            if state::set(&remembered(hash), &kept).is_ok() {
+                continue;
+            }
+            if spare.is_none() {
+                spare = Some(self.spare(pushed.iter().map(|(hash, _)| hash.as_str()), replaced)?);
+            }
+            let has_room = make_room(
+                spare.get_or_insert_default(),
+                |spare| state::remove(&remembered(spare)),
+                || state::set(&remembered(hash), &kept).is_ok(),
+            )?;
+            if has_room {
                 continue;
             }
             let text = format!(
                 "there is no room to keep namespace {hash} for pushes to come: send it together \
                  with the templates and files that need it"
             );
-            if !has_files {
+            if replaced.is_none() {
                 return Err(wrong(&text));
             }
             // What was kept would no longer be all.
@@ -156,6 +171,41 @@ impl Definitions {
             logging::warn(&text);
         }
         Ok(())
+    }
+
+    /// Namespaces that are kept, and that no file needs.
+    fn spare<'a>(
+        &self,
+        pushed: impl Iterator<Item = &'a str>,
+        replaced: Option<&str>,
+    ) -> Result<Vec<String>> {
+        let pushed: HashSet<&str> = pushed.collect();
+        let all = push::find("namespace", "id", &Test::AtMost(char::MAX.to_string().into()))?;
+        let kept = all.iter().map(|row| text_at(row, 0)).filter(|hash| !pushed.contains(hash));
+        let kept: Vec<&str> = kept.filter(|hash| state::get(&remembered(hash)).is_some()).collect();
+        let cells = kept.iter().map(|hash| (*hash).into()).collect();
+        let links = push::find("template_ns", "namespace", &Test::AnyOf(cells))?;
+        let files = push::find("file", "template", &Test::AnyOf(firsts(&links)))?;
+        let replaced = replaced.map(|host| id(&[host]));
+        Ok(self.needless(&kept, &links, &files, replaced.as_deref()))
+    }
+
+    /// Those namespaces that are named by no template of a file, nor of this push or what waits.
+    fn needless(
+        &self,
+        kept: &[&str],
+        links: &[Row],
+        files: &[Row],
+        replaced: Option<&str>,
+    ) -> Vec<String> {
+        // The files that the host has from now on are this push's, whose templates are here.
+        let files = files.iter().filter(|file| Some(text_at(file, 1)) != replaced);
+        let used: HashSet<&str> = files.map(|file| text_at(file, 2)).collect();
+        let links = links.iter().filter(|link| used.contains(text_at(link, 0)));
+        let mut needed: HashSet<&str> = links.map(|link| text_at(link, 1)).collect();
+        needed.extend(self.templates.values().flatten().map(String::as_str));
+        let needless = kept.iter().filter(|hash| !needed.contains(**hash));
+        needless.map(|hash| (*hash).to_owned()).collect()
     }
 
     /// What a template needs that was there once, but is not kept: waiting is of no use.
@@ -184,6 +234,22 @@ impl Definitions {
     fn options(&self, namespace: &str) -> &[Definition] {
         self.options.get(namespace).map(Vec::as_slice).unwrap_or_default()
     }
+}
+
+/// Drops what can be spared, one by one, until there is room.
+fn make_room(
+    spare: &mut Vec<String>,
+    drop: impl Fn(&str) -> Result<()>,
+    try_again: impl Fn() -> bool,
+) -> Result<bool> {
+    while let Some(hash) = spare.pop() {
+        drop(&hash)?;
+        logging::info(&format!("namespace {hash} is no longer kept: no file needs it"));
+        if try_again() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Options whose type has parameters, or that are looked for elsewhere than rows let expect: the
@@ -294,7 +360,53 @@ fn definition(
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
     use super::*;
+
+    impl Definitions {
+        /// A template with a namespace that is no longer kept.
+        pub(crate) fn without(template: &str, namespace: &str) -> Self {
+            let mut all = Self::default();
+            all.templates.insert(template.into(), vec![namespace.into()]);
+            all.forgotten.insert(namespace.into());
+            all
+        }
+    }
+
+    #[test]
+    fn what_no_file_needs_is_spared() {
+        let link = |template: &str, namespace: &str| vec![template.into(), namespace.into()];
+        let file =
+            |host: &str, template: &str| vec!["c".into(), host.into(), template.into(), "n".into()];
+        let mut all = Definitions::default();
+        all.templates.insert("new".into(), vec!["c".into()]);
+        let kept = ["a", "b", "c", "d", "e"];
+        let links = [link("t", "a"), link("u", "a"), link("t", "b"), link("old", "d")];
+        let files = [file("h", "u"), file("i", "t"), file("g", "old")];
+        assert_eq!(all.needless(&kept, &links, &files, None), ["e"]);
+        assert_eq!(all.needless(&kept, &links, &files, Some("g")), ["d", "e"]);
+        assert_eq!(all.needless(&kept, &links, &files, Some("h")), ["e"]);
+        assert_eq!(all.needless(&kept, &links, &files, Some("i")), ["b", "e"]);
+        assert_eq!(all.needless(&kept, &links, &[], None), ["a", "b", "d", "e"]);
+    }
+
+    #[test]
+    fn no_more_is_dropped_than_room_is_needed_for() {
+        let dropped = RefCell::new(Vec::new());
+        let mut spare: Vec<String> = ["a", "b", "c"].map(str::to_owned).into();
+        let mut make = |enough: usize| {
+            let drop = |hash: &str| {
+                dropped.borrow_mut().push(hash.to_owned());
+                Ok(())
+            };
+            make_room(&mut spare, drop, || dropped.borrow().len() >= enough).unwrap()
+        };
+        assert!(make(2));
+        assert_eq!(*dropped.borrow(), ["c", "b"]);
+        assert!(!make(9) && !make(0));
+        assert_eq!(*dropped.borrow(), ["c", "b", "a"]);
+    }
 
     #[test]
     fn what_is_pushed_apart_is_the_same() {

@@ -65,8 +65,11 @@ impl Driver for ConfigFiles {
             let mut own = waiting.iter().filter(|file| file.host == host);
             own.try_for_each(|file| waiting::check(file, &definitions))?;
         }
+        let templates = objects(&body, "templates")?;
+        let templates = templates.into_iter().map(|(hash, _)| hash.as_str()).collect();
+        waiting::check_others(&waiting, &templates, &definitions)?;
         waiting::keep(&waiting, &definitions)?;
-        definitions.remember(&body, &rows, has_files)?;
+        definitions.remember(&body, &rows, has_files.then_some(host))?;
         publish(has_files.then_some(host), &rows)
     }
 }

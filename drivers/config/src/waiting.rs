@@ -1,6 +1,6 @@
 //! Files whose template is not known yet. They are kept between calls until it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use congress_driver::{Error, Result, logging, state};
 use serde_json::{Map, Value as Json};
@@ -62,6 +62,19 @@ pub(crate) fn check(file: &File, definitions: &Definitions) -> Result<()> {
     )))
 }
 
+/// Refuses a push one of whose templates lets a file wait for what does not come by itself: whoever
+/// pushed the file has been told that it waits, and only this sender can send what it needs.
+pub(crate) fn check_others(
+    files: &[File],
+    templates: &HashSet<&str>,
+    definitions: &Definitions,
+) -> Result<()> {
+    let mut concerned = files.iter().filter(|file| templates.contains(file.template()));
+    concerned.try_for_each(|file| check(file, definitions)).inspect_err(|error| {
+        logging::warn(&error.to_string());
+    })
+}
+
 fn refused(file: &str, missing: &str) -> Error {
     wrong(&format!(
         "file {file} needs {missing}, which is not known, and there is no room for more files that \
@@ -106,6 +119,21 @@ mod tests {
             files.iter().map(|file| (file.host.as_str(), file.template())).collect();
         assert_eq!(named, [("a", "1"), ("a", "2"), ("b", "1")]);
         assert!(parse("[").is_err());
+    }
+
+    #[test]
+    fn a_template_that_lets_a_file_wait_for_ever_is_refused() {
+        let file = |template: &str| {
+            let config = Map::from_iter([("template".to_owned(), template.into())]);
+            File { host: "h".into(), hash: "c".into(), config }
+        };
+        let definitions = Definitions::without("t", "ns");
+        let check =
+            |file, template| check_others(&[file], &HashSet::from([template]), &definitions);
+        let Err(Error::Protocol(text)) = check(file("t"), "t") else { panic!() };
+        assert!(text.starts_with("file c needs namespace ns of template t, which is no"), "{text}");
+        // What another push has defined was looked at when the file came.
+        assert!(check(file("t"), "u").is_ok() && check(file("u"), "u").is_ok());
     }
 
     #[test]

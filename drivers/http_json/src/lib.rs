@@ -87,7 +87,7 @@ fn poll(table: &str, source: &Source, base: &str, headers: &[(String, String)]) 
     let translator = source.rows.translator(table)?;
     let mut rows = TableSet::of(&translator);
     if source.is_one_document() {
-        let Some((answer, version)) = conditional::get(&request, table)? else { return Ok(()) };
+        let Some((answer, version)) = conditional::by_etag(&request, table)? else { return Ok(()) };
         let body = answer.json(&request)?;
         translator.translate(source.items(&body, &request.url)?, &mut rows)?;
         rows.finish()?;
@@ -102,9 +102,9 @@ fn poll(table: &str, source: &Source, base: &str, headers: &[(String, String)]) 
 }
 
 impl Source {
-    /// The items in an answer; one without their list is an error.
+    /// The items in an answer; one without their list is an error. Null is an empty list.
     fn items<'a>(&self, body: &'a Json, url: &str) -> Result<Vec<&'a Json>> {
-        self.rows.items(body).map_err(|found| {
+        self.rows.items_or_null(body).map_err(|found| {
             Error::Protocol(format!(
                 "{} {}: {} in the answer is {found}, not a list",
                 self.method(),

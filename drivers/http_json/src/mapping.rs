@@ -228,6 +228,7 @@ mod tests {
         let items = |body: Json| source.items(&body, "http://h/x?key=1").map(|items| items.len());
         assert_eq!(items(json!({"data": {"items": [1, 2]}})).unwrap(), 2);
         assert_eq!(items(json!({"data": {"items": []}})).unwrap(), 0);
+        assert_eq!(items(json!({"data": {"items": null}})).unwrap(), 0);
         for body in [json!({"maintenance": 1}), json!({"data": null}), json!([])] {
             let error = items(body).unwrap_err().to_string();
             let text = "GET http://h/x: $.data.items[*] in the answer is missing, not a list";

@@ -103,11 +103,17 @@ fn read_statistics(service: &Service, period: &str, all: bool) -> Result<()> {
         let path = query.iter().fold("metrics/statistics".to_owned(), |path, (name, value)| {
             url::with_query(&path, name, value)
         });
-        for page in pages(service, &path) {
+        for page in statistics_pages(service, &path, all) {
             translator.translate(page?.list()?, &mut rows)?;
         }
     }
     rows.finish()
+}
+
+/// The pages of a metric's statistics. One of many may be gone since they were listed.
+fn statistics_pages(service: &Service, path: &str, is_one_of_many: bool) -> Pages {
+    let pages = pages(service, path);
+    if is_one_of_many { pages.may_be_gone() } else { pages }
 }
 
 /// Adds the names of a page's metrics; keeps the last one alone if not all are wanted.
@@ -162,6 +168,13 @@ mod tests {
         assert_eq!(names(0, false), [] as [&str; 0]);
         assert_eq!((names(2, false), names(3, false)), (vec!["b".into()], vec!["c".into()]));
         assert_eq!(names(3, true), ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn one_of_many_metrics_may_be_gone_and_a_single_one_may_not() {
+        let pages = |all| format!("{:?}", statistics_pages(&Service::at("http://m"), "x", all));
+        assert!(pages(true).contains("may_be_gone: true"), "{}", pages(true));
+        assert!(pages(false).contains("may_be_gone: false"), "{}", pages(false));
     }
 
     #[test]

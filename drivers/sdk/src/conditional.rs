@@ -19,8 +19,23 @@ pub struct Version {
 
 /// Sends a GET, with the version that was kept under that key. None: nothing has changed since.
 pub fn get(request: &Request, key: &str) -> Result<Option<(Response, Version)>> {
+    ask(request, key, |version| version)
+}
+
+/// The same, by `ETag` alone: a time of change has whole seconds, and what changes twice within one
+/// looks the same by it.
+pub fn by_etag(request: &Request, key: &str) -> Result<Option<(Response, Version)>> {
+    ask(request, key, Version::without_time)
+}
+
+fn ask(
+    request: &Request,
+    key: &str,
+    usable: impl Fn(Version) -> Version,
+) -> Result<Option<(Response, Version)>> {
     let kept = state::get(&stored(key)).and_then(|text| Version::parse(key, &text));
-    let kept = kept.filter(|kept| kept.url == request.url);
+    // An earlier build may have kept a time alone.
+    let kept = kept.map(&usable).filter(|kept| kept.url == request.url && kept.is_any());
     let mut conditional = request.clone();
     if let Some(kept) = &kept {
         conditional.headers.extend(kept.headers());
@@ -30,7 +45,7 @@ pub fn get(request: &Request, key: &str) -> Result<Option<(Response, Version)>> 
         return Ok(None);
     }
     let response = response.success(request)?;
-    let version = Version::of(key, &request.url, &response);
+    let version = usable(Version::of(key, &request.url, &response));
     Ok(Some((response, version)))
 }
 
@@ -39,7 +54,7 @@ impl Version {
     /// is not kept, nor is one that there is no room for: the next request is unconditional then.
     pub fn keep(self) -> Result<()> {
         let key = stored(&self.key);
-        if self.etag.is_some() || self.modified.is_some() {
+        if self.is_any() {
             match state::set(&key, json!([self.url, self.etag, self.modified])) {
                 Ok(()) => return Ok(()),
                 Err(error) => logging::debug(&format!("the version of {}: {error}", self.url)),
@@ -49,6 +64,16 @@ impl Version {
             Some(_) => state::remove(&key),
             None => Ok(()),
         }
+    }
+
+    /// Whether it tells one answer from another.
+    fn is_any(&self) -> bool {
+        self.etag.is_some() || self.modified.is_some()
+    }
+
+    /// The same without the time of the last change.
+    fn without_time(self) -> Self {
+        Self { modified: None, ..self }
     }
 
     fn of(key: &str, url: &str, response: &Response) -> Self {
@@ -94,5 +119,19 @@ mod tests {
         assert_eq!(headers, [("if-none-match".to_owned(), "W/\"7\"".to_owned())]);
         assert_eq!(Version::parse("t", "odd"), None);
         assert_eq!(Version::parse("t", "[1]"), None);
+    }
+
+    #[test]
+    fn a_time_alone_is_no_version_where_etags_count() {
+        let version = |headers: &[(&str, &str)]| {
+            let headers = headers.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+            Version::of("t", "http://h", &Response { status: 200, headers, body: Vec::new() })
+        };
+        let time = ("last-modified", "Sat, 28 Nov 2026 07:00:00 GMT");
+        assert!(version(&[time]).is_any() && !version(&[time]).without_time().is_any());
+        let both = version(&[time, ("etag", "\"7\"")]);
+        assert_eq!(both.headers().count(), 2);
+        let names: Vec<_> = both.without_time().headers().map(|(name, _)| name).collect();
+        assert_eq!(names, ["if-none-match"]);
     }
 }

@@ -97,6 +97,17 @@ impl Rows {
         };
         found.map_err(|other| other.map_or("missing", crate::json::kind))
     }
+
+    /// The same, for an answer of a service that may write null for an empty list, as those in Go do.
+    pub fn items_or_null<'a>(
+        &self,
+        json: &'a Json,
+    ) -> std::result::Result<Vec<&'a Json>, &'static str> {
+        match self.items(json) {
+            Err(found) if found == crate::json::kind(&Json::Null) => Ok(Vec::new()),
+            other => other,
+        }
+    }
 }
 
 /// Reads a configuration field that holds a mapping. The error names the place in it.
@@ -377,6 +388,25 @@ mod tests {
         assert_eq!(rows("none[*]").items(&body), Err("missing"));
         assert_eq!(rows("one[*]").items(&body), Err("an object"));
         assert_eq!(rows("list[*].none[*]").items(&body).unwrap().len(), 0);
+    }
+
+    #[test]
+    fn null_may_be_an_empty_list_and_nothing_else() {
+        let items = |path: &str, body: Json| {
+            let rows = path.parse().unwrap();
+            let rows = Rows { rows, columns: Vec::new(), children: BTreeMap::new() };
+            let count = |items: Vec<&Json>| items.len();
+            (rows.items(&body).map(count), rows.items_or_null(&body).map(count))
+        };
+        for path in ["a.b", "a.b[*]", "a.b[*].c[*]"] {
+            assert_eq!(items(path, json!({"a": {"b": null}})), (Err("null"), Ok(0)));
+            assert_eq!(items(path, json!({"a": {"b": []}})).1, Ok(0));
+            assert_eq!(items(path, json!({"a": {"b": "x"}})).1, Err("a text"));
+            for body in [json!({"a": {}}), json!({"a": null}), json!({})] {
+                assert_eq!(items(path, body).1, Err("missing"));
+            }
+        }
+        assert_eq!(items("", json!(null)), (Err("null"), Ok(0)));
     }
 
     #[test]

@@ -12,8 +12,9 @@ use crate::{Error, Result, json, services};
 const QUOTED_CHARS: usize = 200;
 
 /// Sends a request and waits for the answer, of whatever status. A service that could not be
-/// reached, let two requests wait, or refused the login, and that has answered nothing before, is not
-/// asked again in the same call: every further request to it has the same error at once.
+/// reached, let two requests wait, or refused the login (a 401 is an answer, and counts as that), and
+/// that has answered nothing else before, is not asked again in the same call: every further request
+/// to it has an error at once. One with another `authorization` header of its own is sent.
 pub fn send(request: &Request) -> Result<Response> {
     services::ask(request, session::send)
 }

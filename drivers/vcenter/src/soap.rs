@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_without_objects_is_the_last() {
+    fn a_page_without_objects_that_is_not_the_last_is_an_error() {
         let pages = "<e><returnval><token>7</token></returnval></e>";
         let token = page(pages, &mut Vec::new()).unwrap();
         assert_eq!(next_page(token.clone(), 1, "HostSystem").unwrap().as_deref(), Some("7"));

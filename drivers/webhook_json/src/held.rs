@@ -72,17 +72,18 @@ impl Held {
         let mut found = Collected::default();
         source.rows.translator(table)?.translate(added, &mut found)?;
         let added = |table: &str| found.0.get(table).map(Vec::as_slice).unwrap_or_default();
-        // The first column finds them, and some others if there are more.
-        let firsts: Vec<Value> =
-            latest.values().filter_map(|(key, _)| key.first().cloned()).collect();
-        let Some(column) = self.columns.first().and_then(|at| source.rows.columns.get(*at)) else {
+        let (part, cells) = telling(&latest, self.columns.len());
+        let Some(column) = self.columns.get(part).and_then(|at| source.rows.columns.get(*at))
+        else {
             return Ok(());
         };
-        let mut removed = find(table, &column.name, &firsts)?;
+        // With a key of more columns, these are some others' too.
+        let mut removed = find(table, &column.name, &cells)?;
         removed.retain(|row| latest.contains_key(&self.key_in(row)));
         rows::patch(table, added(table), &removed)?;
+        // A table that has any has a key of one column.
         for (child, column) in &self.children {
-            rows::patch(child, added(child), &find(child, column, &firsts)?)?;
+            rows::patch(child, added(child), &find(child, column, &cells)?)?;
         }
         Ok(())
     }
@@ -124,7 +125,24 @@ pub(crate) fn keyless(table: &str, what: &str) -> Error {
     Error::Protocol(format!("table '{table}': a record {what}, so that it has no key"))
 }
 
-/// Rows with one of these cells in that column.
+/// The part of the key that has the most different cells, so that it finds the fewest rows of others;
+/// and these cells, each once.
+fn telling(latest: &Latest<'_>, parts: usize) -> (usize, Vec<Value>) {
+    let cells = |part: usize| {
+        let cells = latest.values().filter_map(|(key, _)| key.get(part));
+        let cells: BTreeMap<String, &Value> = cells.map(|cell| (text([cell]), cell)).collect();
+        (part, cells)
+    };
+    let most = (0..parts).map(cells).reduce(|most, next| {
+        let has_more = next.1.len() > most.1.len();
+        if has_more { next } else { most }
+    });
+    most.map_or_else(Default::default, |(part, cells)| {
+        (part, cells.into_values().cloned().collect())
+    })
+}
+
+/// Rows with one of these cells in that column, none twice if no cell is there twice.
 fn find(table: &str, column: &str, cells: &[Value]) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for cells in cells.chunks(KEYS) {
@@ -134,7 +152,7 @@ fn find(table: &str, column: &str, cells: &[Value]) -> Result<Vec<Row>> {
 }
 
 /// A text that is the same for cells that are the same to the host, and for no others.
-fn text<'a>(cells: impl Iterator<Item = &'a Value>) -> String {
+fn text<'a>(cells: impl IntoIterator<Item = &'a Value>) -> String {
     let text = |cell: &Value| match cell {
         Value::Null => "null".to_owned(),
         Value::Boolean(flag) => i64::from(*flag).to_string(),
@@ -144,7 +162,7 @@ fn text<'a>(cells: impl Iterator<Item = &'a Value>) -> String {
         Value::Float(number) => number.to_string(),
         Value::Text(text) => format!("{text:?}"),
     };
-    cells.map(text).collect::<Vec<_>>().join(",")
+    cells.into_iter().map(text).collect::<Vec<_>>().join(",")
 }
 
 #[cfg(test)]
@@ -206,6 +224,31 @@ mod tests {
         assert_eq!(held.left("t", &source, &records).unwrap(), [records[1], records[2]]);
         let error = held.latest("t", &source, &[&json!({"v": 1})]).unwrap_err();
         assert_eq!(error, keyless("t", "has nothing at $.id"));
+    }
+
+    #[test]
+    fn the_part_of_a_key_that_tells_most_finds_records_and_each_cell_is_asked_for_once() {
+        let cells = |key: Json, records: &[Json]| {
+            let (source, held) = source(&json!({"columns": ["region", "id", "v"], "key": key}));
+            let held = held.unwrap();
+            let records: Vec<&Json> = records.iter().collect();
+            let latest = held.latest("t", &source, &records).unwrap();
+            let (part, cells) = telling(&latest, held.columns.len());
+            (source.rows.columns[held.columns[part]].name.clone(), cells)
+        };
+        let record = |region: &str, id: Json| json!({"region": region, "id": id});
+        let one = [record("r", json!(1)), record("r", json!(2)), record("q", json!(3))];
+        for key in [json!(["region", "id"]), json!(["id", "region"])] {
+            assert_eq!(cells(key, &one), ("id".into(), vec![1.into(), 2.into(), 3.into()]));
+        }
+        // The same cell in other words is the same to the host.
+        let both = [record("a", json!(1)), record("b", json!(1.0)), record("a", json!(1))];
+        let found = cells(json!(["id", "region"]), &both);
+        assert_eq!(found, ("region".into(), vec!["a".into(), "b".into()]));
+        let same = [record("a", json!(7)), record("a", json!(7))];
+        assert_eq!(cells(json!(["region", "id"]), &same), ("region".into(), vec!["a".into()]));
+        assert_eq!(cells(json!(["id"]), &both).1.len(), 1);
+        assert_eq!(cells(json!(["id"]), &[]).1, []);
     }
 
     #[test]

@@ -80,6 +80,7 @@ impl Driver for WebhookJson {
                     Json::Array(records) => {
                         let records: Vec<&Json> = records.iter().collect();
                         if let Some(held) = &source.held {
+                            forget(&table)?;
                             replace(&table, source, &held.left(&table, source, &records)?)
                         } else if source.key.is_some() {
                             let memory = memory_of(&table)?.emptied();
@@ -116,6 +117,7 @@ fn webhook(sources: &Sources, payload: &Json) -> Result<()> {
         let Some(records) = source.records(payload) else { continue };
         found = true;
         if let Some(held) = &source.held {
+            forget(table)?;
             held.put(table, source, &records)?;
         } else if source.key.is_some() {
             remember(table, source, memory_of(table)?, &records)?;
@@ -168,6 +170,12 @@ fn memory_of(table: &str) -> Result<Memory> {
         Some(text) => Memory::parse(&text),
         None => Ok(Memory::default()),
     }
+}
+
+/// Removes what an earlier build has remembered of a table whose records the host holds: it takes room,
+/// and is no longer true.
+fn forget(table: &str) -> Result<()> {
+    state::remove(&remembered(table))
 }
 
 /// The key of the state that says when a table's content ends, in seconds since 1970.

@@ -159,6 +159,7 @@ mod tests {
             assert_eq!(found(rows, json!({"r": [{"a": 1}]})), Some(1));
             assert_eq!(found(rows, json!({"x": []})), None);
             assert_eq!(found(rows, json!({"r": "x"})), None);
+            assert_eq!(found(rows, json!({"r": null})), None);
         }
         assert_eq!(found("r[*].s[*]", json!({"r": [{"s": []}]})), Some(0));
     }

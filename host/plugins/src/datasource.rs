@@ -11,7 +11,7 @@ use crate::bindings::driver as wit;
 use crate::call::{Context, GuestConfig, Job, Success, run};
 use crate::sink::Content;
 use crate::{
-    CallError, CallErrorKind, CallOutcome, ConfigValues, Driver, DriverError, HeldRows, State,
+    CallError, CallErrorKind, CallOutcome, ConfigValues, Driver, DriverError, HeldRows, State, Undo,
 };
 
 /// A driver with a configuration. Cheap to clone. Calls may overlap; callers poll one at a time.
@@ -154,29 +154,31 @@ impl Datasource {
     async fn run(&self, job: Job) -> Result<CallOutcome, CallError> {
         let Configured { config, context, .. } = &*self.0;
         let loaded = self.driver().loaded();
-        let before = self.current_state();
-        let success =
-            run(&loaded.host, &loaded.code, context, config.clone(), before.clone(), job).await;
+        let state = self.current_state();
+        let success = run(&loaded.host, &loaded.code, context, config.clone(), state, job).await;
         let Success { sink, state, upkeep_after, figures, .. } =
             success.map_err(|kind| self.error(kind))?;
         let changes = state.into_changes();
-        let state = (!changes.is_empty()).then(|| {
-            let mut current = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
-            // Onto what is there now: a call that ran beside this one may have changed other keys.
-            Arc::make_mut(&mut current).apply(changes);
-            (**current).clone()
-        });
+        let (state, undo) = match changes.is_empty() {
+            true => (None, Undo::default()),
+            false => {
+                let mut current = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+                // Onto what is there now: a call that ran beside this one may have changed other keys.
+                let undo = Arc::make_mut(&mut current).apply(changes);
+                (Some((**current).clone()), undo)
+            }
+        };
         let Content { tables, failed, refused } = sink.finish();
         // It repeats names that the guest has made.
         let refused = refused.map(|text| context.scrubber.scrub(&text).into_owned());
-        let state_before = state.is_some().then_some(before);
-        Ok(CallOutcome { tables, failed, refused, state, state_before, upkeep_after, figures })
+        Ok(CallOutcome { tables, failed, refused, state, undo, upkeep_after, figures })
     }
 
-    /// Puts back what the driver kept before a call whose outcome is not used: what it noted of rows
-    /// that nobody has would be wrong. Changes of calls beside it are lost with it.
-    pub fn restore(&self, state: Arc<State>) {
-        *self.0.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
+    /// Takes back what a call made its driver keep, if its outcome is not used: what the driver noted
+    /// of rows that nobody has would be wrong.
+    pub fn undo(&self, undo: Undo) {
+        let mut current = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::make_mut(&mut current).undo(undo);
     }
 
     fn current_state(&self) -> Arc<State> {

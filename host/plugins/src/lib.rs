@@ -74,5 +74,5 @@ pub use inspect::{Import, Inspection, Standing};
 pub use metadata::{
     Action, Argument, ConfigField, ConfigValues, Feed, FieldType, Metadata, SessionKind,
 };
-pub use outcome::{CallOutcome, DriverError, Figures, HeldRows, State, TableOperation};
+pub use outcome::{CallOutcome, DriverError, Figures, HeldRows, State, TableOperation, Undo};
 pub use settings::Settings;

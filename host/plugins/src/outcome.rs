@@ -24,11 +24,10 @@ pub struct CallOutcome {
     ///
     /// [`Datasource`]: crate::Datasource
     pub state: Option<State>,
-    /// What it kept before, if this call changed it: for [`Datasource::restore`], by a caller that
-    /// does not use what the call put in.
+    /// Takes that back, in [`Datasource::undo`]: for a caller that does not use what the call put in.
     ///
-    /// [`Datasource::restore`]: crate::Datasource::restore
-    pub state_before: Option<Arc<State>>,
+    /// [`Datasource::undo`]: crate::Datasource::undo
+    pub undo: Undo,
     /// After how long the driver wants a call of [`Datasource::upkeep_beside`], if it asked for one.
     ///
     /// [`Datasource::upkeep_beside`]: crate::Datasource::upkeep_beside
@@ -72,6 +71,10 @@ pub struct Figures {
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct State(pub BTreeMap<String, String>);
+
+/// What a call changed of what its driver keeps: keys with what they held before and after.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Undo(pub(crate) BTreeMap<String, (Option<String>, Option<String>)>);
 
 /// Why a driver gave up, in its own words, cut to a bounded length and freed of control characters
 /// and of the datasource's secrets.

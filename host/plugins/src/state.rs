@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::State;
+use crate::{State, Undo};
 
 /// A state with the changes of the call under way, which count only if the call succeeds.
 pub(crate) struct StagedState {
@@ -56,13 +56,28 @@ impl StagedState {
 }
 
 impl State {
-    /// Applies a call's changes.
-    pub(crate) fn apply(&mut self, changes: Changes) {
-        for (key, value) in changes {
-            match value {
-                Some(value) => self.0.insert(key, value),
-                None => self.0.remove(&key),
-            };
+    /// Applies a call's changes; answers what takes them back.
+    pub(crate) fn apply(&mut self, changes: Changes) -> Undo {
+        let apply = |(key, after): (String, Option<String>)| {
+            let before = self.put(key.clone(), after.clone());
+            (key, (before, after))
+        };
+        Undo(changes.into_iter().map(apply).collect())
+    }
+
+    /// Takes back a call's changes, but for those that others have changed since.
+    pub(crate) fn undo(&mut self, undo: Undo) {
+        for (key, (before, after)) in undo.0 {
+            if self.0.get(&key) == after.as_ref() {
+                self.put(key, before);
+            }
+        }
+    }
+
+    fn put(&mut self, key: String, value: Option<String>) -> Option<String> {
+        match value {
+            Some(value) => self.0.insert(key, value),
+            None => self.0.remove(&key),
         }
     }
 }
@@ -87,5 +102,19 @@ mod tests {
 
         base.apply(staged.into_changes());
         assert_eq!(base.0.into_iter().collect::<Vec<_>>(), [("cursor".into(), "7".into())]);
+    }
+
+    #[test]
+    fn only_a_calls_own_changes_are_taken_back() {
+        let change = |list: &[(&str, Option<&str>)]| -> Changes {
+            list.iter().map(|(k, v)| ((*k).to_owned(), v.map(str::to_owned))).collect()
+        };
+        let mut state = State::default();
+        state.apply(change(&[("a", Some("1")), ("b", Some("1"))]));
+        let undo = state.apply(change(&[("a", Some("2")), ("b", None), ("c", Some("2"))]));
+        state.apply(change(&[("c", Some("3")), ("d", Some("3"))]));
+        state.undo(undo);
+        let expected = [("a", "1"), ("b", "1"), ("c", "3"), ("d", "3")];
+        assert_eq!(state.0, expected.map(|(k, v)| (k.to_owned(), v.to_owned())).into());
     }
 }

@@ -66,7 +66,7 @@ async fn send(
     parts.headers.remove(http::header::CONTENT_LENGTH);
     let request =
         Request { method: parts.method, url, headers: parts.headers, body: body.to_bytes() };
-    let (response, turn) = session.open(request, budget).await.map_err(convert)?;
+    let (response, turn, timeout) = session.open(request, budget).await.map_err(convert)?;
     let response: http::Response<reqwest::Body> = response.into();
     Ok(response.map(|body| {
         let body = Limited::new(body, limits.response_bytes);
@@ -74,7 +74,7 @@ async fn send(
             // Held until the body is dropped: the answer counts as under way until then.
             let _ = &turn;
             convert(match error.downcast_ref::<reqwest::Error>() {
-                Some(error) => describe(error, &origin, limits.request_timeout),
+                Some(error) => describe(error, &origin, timeout),
                 None => too_large(&origin, limits.response_bytes),
             })
         })
@@ -87,9 +87,10 @@ fn convert(error: SendError) -> Error {
     match error {
         SendError::Denied(_) => Error::HttpRequestDenied,
         SendError::Timeout { .. } => Error::HttpResponseTimeout,
-        SendError::Refused(text) | SendError::Limit(text) | SendError::Connection(text) => {
-            Error::InternalError(Some(text))
-        }
+        SendError::Refused(text)
+        | SendError::Limit(text)
+        | SendError::TooLong(text)
+        | SendError::Connection(text) => Error::InternalError(Some(text)),
     }
 }
 

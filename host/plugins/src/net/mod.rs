@@ -40,6 +40,9 @@ pub(crate) enum SendError {
     /// Name resolution, connection, TLS, or the answer failed.
     #[error("{0}")]
     Connection(String),
+    /// The answer is longer than it may be.
+    #[error("{0}")]
+    TooLong(String),
     /// The answer took too long.
     #[error("{origin} did not answer within {} s", .limit.as_secs_f64())]
     Timeout { origin: String, limit: Duration },

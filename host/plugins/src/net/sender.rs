@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::error::Error;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, StatusCode};
@@ -78,6 +79,9 @@ pub(crate) struct Sender {
     clients: Mutex<HashMap<Origin, reqwest::Client>>,
 }
 
+/// How long a request may take that begins now, if it may begin at all.
+pub(crate) type Patience<'p> = dyn Fn() -> Result<Duration, SendError> + Send + Sync + 'p;
+
 /// Origins with open connections; beyond, all are closed and made anew.
 const CLIENTS: usize = 64;
 
@@ -96,24 +100,34 @@ impl Sender {
         self.network.wire.is_some()
     }
 
-    /// Sends a request and reads the whole answer.
-    pub(crate) async fn fetch(&self, request: Request) -> Result<Answer, SendError> {
-        let Some(wire) = &self.network.wire else { return self.fetch_from_network(request).await };
+    /// Sends a request and reads the whole answer, within what `patience` says when it has its turn.
+    pub(crate) async fn fetch(
+        &self,
+        request: Request,
+        patience: &Patience<'_>,
+    ) -> Result<Answer, SendError> {
+        let Some(wire) = &self.network.wire else {
+            return self.fetch_from_network(request, patience).await;
+        };
         let seen = request.for_wire()?;
         if let Some(answer) = wire.answer(&seen) {
             return answer.map(Answer::from).map_err(SendError::Connection);
         }
-        let answer = self.fetch_from_network(request).await?;
+        let answer = self.fetch_from_network(request, patience).await?;
         wire.saw(&seen, &answer.clone().into());
         Ok(answer)
     }
 
-    async fn fetch_from_network(&self, request: Request) -> Result<Answer, SendError> {
+    async fn fetch_from_network(
+        &self,
+        request: Request,
+        patience: &Patience<'_>,
+    ) -> Result<Answer, SendError> {
         let origin = Origin::of(&request.url)?;
         let client = self.client(&origin)?;
         let _turn = self.pace.turn().await?;
         let limit = self.network.limits.response_bytes;
-        let timeout = self.network.limits.request_timeout;
+        let timeout = self.network.limits.request_timeout.min(patience()?);
         self.on_io(async move {
             let mut response = start(client, request, &origin, timeout).await?;
             let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
@@ -132,22 +146,24 @@ impl Sender {
     }
 
     /// Sends a request and answers as soon as the headers are there; the body is the caller's to
-    /// bound, and to keep together with its turn. Errors of the body are described by
-    /// [`describe`].
+    /// bound in length, and to keep together with its turn. Errors of the body are described by
+    /// [`describe`]. Also how long it may take with its body.
     pub(crate) async fn open(
         &self,
         request: Request,
-    ) -> Result<(reqwest::Response, OwnedSemaphorePermit), SendError> {
+        patience: &Patience<'_>,
+    ) -> Result<(reqwest::Response, OwnedSemaphorePermit, Duration), SendError> {
+        let timeout = self.network.limits.request_timeout;
         if self.network.wire.is_some() {
-            let answer = self.fetch(request).await?;
-            return Ok((http::Response::from(answer).into(), self.pace.turn().await?));
+            let answer = self.fetch(request, patience).await?;
+            return Ok((http::Response::from(answer).into(), self.pace.turn().await?, timeout));
         }
         let origin = Origin::of(&request.url)?;
         let client = self.client(&origin)?;
         let turn = self.pace.turn().await?;
-        let timeout = self.network.limits.request_timeout;
+        let timeout = timeout.min(patience()?);
         let started = self.on_io(async move { start(client, request, &origin, timeout).await });
-        Ok((started.await?, turn))
+        Ok((started.await?, turn, timeout))
     }
 
     async fn on_io<T: Send + 'static>(
@@ -180,9 +196,8 @@ impl Sender {
             .retry(reqwest::retry::never())
             .referer(false)
             .connect_timeout(limits.connect_timeout)
-            .timeout(limits.request_timeout)
             .pool_max_idle_per_host(limits.concurrent_requests)
-            .pool_idle_timeout(std::time::Duration::from_secs(90))
+            .pool_idle_timeout(Duration::from_secs(90))
             .user_agent(concat!("congress/", env!("CARGO_PKG_VERSION")))
             .dns_resolver(Arc::new(JudgingResolver {
                 network: self.network.clone(),
@@ -202,29 +217,26 @@ async fn start(
     client: reqwest::Client,
     request: Request,
     origin: &Origin,
-    timeout: std::time::Duration,
+    timeout: Duration,
 ) -> Result<reqwest::Response, SendError> {
     client
         .request(request.method, request.url)
         .headers(request.headers)
         .body(request.body)
+        .timeout(timeout)
         .send()
         .await
         .map_err(|e| describe(&e, origin, timeout))
 }
 
 pub(crate) fn too_large(origin: &Origin, limit: usize) -> SendError {
-    SendError::Limit(format!(
+    SendError::TooLong(format!(
         "the answer of {origin} is longer than {limit} bytes, the limit `response_bytes`"
     ))
 }
 
 /// Says what went wrong without the URL, whose path and query are nobody's business.
-pub(crate) fn describe(
-    error: &reqwest::Error,
-    origin: &Origin,
-    limit: std::time::Duration,
-) -> SendError {
+pub(crate) fn describe(error: &reqwest::Error, origin: &Origin, limit: Duration) -> SendError {
     let mut cause: &(dyn Error + 'static) = error;
     while let Some(source) = cause.source() {
         if let Some(denied) = source.downcast_ref::<SendError>() {

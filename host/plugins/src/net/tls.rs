@@ -185,7 +185,10 @@ mod tests {
             headers: http::HeaderMap::new(),
             body: bytes::Bytes::new(),
         };
-        Sender::new(network, trust).fetch(request).await.map(|answer| answer.body)
+        Sender::new(network, trust)
+            .fetch(request, &|| Ok(std::time::Duration::MAX))
+            .await
+            .map(|answer| answer.body)
     }
 
     #[tokio::test]

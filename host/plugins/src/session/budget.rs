@@ -51,7 +51,7 @@ impl Budget {
         self.time.get_or_init(|| CallTime { end: Instant::now() + whole, whole });
     }
 
-    /// How long a request, or the wait before another one, may take: half of what is left of the call, so that a
+    /// How long a request may take: half of what is left of the call, so that a
     /// service that does not answer costs one table and not all that the call has read.
     pub(crate) fn patience(&self) -> Result<Duration, SendError> {
         let Some(CallTime { end, whole }) = self.time.get() else { return Ok(Duration::MAX) };
@@ -72,16 +72,11 @@ impl Budget {
         self.sent.load(Ordering::Relaxed).min(self.limit)
     }
 
-    /// Sends a request to this URL, which takes what [`Budget::patience`] says at most.
-    pub(crate) async fn in_time<T>(
-        &self,
-        url: &Url,
-        sending: impl Future<Output = Result<T, SendError>>,
-    ) -> Result<T, SendError> {
-        let limit = self.patience()?;
-        let origin = Origin::of(url)?.to_string();
-        let outcome = tokio::time::timeout(limit, sending).await;
-        outcome.unwrap_or(Err(SendError::Timeout { origin, limit }))
+    /// Whether there is time for a pause, and for a request after it.
+    pub(crate) fn can_wait(&self, pause: Duration) -> bool {
+        let Some(CallTime { end, whole }) = self.time.get() else { return true };
+        let left = end.saturating_duration_since(Instant::now());
+        pause <= left / 2 && left - pause >= *whole / PARTS
     }
 
     /// Counts a request.
@@ -141,6 +136,9 @@ mod tests {
         budget.begins(Duration::from_secs(60));
         let first = budget.patience().unwrap();
         assert!(first <= Duration::from_secs(30) && first > Duration::from_secs(20), "{first:?}");
+        assert!(
+            budget.can_wait(Duration::from_secs(20)) && !budget.can_wait(Duration::from_secs(31))
+        );
         let late = Budget::new(9);
         late.begins(Duration::ZERO);
         assert!(late.patience().is_ok(), "a tenth of nothing is left");
@@ -149,6 +147,7 @@ mod tests {
         let time =
             CallTime { end: begun + Duration::from_secs(60), whole: Duration::from_secs(60) };
         assert!(late.time.set(time).is_ok());
+        assert!(!late.can_wait(Duration::ZERO));
         let error = late.patience().unwrap_err().to_string();
         assert!(error.contains("60 s") && error.contains("`call_timeout`"), "{error}");
     }

@@ -1,5 +1,6 @@
 //! Services that are too busy to answer: when to ask them again.
 
+use std::collections::HashMap;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -7,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use http::header::RETRY_AFTER;
 use http::{Method, StatusCode};
 
-use crate::net::Answer;
+use crate::net::{Answer, Origin};
 
 /// How often a request is sent again.
 const AGAIN: u32 = 3;
@@ -18,23 +19,29 @@ const FIRST: Duration = Duration::from_secs(1);
 /// The longest time that a service can have itself left alone.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
-/// What a service that was too busy has asked for and did not get: until when it wants to be left
+/// What services that were too busy have asked for and did not get: until when they want to be left
 /// alone.
 #[derive(Default)]
-pub(crate) struct Busy(Mutex<Option<Instant>>);
+pub(crate) struct Busy(Mutex<HashMap<Origin, Instant>>);
 
 impl Busy {
-    /// How long from now on.
+    /// How long from now on, for the longest.
     pub(crate) fn rest(&self) -> Option<Duration> {
-        let until = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = self.0.lock().unwrap_or_else(PoisonError::into_inner).values().max().copied();
         until.map(|until| until.saturating_duration_since(Instant::now())).filter(|d| !d.is_zero())
     }
 
-    /// Notes what an answer asks for.
-    pub(super) fn note(&self, answer: &Answer) {
-        let Some(rest) = retry_after(answer) else { return };
+    /// Notes what an answer asks for. One that is not too busy asks for nothing any more.
+    pub(super) fn note(&self, origin: Origin, answer: &Answer) {
         let mut until = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *until = (*until).max(Some(Instant::now() + rest));
+        match retry_after(answer) {
+            Some(rest) => {
+                until.insert(origin, Instant::now() + rest);
+            }
+            None => {
+                until.remove(&origin);
+            }
+        }
     }
 }
 
@@ -68,8 +75,9 @@ fn retry_after(answer: &Answer) -> Option<Duration> {
     let rest = match text.parse() {
         Ok(seconds) => Duration::from_secs(seconds),
         Err(_) => {
+            // One that has passed is of another clock.
             let date = httpdate::parse_http_date(text).ok()?;
-            date.duration_since(SystemTime::now()).unwrap_or_default()
+            date.duration_since(SystemTime::now()).ok()?
         }
     };
     Some(rest.min(LONGEST))
@@ -105,7 +113,8 @@ mod tests {
         let pause = |after| pause(&Method::GET, &answer(429, Some(after)), 0, 0.0);
         assert_eq!(pause("7"), Some(Duration::from_secs(7)));
         assert_eq!(pause("99999999999"), Some(LONGEST));
-        assert_eq!(pause("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Duration::ZERO));
+        assert_eq!(pause("0"), Some(Duration::ZERO));
+        assert_eq!(pause("Sun, 06 Nov 1994 08:49:37 GMT"), Some(FIRST / 2));
         let soon = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(60));
         let rest = pause(&soon).unwrap();
         assert!((50..=60).contains(&rest.as_secs()), "{rest:?}");
@@ -119,10 +128,13 @@ mod tests {
     #[test]
     fn what_was_asked_for_is_remembered() {
         let busy = Busy::default();
-        busy.note(&answer(200, Some("100")));
+        let of = |host: &str| Origin::of(&format!("http://{host}/").parse().unwrap()).unwrap();
+        busy.note(of("a"), &answer(200, Some("100")));
         assert_eq!(busy.rest(), None);
-        busy.note(&answer(429, Some("100")));
-        busy.note(&answer(429, Some("10")));
+        busy.note(of("a"), &answer(429, Some("100")));
+        busy.note(of("b"), &answer(429, Some("10")));
         assert!(busy.rest().unwrap() > Duration::from_secs(90));
+        busy.note(of("a"), &answer(200, None));
+        assert!(busy.rest().unwrap() <= Duration::from_secs(10));
     }
 }

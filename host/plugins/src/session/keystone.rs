@@ -254,8 +254,12 @@ impl Keystone {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let _under_way = budget.begin(&url)?;
         let body = body.to_string().into();
-        let request = Request { method: Method::POST, url: url.clone(), headers, body };
-        let answer = budget.in_time(&url, sender.fetch(request)).await?;
+        let request = Request { method: Method::POST, url, headers, body };
+        let answer = sender.fetch(request, &|| budget.patience()).await?;
+        if !matches!(answer.status.as_u16(), 200 | 201 | 401 | 403) {
+            // The next login asks again where to log in: Keystone may have moved.
+            *self.tokens_url.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
         match answer.status {
             StatusCode::OK | StatusCode::CREATED => match version {
                 Version::V2 => v2::token(&answer),
@@ -267,15 +271,11 @@ impl Keystone {
                 answer.status.as_u16(),
                 message(&answer)
             ))),
-            status => {
-                // The next login asks again where to log in: Keystone may have moved.
-                *self.tokens_url.lock().unwrap_or_else(PoisonError::into_inner) = None;
-                Err(SessionError::Protocol(format!(
-                    "Keystone answered the login with status {}{}",
-                    status.as_u16(),
-                    message(&answer)
-                )))
-            }
+            status => Err(SessionError::Protocol(format!(
+                "Keystone answered the login with status {}{}",
+                status.as_u16(),
+                message(&answer)
+            ))),
         }
     }
 
@@ -350,7 +350,7 @@ async fn discover(
         headers: HeaderMap::new(),
         body: bytes::Bytes::new(),
     };
-    let answer = budget.in_time(base, sender.fetch(request)).await?;
+    let answer = sender.fetch(request, &|| budget.patience()).await?;
     let document: serde_json::Value = serde_json::from_slice(&answer.body).unwrap_or_default();
     let versions = [
         document.pointer("/versions/values"),

@@ -183,21 +183,23 @@ impl Session {
         request: &Request,
         budget: &Budget,
     ) -> Result<Answer, SessionError> {
-        let mut sent = 0;
-        loop {
-            let answer = self.send_once(request.clone(), budget).await?;
-            let pause = busy::pause(&request.method, &answer, sent, busy::random());
-            let in_time = |pause: &Duration| budget.patience().is_ok_and(|most| *pause <= most);
+        let origin = Origin::of(&request.url)?;
+        let mut answer = self.send_once(request.clone(), budget).await?;
+        for again in 0.. {
+            let pause = busy::pause(&request.method, &answer, again, busy::random());
             // What is replayed is as it was recorded, and nobody waits for it.
-            match pause.filter(in_time).filter(|_| !self.sender.is_watched()) {
-                Some(pause) => tokio::time::sleep(pause).await,
-                None => {
-                    self.busy.note(&answer);
-                    return Ok(answer);
-                }
+            let in_time = |pause: &Duration| budget.can_wait(*pause) && !self.sender.is_watched();
+            let Some(pause) = pause.filter(in_time) else { break };
+            tokio::time::sleep(pause).await;
+            match self.send_once(request.clone(), budget).await {
+                Ok(next) => answer = next,
+                // The answer that there is says more.
+                Err(SessionError::Send(SendError::Limit(_))) => break,
+                Err(error) => return Err(error),
             }
-            sent += 1;
         }
+        self.busy.note(origin, &answer);
+        Ok(answer)
     }
 
     /// Sends a request, or the next one that a redirect leads to: each is judged by itself.
@@ -258,8 +260,13 @@ impl Session {
 
     async fn fetch(&self, request: Request, budget: &Budget) -> Result<Answer, SessionError> {
         let _under_way = budget.begin(&request.url)?;
-        let url = request.url.clone();
-        let mut answer = budget.in_time(&url, self.sender.fetch(request)).await?;
+        let repeats = request.method == Method::GET || request.method == Method::HEAD;
+        let answer = self.sender.fetch(request, &|| budget.patience()).await;
+        let mut answer = answer.map_err(|error| match error {
+            // It was sent, and nobody knows whether it was done.
+            SendError::TooLong(text) if !repeats => SendError::Connection(text),
+            other => other,
+        })?;
         // A service that hands out tokens hands them to the host.
         answer.headers.remove("x-subject-token");
         Ok(answer)
@@ -270,13 +277,12 @@ impl Session {
         &self,
         request: Request,
         budget: &Budget,
-    ) -> Result<(reqwest::Response, (OwnedSemaphorePermit, UnderWay)), SendError> {
+    ) -> Result<(reqwest::Response, (OwnedSemaphorePermit, UnderWay), Duration), SendError> {
         let origin = Origin::of(&request.url)?;
         self.granted(&origin)?;
         let under_way = budget.begin(&request.url)?;
-        let url = request.url.clone();
-        let (response, turn) = budget.in_time(&url, self.sender.open(request)).await?;
-        Ok((response, (turn, under_way)))
+        let (response, turn, timeout) = self.sender.open(request, &|| budget.patience()).await?;
+        Ok((response, (turn, under_way), timeout))
     }
 
     fn granted(&self, origin: &Origin) -> Result<(), SendError> {
@@ -446,7 +452,10 @@ impl From<SessionError> for DriverError {
             // None of these is about a service that cannot be reached: another request may pass.
             SessionError::Protocol(_)
             | SessionError::Send(
-                SendError::Refused(_) | SendError::Denied(_) | SendError::Limit(_),
+                SendError::Refused(_)
+                | SendError::Denied(_)
+                | SendError::Limit(_)
+                | SendError::TooLong(_),
             ) => Self::Protocol(text),
             SessionError::Unsupported(_) => Self::Unsupported(text),
             SessionError::Config(_) => Self::Config(text),

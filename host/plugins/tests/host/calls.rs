@@ -266,7 +266,7 @@ async fn what_a_driver_keeps_survives_calls_and_failures_do_not_change_it() {
     }
     // Whoever does not use what a call put in takes back what it kept.
     let unused = source.poll(&["report"]).await.unwrap();
-    source.restore(unused.state_before.unwrap());
+    source.undo(unused.undo);
     let config = values(json!({"mode": "state-count"}));
     let heir = source.driver().datasource("d", &config, source.state()).await.unwrap();
     let outcome = heir.poll(&["report"]).await.unwrap();

@@ -7,7 +7,7 @@ use congress_table::Table;
 use tokio::sync::watch;
 
 use super::running::Running;
-use super::shared::{Shared, Unfinished};
+use super::shared::{Shared, Unfinished, Unpublished};
 use super::task::Phase;
 use super::views;
 use super::wire::{DatasourceCall, Execution, TOO_MANY_ROWS, reply};
@@ -129,8 +129,10 @@ async fn push(
     };
     let _one_at_a_time = shared.receiving.lock().await;
     let result = running.source.receive_beside(push, Some(shared.clone())).await;
+    let unpublished = Unpublished::of(&running.source, &result);
     // The lease may have been lost while the driver worked.
     let fence = shared.lease.fence()?;
+    unpublished.stays();
     let store = running.persist.then_some(&fence);
     shared.finish(result, running, &[], true, store).await.map_err(|unfinished| match unfinished {
         Unfinished::Call(error) => bad(format!("datasource {name} did not take it: {error}")),
@@ -162,7 +164,9 @@ fn execute(shared: Arc<Shared>, running: Running, execution: Execution) {
         let held = Some(shared.clone() as Arc<dyn HeldRows>);
         match running.source.execute_beside(&action, &positional, &named, held).await {
             Ok(outcome) => {
+                let undo = outcome.undo.clone();
                 if let Err(error) = shared.publish(outcome, &running.schema, &[], None).await {
+                    running.source.undo(undo);
                     tracing::error!(datasource = %name, ?action, %error, "its rows are lost");
                 }
             }

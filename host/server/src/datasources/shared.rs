@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use congress_bus::{Bus, Publisher, Schema};
 use congress_plugins::{
-    CallError, CallErrorKind, CallOutcome, DriverError, HeldRows, TableOperation,
+    CallError, CallErrorKind, CallOutcome, Datasource, DriverError, HeldRows, TableOperation, Undo,
 };
 use congress_store::{Fence, KeyRing, PushedTable, Store};
 use congress_table::{Change, Row, Table, TableDelta};
@@ -178,9 +178,7 @@ impl Shared {
         is_push: bool,
         store: Option<&Fence>,
     ) -> Result<(), Unfinished> {
-        let before = result.as_ref().ok().and_then(|outcome| outcome.state_before.clone());
-        // What a driver kept of rows that are not published must not make it leave them out later.
-        let take_back = || before.into_iter().for_each(|before| running.source.restore(before));
+        let unpublished = Unpublished::of(&running.source, &result);
         match result {
             Ok(outcome) => {
                 let mut failed = by_cause(&outcome.failed);
@@ -188,13 +186,11 @@ impl Shared {
                 if is_push && !failed.is_empty() {
                     let text = failed.join("; ");
                     tracing::warn!(datasource = %self.row.name, push = true, "{text}");
-                    take_back();
                     return Err(Unfinished::Refused(text));
                 }
                 if self.all_or_nothing && !failed.is_empty() {
                     let text = format!("{}; nothing of this poll is published", failed.join("; "));
                     self.note(|progress| progress.updated(Some(text)));
-                    take_back();
                     return Ok(());
                 }
                 let is_read = |name: &&Arc<str>| !outcome.failed.iter().any(|(t, _)| t == *name);
@@ -205,11 +201,8 @@ impl Shared {
                     requests = outcome.figures.requests, ms = outcome.figures.duration.as_millis(),
                     "tables read"
                 );
-                let published = self.publish(outcome, &running.schema, &read, store).await;
-                if published.is_err() {
-                    take_back();
-                }
-                published?;
+                self.publish(outcome, &running.schema, &read, store).await?;
+                unpublished.stays();
                 let error = (!failed.is_empty()).then(|| failed.join("; "));
                 self.note(|progress| progress.updated(error));
                 Ok(())
@@ -234,17 +227,12 @@ impl Shared {
         running: &Running,
         store: Option<&Fence>,
     ) {
+        let unpublished = Unpublished::of(&running.source, &result);
         let failure = match result {
-            Ok(outcome) => {
-                let before = outcome.state_before.clone();
-                match self.publish(outcome, &running.schema, &[], store).await {
-                    Ok(()) => return,
-                    Err(error) => {
-                        before.into_iter().for_each(|before| running.source.restore(before));
-                        error.to_string()
-                    }
-                }
-            }
+            Ok(outcome) => match self.publish(outcome, &running.schema, &[], store).await {
+                Ok(()) => return unpublished.stays(),
+                Err(error) => error.to_string(),
+            },
             Err(error) => error.to_string(),
         };
         tracing::warn!(datasource = %self.row.name, "putting its rows in order: {failure}");
@@ -255,6 +243,31 @@ impl Shared {
     pub(super) fn last_error(&self) -> String {
         let progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
         progress.last_error().unwrap_or_default().to_owned()
+    }
+}
+
+/// What a call made its driver keep; taken back when this is dropped. What the driver noted of rows
+/// that are not published must not make it leave them out later.
+pub(super) struct Unpublished<'d> {
+    source: &'d Datasource,
+    undo: Undo,
+}
+
+impl<'d> Unpublished<'d> {
+    pub(super) fn of(source: &'d Datasource, result: &Result<CallOutcome, CallError>) -> Self {
+        let undo = result.as_ref().map(|outcome| outcome.undo.clone()).unwrap_or_default();
+        Self { source, undo }
+    }
+
+    /// It is published, or another one of this call's sees to it.
+    pub(super) fn stays(mut self) {
+        self.undo = Undo::default();
+    }
+}
+
+impl Drop for Unpublished<'_> {
+    fn drop(&mut self) {
+        self.source.undo(std::mem::take(&mut self.undo));
     }
 }
 

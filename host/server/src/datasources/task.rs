@@ -20,7 +20,7 @@ use super::calls::answer;
 use super::local::Local;
 use super::manager::Started;
 use super::running::Running;
-use super::shared::Shared;
+use super::shared::{Shared, Unpublished};
 use super::start::{START_PERIOD, start};
 use super::wire::{DatasourceCall, reply};
 use crate::failure::{Answer, Failure, Status};
@@ -355,8 +355,14 @@ async fn upkeep(shared: Arc<Shared>, running: Running) {
     let _one_at_a_time = shared.receiving.lock().await;
     let held = Some(shared.clone() as Arc<dyn HeldRows>);
     let result = running.source.upkeep_beside(held).await;
-    // One that is not the active one any more leaves the rows to its successor.
-    let Ok(fence) = shared.lease.fence() else { return };
+    let unpublished = Unpublished::of(&running.source, &result);
+    let Ok(fence) = shared.lease.fence() else {
+        // One that is not the active one any more leaves the rows to its successor; one that is not
+        // sure tries again.
+        shared.upkeep_due().send_replace(Some(Instant::now() + START_PERIOD));
+        return;
+    };
+    unpublished.stays();
     let store = running.persist.then_some(&fence);
     shared.finish_upkeep(result, &running, store).await;
 }
