@@ -74,7 +74,7 @@ mod tests {
         let waiting = tokio::spawn(allow_from(large));
         tokio::task::yield_now().await;
         assert!(transparent_huge_pages_are_disabled().unwrap());
-        let rows = vec![1_u8; (2 * LARGE << 10) as usize];
+        let rows = vec![1_u8; ((2 * LARGE) << 10) as usize];
         waiting.await.unwrap();
         assert!(!transparent_huge_pages_are_disabled().unwrap());
         drop(std::hint::black_box(rows));
