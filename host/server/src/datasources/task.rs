@@ -162,10 +162,11 @@ impl Task {
                 p.broken("waiting for its driver: drivers are still being loaded".to_owned());
             }),
             Code::Missing(reason) => {
+                // First what is under way: what it has kept of rows that are not published goes back.
+                (work.polling, work.upkeep, work.starting) = (None, None, None);
                 if let Some(running) = work.running.take() {
                     work.kept = running.source.state();
                 }
-                (work.polling, work.upkeep, work.starting) = (None, None, None);
                 work.candidate = None;
                 (work.next_poll, work.next_start) = (None, None);
                 work.phase.send_replace(Phase::Stopped);
