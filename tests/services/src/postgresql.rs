@@ -157,9 +157,10 @@ impl Postgresql {
         eventually("the server has the setting", PATIENCE, set).await
     }
 
-    /// Ends the server without warning.
+    /// Ends the server without warning, and its sessions, which would serve on until they notice.
     pub async fn kill(&mut self) -> anyhow::Result<()> {
         if let Some(mut process) = self.process.take() {
+            self.signal_all(Signal::KILL)?;
             process.kill().await?;
         }
         Ok(())
