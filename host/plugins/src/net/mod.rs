@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use grants::{Grants, Origin, Trust as GrantTrust, expand, parse_url};
-pub(crate) use sender::{Answer, Request, Sender, describe, too_large};
+pub(crate) use sender::{Answer, Request, Sender, describe, only_reads, too_large};
 pub(crate) use tls::{Tls, Trust as TlsTrust};
 
 use self::wire::Wire;

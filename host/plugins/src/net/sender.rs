@@ -1,8 +1,8 @@
 //! The one place from which requests leave.
 //!
-//! No proxies, no redirects and no retries (see `session` for both), no cookies; every request has its turn and
-//! a deadline, every answer a largest size. Connections and name resolution run on the host's I/O threads, so that a busy
-//! guest thread delays nobody's answers.
+//! No proxies, no redirects and no retries (see `session` for both), no cookies; every request has its
+//! turn and a deadline, every answer a largest size. Connections and name resolution run on the host's
+//! I/O threads, so that a busy guest thread delays nobody's answers.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -20,6 +20,11 @@ use tokio_util::task::AbortOnDropHandle;
 use super::pace::Pace;
 use super::tls::Trust;
 use super::{Network, Origin, SendError};
+
+/// Whether requests of a method only read, so that sending one twice does no more than sending it once.
+pub(crate) fn only_reads(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
+}
 
 /// A request that has passed the grants.
 #[derive(Clone)]

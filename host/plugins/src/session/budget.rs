@@ -51,8 +51,8 @@ impl Budget {
         self.time.get_or_init(|| CallTime { end: Instant::now() + whole, whole });
     }
 
-    /// How long a request may take: half of what is left of the call, so that a
-    /// service that does not answer costs one table and not all that the call has read.
+    /// How long a request may take: half of what is left of the call, so that a service that does not
+    /// answer costs one table and not all that the call has read.
     pub(crate) fn patience(&self) -> Result<Duration, SendError> {
         let Some(CallTime { end, whole }) = self.time.get() else { return Ok(Duration::MAX) };
         let left = end.saturating_duration_since(Instant::now());

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use http::header::RETRY_AFTER;
 use http::{Method, StatusCode};
 
-use crate::net::{Answer, Origin};
+use crate::net::{Answer, Origin, only_reads};
 
 /// How often a request is sent again.
 const AGAIN: u32 = 3;
@@ -46,15 +46,14 @@ impl Busy {
 }
 
 /// Whether a service was too busy to do what it was asked for.
-pub(super) fn is_busy(answer: &Answer) -> bool {
+fn is_busy(answer: &Answer) -> bool {
     matches!(answer.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
 }
 
 /// How long to wait before a request is sent for the `nth` time again; none if it is not to be.
 /// `random`, from 0 to 1, keeps those that were turned away together from coming back together.
 pub(super) fn pause(method: &Method, answer: &Answer, nth: u32, random: f64) -> Option<Duration> {
-    let is_repeatable = *method == Method::GET || *method == Method::HEAD;
-    if !is_repeatable || !is_busy(answer) || nth >= AGAIN {
+    if !only_reads(method) || !is_busy(answer) || nth >= AGAIN {
         return None;
     }
     let longest = FIRST * (1 << nth);

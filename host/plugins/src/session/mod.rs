@@ -19,7 +19,8 @@ use self::busy::Busy;
 pub(crate) use self::keystone::Interface;
 use self::keystone::{ApplicationCredential, Credentials, Keystone, Scope, Token, User};
 use crate::net::{
-    Answer, GrantTrust, Grants, Network, Origin, Request, SendError, Sender, TlsTrust, parse_url,
+    Answer, GrantTrust, Grants, Network, Origin, Request, SendError, Sender, TlsTrust, only_reads,
+    parse_url,
 };
 use crate::secret::Secret;
 use crate::settings::{Settings, basic};
@@ -260,11 +261,11 @@ impl Session {
 
     async fn fetch(&self, request: Request, budget: &Budget) -> Result<Answer, SessionError> {
         let _under_way = budget.begin(&request.url)?;
-        let repeats = request.method == Method::GET || request.method == Method::HEAD;
+        let is_read = only_reads(&request.method);
         let answer = self.sender.fetch(request, &|| budget.patience()).await;
         let mut answer = answer.map_err(|error| match error {
             // It was sent, and nobody knows whether it was done.
-            SendError::TooLong(text) if !repeats => SendError::Connection(text),
+            SendError::TooLong(text) if !is_read => SendError::Connection(text),
             other => other,
         })?;
         // A service that hands out tokens hands them to the host.
@@ -303,8 +304,8 @@ impl Session {
 /// Where an answer redirects a request that may be repeated elsewhere.
 fn redirect(request: &Request, answer: &Answer) -> Option<Url> {
     let is_redirect = matches!(answer.status.as_u16(), 301 | 302 | 303 | 307 | 308);
-    let is_repeatable = request.method == Method::GET || request.method == Method::HEAD;
-    let location = answer.headers.get(LOCATION).filter(|_| is_redirect && is_repeatable)?;
+    let location =
+        answer.headers.get(LOCATION).filter(|_| is_redirect && only_reads(&request.method))?;
     request.url.join(location.to_str().ok()?).ok()
 }
 

@@ -162,14 +162,15 @@ fn execute(shared: Arc<Shared>, running: Running, execution: Execution) {
     tracing::info!("Executing {name}:{shown}({arguments})");
     tokio::spawn(async move {
         let held = Some(shared.clone() as Arc<dyn HeldRows>);
-        match running.source.execute_beside(&action, &positional, &named, held).await {
-            Ok(outcome) => {
-                let undo = outcome.undo.clone();
-                if let Err(error) = shared.publish(outcome, &running.schema, &[], None).await {
-                    running.source.undo(undo);
+        let result = running.source.execute_beside(&action, &positional, &named, held).await;
+        let unpublished = Unpublished::of(&running.source, &result);
+        match result {
+            Ok(outcome) => match shared.publish(outcome, &running.schema, &[], None).await {
+                Ok(()) => unpublished.stays(),
+                Err(error) => {
                     tracing::error!(datasource = %name, ?action, %error, "its rows are lost");
                 }
-            }
+            },
             Err(error) => tracing::error!(datasource = %name, ?action, "{error}"),
         }
     });
