@@ -373,13 +373,34 @@ impl World {
         for node in 0..2 {
             self.cluster.online(node, 2).await.unwrap();
         }
+        let node = self.settled().await;
         self.data.change(&self.cluster);
         self.current(Instant::now(), "the link is mended").await;
-        self.resource(0, &format!("Started node{}", self.active + 1)).await;
-        let running = |node| self.cluster.pids(node, "congress", "congress-server").unwrap().len();
-        assert_eq!((running(self.active), running(1 - self.active)), (1, 0));
-        let node = self.active;
+        assert_eq!(self.active, node);
+        self.resource(0, &format!("Started node{}", node + 1)).await;
+        assert_eq!(self.running(), [node]);
         self.only_from(node, Duration::from_secs(3)).await;
+    }
+
+    /// The nodes on which the server runs.
+    fn running(&self) -> Vec<usize> {
+        let runs = |node: &usize| {
+            !self.cluster.pids(*node, "congress", "congress-server").unwrap().is_empty()
+        };
+        (0..2).filter(runs).collect()
+    }
+
+    /// Waits until one node runs the server and the cluster has nothing left to do. Nodes that
+    /// meet again both run it, and publish, until Pacemaker has stopped both and started one.
+    async fn settled(&self) -> usize {
+        let look = async || {
+            // One must run it before the wait as well, which may come before Pacemaker's decision.
+            let [_] = self.running()[..] else { return None };
+            self.cluster.must(0, "crm_resource --wait --timeout=30 2>&1").ok()?;
+            let [node] = self.running()[..] else { return None };
+            Some(node)
+        };
+        eventually("one node runs the server", PATIENCE, look).await.unwrap()
     }
 
     /// Changes the data again and again: engines have rows of this node alone, old or new ones.
