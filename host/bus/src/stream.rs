@@ -21,6 +21,7 @@ impl Epoch {
     /// The epoch of a process's `count`-th publisher while it holds a lease in its `term`. Those of
     /// a higher term are higher, whatever the count.
     pub fn in_term(term: u64, count: u32) -> Self {
+        let term = term.min(u64::MAX >> Self::COUNT_BITS);
         Self(term << Self::COUNT_BITS | u64::from(count) & ((1 << Self::COUNT_BITS) - 1))
     }
 
@@ -50,6 +51,13 @@ pub struct Position {
     pub epoch: Epoch,
     /// 0 for a publisher that has published nothing yet.
     pub sequence: u64,
+}
+
+impl Position {
+    /// Whether it is the very next one after another of the same epoch.
+    pub(crate) fn follows(self, at: Self) -> bool {
+        self.epoch == at.epoch && Some(self.sequence) == at.sequence.checked_add(1)
+    }
 }
 
 /// The content of a source's tables at one position.
@@ -91,7 +99,7 @@ impl Cursor {
         match self.at {
             None => Step::Resync,
             Some(at) if to <= at => Step::Ignore,
-            Some(at) if to.epoch == at.epoch && to.sequence == at.sequence + 1 => {
+            Some(at) if to.follows(at) => {
                 self.at = Some(to);
                 Step::Apply
             }

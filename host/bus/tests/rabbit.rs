@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use common::{
     Mirror, SOON, World, acquainted, change, delta, next, options, tables, unique, until,
 };
+use congress_bus::protocol::{Announce, Envelope, Message};
 use congress_bus::{
     Bus, CallError, Epoch, Link, Publisher, RabbitBus, RabbitHost, RabbitOptions, RabbitTls,
     Register, Subscription, Update,
@@ -236,6 +237,58 @@ async fn garbage_does_no_harm() {
     (0..100).for_each(|_| followed.commit());
     followed.catch_up().await;
     assert_eq!((&*near.link().borrow(), &*far.link().borrow()), (&Link::Up, &Link::Up));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sender_whose_name_fits_no_routing_key_does_no_harm() {
+    let World::Rabbit { port, bus_id } = World::rabbit().await else { panic!() };
+    let (near, far) = pair(options(port, &bus_id, "ds"), options(port, &bus_id, "pe1")).await;
+    let mut followed = Followed::new(&*near, &*far);
+    followed.catch_up().await;
+    let mut links = [near.link(), far.link()];
+    links.iter_mut().for_each(|link| _ = link.borrow_and_update());
+
+    let stranger = lapin::Connection::connect(
+        &format!("amqp://127.0.0.1:{port}/%2f"),
+        lapin::ConnectionProperties::default(),
+    )
+    .await
+    .unwrap();
+    let channel = stranger.create_channel().await.unwrap();
+    let say = async |length: usize, message: Message| {
+        let bytes = Envelope { from: "x".repeat(length).into(), message }.encode();
+        channel
+            .basic_publish(
+                format!("congress.{bus_id}.all").into(),
+                "".into(),
+                lapin::options::BasicPublishOptions::default(),
+                &bytes,
+                lapin::BasicProperties::default(),
+            )
+            .await
+            .unwrap();
+    };
+    // To each of these a node would answer, to a key that no broker takes.
+    let announce = Announce { ask: true, ..Announce::default() };
+    for length in [65, 247, 248, 255, 256, 300, 100_000] {
+        say(length, Message::Ask).await;
+        say(length, Message::Announce(announce.clone())).await;
+        say(length, Message::Pull { source: "nova".into(), session: 1, next: 0 }).await;
+    }
+    // The longest that is answered.
+    say(64, Message::Ask).await;
+    for bus in [&near, &far] {
+        until("they were dropped", || bus.status().malformed == 21).await;
+        assert_eq!(bus.nodes().borrow().len(), 2);
+    }
+    (0..100).for_each(|_| followed.commit());
+    followed.catch_up().await;
+    for link in &links {
+        assert!(!link.has_changed().unwrap(), "the link stayed up: {:?}", link.borrow());
+    }
+    let _requests = far.serve("echo", 1).unwrap();
+    let seen = || near.nodes().borrow().iter().any(|node| node.services.contains("echo"));
+    until("nodes go on hearing each other", seen).await;
 }
 
 /// Text that does not compress.

@@ -17,6 +17,8 @@ pub const MAX_CALL: usize = 64 << 20;
 const PART: usize = 512 * 1024;
 /// How many calls of others may be incomplete at a time.
 const MAX_INCOMPLETE: usize = 256;
+/// How many bytes of incomplete calls of others are kept.
+const MAX_INCOMPLETE_BYTES: usize = 4 * MAX_CALL;
 /// How many calls of others are remembered, so that one that comes twice is carried out once.
 const REMEMBERED: usize = 4096;
 
@@ -63,6 +65,17 @@ struct Incoming {
     request: Joined,
 }
 
+/// What became of a part of a call that came.
+#[derive(Debug)]
+pub(super) enum Taken {
+    /// There is nothing to be done yet, or any more.
+    Part,
+    /// It was the last one.
+    Whole(Ticket, Bytes),
+    /// There is no room for the call. What comes of it later is ignored.
+    Refused(Ticket),
+}
+
 /// A body that comes in parts.
 #[derive(Debug, Default)]
 struct Joined {
@@ -76,7 +89,7 @@ impl Joined {
         if index != self.next || self.body.len() + part.len() > MAX_CALL {
             return None;
         }
-        self.next += 1;
+        self.next = self.next.checked_add(1)?;
         if last && self.body.is_empty() {
             return Some(part);
         }
@@ -113,14 +126,14 @@ impl Calls {
                 id,
                 service: service.clone(),
                 term,
-                timeout: timeout.as_millis() as u64,
+                timeout: u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX),
                 index,
                 last,
                 body,
             };
             cx.send_call(Target::Calls(to.clone()), Message::Call(call), id);
         }
-        let deadline = cx.now + timeout;
+        let deadline = cx.now.saturating_add(timeout);
         self.outgoing.insert(id, Outgoing { service, to, deadline, reply: Joined::default() });
         id
     }
@@ -176,32 +189,39 @@ impl Calls {
         }
     }
 
-    /// A part of a call arrives. Its ticket and body once it is complete.
-    pub(super) fn on_call(
-        &mut self,
-        from: &Instance,
-        call: &Call,
-        now: Time,
-    ) -> Option<(Ticket, Bytes)> {
+    /// A part of a call arrives.
+    pub(super) fn on_call(&mut self, from: &Instance, call: &Call, now: Time) -> Taken {
         let ticket = Ticket { from: from.clone(), id: call.id };
         if self.seen.contains(&ticket) {
-            return None;
+            return Taken::Part;
         }
         if call.index == 0 && call.last {
             self.remember(&ticket);
-            return Some((ticket, call.body.clone()));
+            return Taken::Whole(ticket, call.body.clone());
         }
         let first = call.index == 0 && !self.incoming.contains_key(&ticket);
-        if first && self.incoming.len() < MAX_INCOMPLETE {
+        if first || self.incoming.contains_key(&ticket) {
+            let bytes: usize = self.incoming.values().map(|i| i.request.body.len()).sum();
+            let full = first && self.incoming.len() >= MAX_INCOMPLETE;
+            if full || bytes.saturating_add(call.body.len()) > MAX_INCOMPLETE_BYTES {
+                self.incoming.remove(&ticket);
+                self.remember(&ticket);
+                return Taken::Refused(ticket);
+            }
+        }
+        if first {
             let deadline = now + Duration::from_millis(call.timeout.min(600_000));
             let incoming = Incoming { deadline, request: Joined::default() };
             self.incoming.insert(ticket.clone(), incoming);
         }
-        let incoming = self.incoming.get_mut(&ticket)?;
-        let body = incoming.request.take(call.index, call.last, call.body.clone())?;
+        let joined = self
+            .incoming
+            .get_mut(&ticket)
+            .and_then(|i| i.request.take(call.index, call.last, call.body.clone()));
+        let Some(body) = joined else { return Taken::Part };
         self.incoming.remove(&ticket);
         self.remember(&ticket);
-        Some((ticket, body))
+        Taken::Whole(ticket, body)
     }
 
     fn remember(&mut self, ticket: &Ticket) {

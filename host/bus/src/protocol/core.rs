@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use congress_table::{Change, Digest};
 
-use super::calls::{CallRoute, Calls, MAX_CALL, Ticket};
+use super::calls::{CallRoute, Calls, MAX_CALL, Taken, Ticket};
 use super::follower::Follower;
 use super::message::{
     Announce, Call, Envelope, Heartbeat, Instance, Message, Registers, ReplyStatus, Subscribe,
@@ -16,7 +16,9 @@ use super::message::{
 use super::presence::Peers;
 use super::sessions::Sessions;
 use super::source::{Published, Routed, Source};
-use super::{ANNOUNCE, FollowerId, HEARTBEAT, Lane, Output, Random, SnapshotJob, Target, Time};
+use super::{
+    ANNOUNCE, FollowerId, HEARTBEAT, Lane, Output, Random, Size, SnapshotJob, TABLES, Target, Time,
+};
 use crate::stream::{Epoch, Position, Snapshot, Update};
 use crate::{BusStatus, CallError, Link, Node, PeerStatus, Register, RegisterError, TableName};
 
@@ -55,6 +57,8 @@ pub(super) struct Context<'a> {
     pub(super) link_up: bool,
     /// The term of the lease: what was published in a lower one counts no more.
     pub(super) term: u64,
+    /// The most that is taken of one source.
+    pub(super) most: Size,
     pub(super) random: &'a mut Random,
     pub(super) outputs: &'a mut VecDeque<Output>,
 }
@@ -86,6 +90,7 @@ impl Context<'_> {
 pub struct Core {
     identity: Identity,
     peer_timeout: Duration,
+    most: Size,
     random: Random,
     outputs: VecDeque<Output>,
     link: Link,
@@ -121,6 +126,7 @@ macro_rules! with_context {
             me: &$core.identity.instance,
             link_up: $core.link == Link::Up,
             term: $core.registers.term,
+            most: $core.most,
             random: &mut $core.random,
             outputs: &mut $core.outputs,
         };
@@ -135,6 +141,7 @@ impl Core {
         Self {
             identity,
             peer_timeout,
+            most: TABLES,
             random: Random(seed),
             outputs: VecDeque::new(),
             link: Link::Down("not connected yet".to_owned()),
@@ -156,6 +163,11 @@ impl Core {
             #[cfg(any(test, feature = "simulation"))]
             fault: None,
         }
+    }
+
+    /// How much a subscription takes of one source from now on, instead of [`TABLES`].
+    pub fn take_at_most(&mut self, most: Size) {
+        self.most = most;
     }
 
     /// Breaks a rule from now on.
@@ -470,6 +482,10 @@ impl Core {
                 }
             }
             for (name, position) in &heartbeat.positions {
+                // The idle ones among those are forgotten soon.
+                if self.sources.len() >= 2 * MAX_SOURCES && !self.sources.contains_key(name) {
+                    continue;
+                }
                 let source =
                     self.sources.entry(name.clone()).or_insert_with(|| Source::new(name.clone()));
                 #[cfg(any(test, feature = "simulation"))]
@@ -800,7 +816,13 @@ impl Core {
 
     fn on_call(&mut self, now: Time, from: &Instance, call: &Call) {
         self.learn_registers(Registers { term: call.term, ..Registers::default() });
-        let Some((ticket, body)) = self.calls.on_call(from, call, now) else { return };
+        let (ticket, body) = match self.calls.on_call(from, call, now) {
+            Taken::Part => return,
+            Taken::Refused(ticket) => {
+                return self.reply(now, &ticket, ReplyStatus::Busy, &Bytes::new());
+            }
+            Taken::Whole(ticket, body) => (ticket, body),
+        };
         if let Some((service, _)) = self.services.get_key_value(&call.service) {
             let service = service.clone();
             self.outputs.push_back(Output::Request { ticket, service, body });

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use congress_table::{Change, Digest, Row, TableSchema};
 
 use super::message::{SnapshotChunk, set_of};
-use super::source::Arrived;
-use super::{GRACE, RETRY, Random, Time, WINDOW};
+use super::source::{Arrived, rows_of};
+use super::{GRACE, RETRY, Random, Size, TOO_LARGE, Time, WINDOW};
 use crate::TableName;
 use crate::stream::{Cursor, Position, Snapshot, Update};
 
@@ -15,8 +15,14 @@ use crate::stream::{Cursor, Position, Snapshot, Update};
 pub const QUEUE: usize = 64;
 /// How many rows of changes wait for a reader, unless they are of one change.
 pub const QUEUE_ROWS: usize = 1 << 20;
+/// The same, in bytes.
+const QUEUE_BYTES: usize = 1 << 30;
+/// Both.
+const QUEUE_SIZE: Size = Size { rows: QUEUE_ROWS, bytes: QUEUE_BYTES };
 /// How many changes are kept that come while a snapshot is fetched.
 const EARLY: usize = 256;
+/// What a part of a snapshot counts as beyond its content, so that empty ones have an end too.
+const PART: Size = Size { rows: 0, bytes: size_of::<SnapshotChunk>() };
 /// How often the missing part of a snapshot is asked for before a new snapshot is.
 const PULLS: u32 = 3;
 
@@ -30,8 +36,9 @@ pub(super) struct Follower {
     fetch: Option<Fetch>,
     /// Of the tables at the cursor; kept for streams of other nodes only.
     digests: HashMap<TableName, Digest>,
-    queue: VecDeque<Update>,
-    queued_rows: usize,
+    /// With the size of each change.
+    queue: VecDeque<(Size, Update)>,
+    queued: Size,
     /// The reader is too slow: once it has read what waits it needs a snapshot.
     lagging: bool,
     /// A publisher was there, as far as the reader knows or will read.
@@ -52,9 +59,11 @@ struct Fetch {
     due: Time,
     attempts: u32,
     assembly: Option<Assembly>,
+    /// The last one was too large: what comes of it is ignored until one is asked for again.
+    refused: bool,
     /// Changes that came meanwhile, by their number.
     early: BTreeMap<u64, Arc<Arrived>>,
-    early_rows: usize,
+    early_size: Size,
 }
 
 /// A snapshot that arrives.
@@ -68,6 +77,8 @@ struct Assembly {
     granted: u32,
     last: Option<u32>,
     waiting: BTreeMap<u32, Arc<SnapshotChunk>>,
+    /// Of all parts that have come.
+    size: Size,
     schema: Vec<Arc<TableSchema>>,
     tables: Vec<(TableName, Vec<Row>)>,
     sums: Vec<Digest>,
@@ -91,7 +102,7 @@ impl Follower {
             fetch: None,
             digests: HashMap::new(),
             queue: VecDeque::new(),
-            queued_rows: 0,
+            queued: Size::default(),
             lagging: false,
             present: false,
             behind: None,
@@ -133,16 +144,17 @@ impl Follower {
             due: now,
             attempts: 0,
             assembly: None,
+            refused: false,
             early: BTreeMap::new(),
-            early_rows: 0,
+            early_size: Size::default(),
         });
     }
 
     /// What waits for the reader would be stale once a snapshot comes. That the publisher went
     /// stays true.
     fn drop_queue(&mut self) {
-        self.queue.retain(|update| matches!(update, Update::Gone));
-        self.queued_rows = 0;
+        self.queue.retain(|(_, update)| matches!(update, Update::Gone));
+        self.queued = Size::default();
     }
 
     /// The publisher was replaced: what is under way of the old one is worth nothing.
@@ -157,13 +169,16 @@ impl Follower {
         if !std::mem::take(&mut self.present) || self.position().is_none() {
             return false;
         }
-        self.queue.push_back(Update::Gone);
+        // One that comes and goes is gone once, for a reader that has not heard of it yet.
+        if !matches!(self.queue.back(), Some((_, Update::Gone))) {
+            self.queue.push_back((Size::default(), Update::Gone));
+        }
         true
     }
 
     /// The link is new: whatever was asked for is asked for again, at once.
     pub(super) fn link_up(&mut self, now: Time) {
-        if let Some(fetch) = &mut self.fetch {
+        if let Some(fetch) = self.fetch.as_mut().filter(|fetch| !fetch.refused) {
             fetch.due = now;
             fetch.attempts = 0;
             fetch.assembly = None;
@@ -176,12 +191,13 @@ impl Follower {
         let [first, most] = RETRY;
         fetch.due = now + random.around((first * (fetch.attempts + 1)).min(most));
         fetch.attempts += 1;
+        fetch.refused = false;
         if fetch.attempts > PULLS {
             fetch.assembly = None;
         }
         match &mut fetch.assembly {
             Some(assembly) => {
-                assembly.granted = assembly.next + WINDOW;
+                assembly.granted = assembly.next.saturating_add(WINDOW);
                 Some(Need::Parts { session: assembly.session, next: assembly.next })
             }
             None => {
@@ -214,9 +230,7 @@ impl Follower {
         if !self.cursor.is_behind(to) {
             return false;
         }
-        let next = self
-            .position()
-            .is_some_and(|at| at.epoch == to.epoch && at.sequence + 1 == to.sequence);
+        let next = self.position().is_some_and(|at| to.follows(at));
         #[cfg(any(test, feature = "simulation"))]
         let next = next || self.fault == Some(super::core::Fault::IgnoreGaps);
         let complete =
@@ -235,7 +249,10 @@ impl Follower {
             None => {}
         }
         match narrow(&arrived.change, &self.tables) {
-            Some(change) => self.push_change(to, change),
+            Some(change) => {
+                let size = Size { rows: rows_of(&change), bytes: arrived.bytes };
+                self.push_change(to, change, size)
+            }
             None => false,
         }
     }
@@ -266,17 +283,17 @@ impl Follower {
         true
     }
 
-    fn push_change(&mut self, position: Position, change: Arc<Change>) -> bool {
-        let rows: usize = change.tables.iter().map(|(_, d)| d.added.len() + d.removed.len()).sum();
-        let full = self.queue.len() >= QUEUE
-            || !self.queue.is_empty() && self.queued_rows + rows > QUEUE_ROWS;
+    fn push_change(&mut self, position: Position, change: Arc<Change>, size: Size) -> bool {
+        let mut after = self.queued;
+        after.add(size);
+        let full = self.queue.len() >= QUEUE || !self.queue.is_empty() && after.exceeds(QUEUE_SIZE);
         if full {
             self.drop_queue();
             self.lagging = true;
             return true;
         }
-        self.queued_rows += rows;
-        self.queue.push_back(Update::Change(position, change));
+        self.queued = after;
+        self.queue.push_back((size, Update::Change(position, change)));
         true
     }
 
@@ -286,19 +303,30 @@ impl Follower {
         &mut self,
         chunk: &Arc<SnapshotChunk>,
         now: Time,
+        most: Size,
     ) -> (Option<Need>, bool) {
         let nothing = (None, false);
         let backward = self.position().is_some_and(|at| chunk.position < at);
         if chunk.set != self.set || backward && !self.may_go_back() {
             return nothing;
         }
-        let Some(fetch) = &mut self.fetch else { return nothing };
+        let fetch = self.fetch.as_mut().filter(|fetch| !fetch.refused);
+        let Some(fetch) = fetch else { return nothing };
         let assembly = fetch.assembly.get_or_insert_with(|| Assembly::new(chunk));
         if assembly.session != chunk.session || assembly.position != chunk.position {
             return nothing;
         }
         let before = assembly.next;
         assembly.take(chunk);
+        if assembly.size.exceeds(most) {
+            let Size { rows, bytes } = assembly.size;
+            tracing::warn!(
+                subscriber = %self.name, source = %chunk.source, rows, bytes,
+                "a snapshot is too large and is given up; another one is asked for in {TOO_LARGE:?}"
+            );
+            fetch.refuse(now);
+            return nothing;
+        }
         if assembly.next > before {
             fetch.due = now + RETRY[0];
             fetch.attempts = 0;
@@ -307,9 +335,9 @@ impl Follower {
         if assembly.last.is_some_and(|last| assembly_next > last) {
             return (None, self.finish(now));
         }
-        if assembly.last.is_none() && assembly.next + WINDOW / 2 >= assembly.granted {
+        if assembly.last.is_none() && assembly.next.saturating_add(WINDOW / 2) >= assembly.granted {
             let need = Need::Parts { session: assembly.session, next: assembly.granted };
-            assembly.granted += WINDOW;
+            assembly.granted = assembly.granted.saturating_add(WINDOW);
             return (Some(need), false);
         }
         nothing
@@ -374,9 +402,9 @@ impl Follower {
             return false;
         }
         self.queue.clear();
-        self.queued_rows = 0;
+        self.queued = Size::default();
         self.present = true;
-        self.queue.push_back(Update::Snapshot(snapshot));
+        self.queue.push_back((Size::default(), Update::Snapshot(snapshot)));
         for arrived in early.values() {
             self.on_change(arrived, now);
         }
@@ -429,29 +457,40 @@ impl Follower {
 
     /// The next update for the reader.
     pub(super) fn next(&mut self, now: Time) -> Option<Update> {
-        let update = self.queue.pop_front();
-        match &update {
-            Some(Update::Change(_, change)) => {
-                let rows = change.tables.iter().map(|(_, d)| d.added.len() + d.removed.len());
-                self.queued_rows -= rows.sum::<usize>().min(self.queued_rows);
+        match self.queue.pop_front() {
+            Some((size, update)) => {
+                self.queued.remove(size);
+                Some(update)
             }
-            None if self.lagging => self.start_fetch(now),
-            _ => {}
+            None => {
+                if self.lagging {
+                    self.start_fetch(now);
+                }
+                None
+            }
         }
-        update
     }
 }
 
 impl Fetch {
     fn hold(&mut self, arrived: &Arc<Arrived>) {
-        let rows = arrived.rows();
-        if self.early.len() >= EARLY || self.early_rows + rows > QUEUE_ROWS {
+        let mut after = self.early_size;
+        after.add(arrived.size());
+        if self.early.len() >= EARLY || after.exceeds(QUEUE_SIZE) {
             // The gap that this leaves is found after the snapshot.
             self.early.clear();
-            self.early_rows = 0;
+            after = arrived.size();
         }
-        self.early_rows += rows;
+        self.early_size = after;
         self.early.insert(arrived.position.sequence, arrived.clone());
+    }
+
+    /// The snapshot is more than this node takes. It will hardly be less the next moment.
+    fn refuse(&mut self, now: Time) {
+        self.assembly = None;
+        self.attempts = 0;
+        self.refused = true;
+        self.due = now + TOO_LARGE;
     }
 }
 
@@ -464,6 +503,7 @@ impl Assembly {
             granted: WINDOW,
             last: None,
             waiting: BTreeMap::new(),
+            size: Size::default(),
             schema: Vec::new(),
             tables: Vec::new(),
             sums: Vec::new(),
@@ -472,14 +512,19 @@ impl Assembly {
     }
 
     fn take(&mut self, chunk: &Arc<SnapshotChunk>) {
-        // Only what was asked for is kept.
-        if chunk.index < self.next || chunk.index >= self.granted.saturating_add(WINDOW) {
+        // Only what was asked for is kept, and of what comes twice the first.
+        if chunk.index < self.next
+            || chunk.index >= self.granted.saturating_add(WINDOW)
+            || self.waiting.contains_key(&chunk.index)
+        {
             return;
         }
+        self.size.add(chunk.content.size);
+        self.size.add(PART);
         self.waiting.insert(chunk.index, chunk.clone());
         while let Some(chunk) = self.waiting.remove(&self.next) {
             self.append(&chunk);
-            self.next += 1;
+            self.next = self.next.saturating_add(1);
         }
     }
 

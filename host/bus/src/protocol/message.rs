@@ -21,6 +21,12 @@ const COMPRESS_FROM: usize = 512;
 pub const MAX_BODY: usize = 64 << 20;
 /// How many tables, subscriptions, sources or services a reader takes from one message.
 const MAX_ITEMS: usize = 100_000;
+/// The longest instance, in bytes. Ours are UUIDs, of 36. It is part of routing keys and of the names
+/// of queues, which have 255 bytes at most.
+pub const MAX_INSTANCE: usize = 64;
+/// The longest node id, and version of a program, in bytes. Node ids are host names, or what an
+/// operator calls a node.
+pub const MAX_NAME: usize = 255;
 
 /// The version of the protocol that this code speaks; shown to others in announcements.
 pub const VERSION: u64 = 1;
@@ -285,7 +291,7 @@ impl Envelope {
         let Some((FROM, from)) = reader.field()? else {
             return Err(Malformed("the sender is not named"));
         };
-        let from = text(from)?.into();
+        let from = bounded(from, MAX_INSTANCE, "the sender's instance is too long")?.into();
         Ok(Message::read(*kind, reader)?.map(|message| Self { from, message }))
     }
 }
@@ -508,8 +514,8 @@ fn read_announce(r: &mut Reader<'_>) -> Result<Announce, Malformed> {
     let mut announce = Announce::default();
     while let Some((number, mut field)) = r.field()? {
         match number {
-            2 => announce.node_id = text(field)?.to_owned(),
-            3 => announce.program = text(field)?.to_owned(),
+            2 => announce.node_id = bounded(field, MAX_NAME, "a node id is too long")?.to_owned(),
+            3 => announce.program = bounded(field, MAX_NAME, "a version is too long")?.to_owned(),
             4 => announce.protocol = field.varint()?,
             5 => announce.version = field.varint()?,
             6 => announce.ask = field.varint()? != 0,
@@ -546,15 +552,16 @@ fn read_heartbeat(r: &mut Reader<'_>) -> Result<Heartbeat, Malformed> {
 
 fn read_subscribe(r: &mut Reader<'_>) -> Result<Subscribe, Malformed> {
     let mut subscribe = Subscribe::default();
+    let mut named = 0;
     while let Some((number, mut field)) = r.field()? {
         match number {
             2 => subscribe.source = text(field)?.into(),
             3 => subscribe.version = field.varint()?,
             4 => {
                 let name = field.str()?.to_owned();
-                push(&mut subscribe.subscribers, (name, names(field)?))?;
+                push(&mut subscribe.subscribers, (name, names(field, &mut named)?))?;
             }
-            5 => subscribe.fetch = Some(names(field)?),
+            5 => subscribe.fetch = Some(names(field, &mut named)?),
             _ => {}
         }
     }
@@ -641,16 +648,25 @@ fn text<'a>(r: Reader<'a>) -> Result<&'a str, Malformed> {
     std::str::from_utf8(r.rest).map_err(|_| Malformed("a text is not UTF-8"))
 }
 
+fn bounded<'a>(r: Reader<'a>, most: usize, too_long: &'static str) -> Result<&'a str, Malformed> {
+    if r.rest.len() > most {
+        return Err(Malformed(too_long));
+    }
+    text(r)
+}
+
 fn small(mut r: Reader<'_>) -> Result<u32, Malformed> {
     u32::try_from(r.varint()?).map_err(|_| Malformed("a number is too large"))
 }
 
-fn names(mut r: Reader<'_>) -> Result<BTreeSet<TableName>, Malformed> {
+/// Names of tables; `named` counts those of the whole message.
+fn names(mut r: Reader<'_>, named: &mut usize) -> Result<BTreeSet<TableName>, Malformed> {
     let mut names = BTreeSet::new();
     while !r.is_empty() {
-        if names.len() >= MAX_ITEMS {
+        if *named >= MAX_ITEMS {
             return Err(Malformed("it names too many tables"));
         }
+        *named += 1;
         names.insert(r.name()?);
     }
     Ok(names)

@@ -42,8 +42,8 @@ pub use calls::{CallRoute, MAX_CALL, Ticket};
 pub use encode::{encode_change, encode_snapshot};
 pub use follower::{QUEUE, QUEUE_ROWS};
 pub use message::{
-    Announce, Call, Delta, Envelope, Heartbeat, Instance, MAX_BODY, Message, Registers, Reply,
-    ReplyStatus, SnapshotChunk, Subscribe, VERSION, set_of,
+    Announce, Call, Delta, Envelope, Heartbeat, Instance, MAX_BODY, MAX_INSTANCE, MAX_NAME,
+    Message, Registers, Reply, ReplyStatus, SnapshotChunk, Subscribe, VERSION, set_of,
 };
 pub use rows::{CHUNK, Content, Part};
 pub use sessions::{MAX_SESSION_BYTES, WINDOW};
@@ -70,8 +70,42 @@ pub const RETRY: [Duration; 2] = [Duration::from_millis(1000), Duration::from_mi
 pub const REFRESH: Duration = Duration::from_secs(20);
 /// How long a publisher believes a subscriber that does not repeat it.
 pub const INTEREST: Duration = Duration::from_secs(70);
+/// After which time a snapshot is asked for again that was too large.
+pub const TOO_LARGE: Duration = Duration::from_secs(60);
 /// How often the driver calls [`Core::tick`].
 pub const TICK: Duration = Duration::from_millis(20);
+
+/// How much of tables there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Size {
+    /// Rows.
+    pub rows: usize,
+    /// What they take in memory, in bytes, roughly.
+    pub bytes: usize,
+}
+
+/// The most that a subscription takes of one source, unless told otherwise: eight times what one call
+/// of a driver may give.
+pub const TABLES: Size = Size { rows: 8_000_000, bytes: 4 << 30 };
+
+impl Size {
+    /// Counts more in.
+    pub fn add(&mut self, more: Self) {
+        self.rows = self.rows.saturating_add(more.rows);
+        self.bytes = self.bytes.saturating_add(more.bytes);
+    }
+
+    /// Counts some out.
+    pub fn remove(&mut self, less: Self) {
+        self.rows = self.rows.saturating_sub(less.rows);
+        self.bytes = self.bytes.saturating_sub(less.bytes);
+    }
+
+    /// Whether there is more of anything than `most`.
+    pub fn exceeds(self, most: Self) -> bool {
+        self.rows > most.rows || self.bytes > most.bytes
+    }
+}
 
 /// A subscription of this node.
 pub type FollowerId = u64;
@@ -209,6 +243,9 @@ impl Random {
 
     /// A duration between 80 and 120 percent of one.
     pub fn around(&mut self, duration: Duration) -> Duration {
-        duration * (80 + self.below(41) as u32) / 100
+        duration.saturating_mul(80 + self.below(41) as u32) / 100
     }
 }
+
+#[cfg(test)]
+mod tests;

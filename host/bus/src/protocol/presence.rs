@@ -66,7 +66,7 @@ impl Peers {
         let silent: Vec<Instance> = self
             .peers
             .iter()
-            .filter(|(_, peer)| now >= peer.heard + timeout)
+            .filter(|(_, peer)| now >= peer.heard.saturating_add(timeout))
             .map(|(instance, _)| instance.clone())
             .collect();
         for who in &silent {

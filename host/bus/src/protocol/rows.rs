@@ -9,12 +9,20 @@ use std::sync::Arc;
 use congress_table::{Column, ColumnType, Digest, Row, SmolStr, TableSchema, Value};
 use hashbrown::HashMap;
 
+use super::Size;
 use super::wire::{Malformed, Reader, Writer};
 use crate::TableName;
 
 /// A chunk is closed once it is this long, uncompressed, in bytes. Compressed it is far below every
 /// broker's limit (RabbitMQ 4: 16 MiB); only a single huge row can make it longer.
 pub const CHUNK: usize = 512 * 1024;
+
+/// The most memory that the content of one chunk may take, in bytes. A byte can make a cell of 24, a
+/// few make a row, and LZ4 makes 255 of one; chunks of ours are far below.
+const MAX_CONTENT: usize = 256 << 20;
+/// How long the texts of a chunk's rows may be together, each as often as a row has it: so much is
+/// hashed. A reference of a byte can stand for a text of 64 MiB.
+const MAX_SPELLED: usize = 4 << 30;
 
 /// Section kinds.
 const TABLE: u8 = 1;
@@ -60,7 +68,33 @@ pub struct Content {
     pub parts: Vec<Part>,
     /// The digests of the added rows of each part, in the parts' order; computed by the reader.
     pub sums: Vec<Digest>,
+    /// How many rows there are and what all takes in memory; computed by the reader.
+    pub size: Size,
 }
+
+impl Content {
+    /// Counts what takes `bytes`, before it is kept.
+    fn count(&mut self, rows: usize, bytes: usize) -> Result<(), Malformed> {
+        self.size.add(Size { rows, bytes });
+        if self.size.bytes > MAX_CONTENT {
+            return Err(Malformed("its content takes too much memory"));
+        }
+        Ok(())
+    }
+
+    /// The table that what follows is about, and the digest of its rows.
+    fn last(&mut self) -> Result<(&mut Part, &mut Digest), Malformed> {
+        let last = self.parts.last_mut().zip(self.sums.last_mut());
+        last.ok_or(Malformed("rows come before their table"))
+    }
+}
+
+/// What a table's part takes, but for its name.
+const PART_BYTES: usize = size_of::<Part>() + size_of::<Digest>();
+/// What a row takes, but for its cells: its place in the table, and the head of what it points to.
+const ROW_BYTES: usize = size_of::<Row>() + 2 * size_of::<usize>();
+/// What a text takes that does not stand in its cell, but for its bytes.
+const TEXT_BYTES: usize = 2 * size_of::<usize>();
 
 /// Takes a chunk, its number, and whether it is the last.
 type Emit<'a> = Box<dyn FnMut(&[u8], u32, bool) + 'a>;
@@ -224,66 +258,113 @@ impl<'a> ChunkWriter<'a> {
 pub(crate) fn read(bytes: &[u8]) -> Result<Content, Malformed> {
     let mut reader = Reader::new(bytes);
     let mut content = Content::default();
-    let mut texts: Vec<SmolStr> = Vec::new();
-    let mut cells: Vec<Value> = Vec::new();
-    let mut buffer = Vec::new();
+    let mut rows = RowReader::default();
     while !reader.is_empty() {
         let kind = reader.u8()?;
         let length = reader.take(4)?.try_into().map(u32::from_le_bytes);
         let length = length.map_err(|_| Malformed("a section's length"))?;
         let mut section = Reader::new(reader.take(length as usize)?);
-        if kind == SCHEMA {
-            content.schema.push(Arc::new(read_schema(section)?));
-            continue;
-        }
-        if kind == TABLE {
-            content.parts.push(Part { name: section.name()?, ..Part::default() });
-            content.sums.push(Digest::default());
-            continue;
-        }
-        if !matches!(kind, DIGEST | OMITTED | ADDED | REMOVED) {
-            continue;
-        }
-        let (Some(part), Some(sum)) = (content.parts.last_mut(), content.sums.last_mut()) else {
-            return Err(Malformed("rows come before their table"));
-        };
         match kind {
-            DIGEST => part.digest = Some(Digest::from_bits(section.u64()?)),
-            OMITTED => part.omitted = true,
-            ADDED | REMOVED => {
-                let width = section.varint()?;
-                // A cell takes one byte at least.
-                if width > section.rest.len() as u64 {
-                    return Err(Malformed("a row is wider than its section"));
-                }
-                let width = width as usize;
-                let added = kind == ADDED;
-                loop {
-                    cells.clear();
-                    for _ in 0..width {
-                        cells.push(read_cell(&mut section, &mut texts)?);
-                    }
-                    let digest = Digest::with(&cells, &mut buffer);
-                    let row: Row = cells.drain(..).collect();
-                    if added {
-                        sum.add(digest);
-                        part.added.push(row);
-                    } else {
-                        sum.remove(digest);
-                        part.removed.push(row);
-                    }
-                    if section.is_empty() {
-                        break;
-                    }
-                    if width == 0 {
-                        return Err(Malformed("a row without cells has content"));
-                    }
-                }
+            SCHEMA => {
+                let table = read_schema(section, &mut content)?;
+                content.schema.push(Arc::new(table));
             }
+            TABLE => {
+                let name = section.name()?;
+                content.count(0, PART_BYTES + name.len())?;
+                content.parts.push(Part { name, ..Part::default() });
+                content.sums.push(Digest::default());
+            }
+            DIGEST => {
+                let digest = Digest::from_bits(section.u64()?);
+                content.last()?.0.digest = Some(digest);
+            }
+            OMITTED => content.last()?.0.omitted = true,
+            ADDED | REMOVED => rows.read(section, kind == ADDED, &mut content)?,
             _ => {}
         }
     }
     Ok(content)
+}
+
+/// Reads the rows of one chunk.
+#[derive(Default)]
+struct RowReader {
+    /// The chunk's texts, by their number.
+    texts: Vec<SmolStr>,
+    /// How long the texts of all its rows are, repeated ones included.
+    spelled: usize,
+    cells: Vec<Value>,
+    buffer: Vec<u8>,
+}
+
+impl RowReader {
+    /// Reads a section of rows.
+    fn read(
+        &mut self,
+        mut section: Reader<'_>,
+        added: bool,
+        content: &mut Content,
+    ) -> Result<(), Malformed> {
+        content.last()?;
+        let width = section.varint()?;
+        // A cell takes one byte at least.
+        if width > section.rest.len() as u64 {
+            return Err(Malformed("a row is wider than its section"));
+        }
+        let width = width as usize;
+        loop {
+            content.count(1, ROW_BYTES + width * size_of::<Value>())?;
+            self.cells(&mut section, width, content)?;
+            let digest = Digest::with(&self.cells, &mut self.buffer);
+            let row: Row = self.cells.drain(..).collect();
+            let (part, sum) = content.last()?;
+            if added {
+                sum.add(digest);
+                part.added.push(row);
+            } else {
+                sum.remove(digest);
+                part.removed.push(row);
+            }
+            if section.is_empty() {
+                return Ok(());
+            }
+            if width == 0 {
+                return Err(Malformed("a row without cells has content"));
+            }
+        }
+    }
+
+    /// Reads the cells of one row.
+    fn cells(
+        &mut self,
+        section: &mut Reader<'_>,
+        width: usize,
+        content: &mut Content,
+    ) -> Result<(), Malformed> {
+        self.cells.clear();
+        let mut length = 0usize;
+        for _ in 0..width {
+            let known = self.texts.len();
+            let cell = read_cell(section, &mut self.texts)?;
+            if let Value::Text(text) = &cell {
+                if self.texts.len() > known && text.is_heap_allocated() {
+                    content.count(0, TEXT_BYTES + text.len())?;
+                }
+                length = length.saturating_add(text.len());
+            }
+            self.cells.push(cell);
+            // The row's digest needs it in one piece.
+            if length > MAX_CONTENT {
+                return Err(Malformed("a row is too long"));
+            }
+        }
+        self.spelled = self.spelled.saturating_add(length);
+        if self.spelled > MAX_SPELLED {
+            return Err(Malformed("its rows are too long"));
+        }
+        Ok(())
+    }
 }
 
 fn read_cell(from: &mut Reader<'_>, texts: &mut Vec<SmolStr>) -> Result<Value, Malformed> {
@@ -311,7 +392,8 @@ fn read_cell(from: &mut Reader<'_>, texts: &mut Vec<SmolStr>) -> Result<Value, M
     })
 }
 
-fn read_schema(mut from: Reader<'_>) -> Result<TableSchema, Malformed> {
+fn read_schema(mut from: Reader<'_>, content: &mut Content) -> Result<TableSchema, Malformed> {
+    content.count(0, size_of::<TableSchema>() + from.rest.len())?;
     let mut table = TableSchema { name: String::new(), columns: Vec::new(), root: None };
     while let Some((number, mut field)) = from.field()? {
         match number {
@@ -321,7 +403,10 @@ fn read_schema(mut from: Reader<'_>) -> Result<TableSchema, Malformed> {
                 field.str_all(&mut root)?;
                 table.root = Some(root);
             }
-            3 => table.columns.push(read_column(field)?),
+            3 => {
+                content.count(0, size_of::<Column>())?;
+                table.columns.push(read_column(field)?);
+            }
             _ => {}
         }
     }

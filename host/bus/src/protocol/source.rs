@@ -9,7 +9,9 @@ use congress_table::{Change, Digest, TableDelta};
 use super::core::Context;
 use super::follower::{Follower, Need};
 use super::message::{Delta, Instance, Message, SnapshotChunk, Subscribe};
-use super::{ChangeToSend, FollowerId, INTEREST, Lane, Output, REFRESH, SnapshotJob, Target, Time};
+use super::{
+    ChangeToSend, FollowerId, INTEREST, Lane, Output, REFRESH, Size, SnapshotJob, Target, Time,
+};
 use crate::stream::{Epoch, Position, Snapshot};
 use crate::{BusStatus, PublicationStatus, SubscriptionStatus, TableName};
 
@@ -32,13 +34,20 @@ pub struct Arrived {
     /// Per table with rows: the digests of those that came less those that went, and the digest of
     /// the whole table after the change as its publisher states it.
     pub digests: Vec<(TableName, Digest, Option<Digest>)>,
+    /// What its rows take in memory; nothing if they are shared with a publication of this node.
+    pub bytes: usize,
 }
 
 impl Arrived {
-    /// How many rows it has.
-    pub fn rows(&self) -> usize {
-        self.change.tables.iter().map(|(_, d)| d.added.len() + d.removed.len()).sum()
+    /// How much it is.
+    pub(super) fn size(&self) -> Size {
+        Size { rows: rows_of(&self.change), bytes: self.bytes }
     }
+}
+
+/// How many rows a change has.
+pub(super) fn rows_of(change: &Change) -> usize {
+    change.tables.iter().map(|(_, delta)| delta.added.len() + delta.removed.len()).sum()
 }
 
 #[derive(Debug)]
@@ -74,6 +83,7 @@ pub(super) enum Routed {
 struct Assembling {
     position: Position,
     next: u32,
+    size: Size,
     arrived: Arrived,
     change: Change,
 }
@@ -199,21 +209,31 @@ impl Source {
             _ if index == 0 => Assembling {
                 position,
                 next: 0,
+                size: Size::default(),
                 arrived: Arrived {
                     position,
                     reset,
                     change: Arc::default(),
                     omitted: Vec::new(),
                     digests: Vec::new(),
+                    bytes: 0,
                 },
                 change: Change::default(),
             },
             _ => return,
         };
+        assembling.size.add(content.size);
+        if assembling.size.exceeds(cx.most) {
+            // As a gap, which a snapshot mends.
+            let Size { rows, bytes } = assembling.size;
+            tracing::warn!(source = %self.name, rows, bytes, "a change is too large and is given up");
+            return;
+        }
         assembling.append(content);
         assembling.next += 1;
         if last {
-            let Assembling { mut arrived, change, .. } = assembling;
+            let Assembling { mut arrived, change, size, .. } = assembling;
+            arrived.bytes = size.bytes;
             arrived.change = Arc::new(change);
             self.deliver(&Arc::new(arrived), cx);
         } else if assembling.next < MAX_PARTS {
@@ -243,7 +263,7 @@ impl Source {
         // Several subscriptions to the same tables share what comes, and ask once.
         let mut asked = None;
         for (id, follower) in &mut self.followers {
-            let (need, news) = follower.on_chunk(chunk, cx.now);
+            let (need, news) = follower.on_chunk(chunk, cx.now, cx.most);
             if news {
                 cx.outputs.push_back(Output::Update(*id));
             }
@@ -552,7 +572,8 @@ impl Source {
     ) {
         if self.is_local(cx.me) {
             let (omitted, digests) = (Vec::new(), Vec::new());
-            self.deliver(&Arc::new(Arrived { position, reset, change, omitted, digests }), cx);
+            let arrived = Arrived { position, reset, change, omitted, digests, bytes: 0 };
+            self.deliver(&Arc::new(arrived), cx);
         }
     }
 

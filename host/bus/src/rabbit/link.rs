@@ -20,7 +20,7 @@ use super::options::RabbitOptions;
 use super::outbox::Outbox;
 use super::shared::{Data, Parcel, Shared};
 use super::socket::{self, Socket};
-use super::topology::{CALLS, CONTROL, DATA, Exchanges, REPLIES};
+use super::topology::{CALLS, CONTROL, DATA, Exchanges, REPLIES, short};
 use crate::protocol::{self, ChangeToSend, Envelope, Instance, Lane, Message, Target};
 
 /// How many messages of a lane wait for the broker's confirmation.
@@ -42,7 +42,9 @@ const ECHO: Duration = Duration::from_secs(5);
 pub(super) async fn run(shared: Arc<Shared>, options: RabbitOptions) {
     let mut random = protocol::Random(xxhash_rust::xxh3::xxh3_64(options.instance.as_bytes()));
     let mut wait = options.retry / 10;
-    for generation in 0u64.. {
+    loop {
+        // Names are never used twice, so neither are these.
+        let generation = shared.attempts.fetch_add(1, Ordering::Relaxed);
         let index = generation as usize % options.hosts.len().max(1);
         let opened = tokio::time::timeout(
             SET_UP + SET_UP,
@@ -67,7 +69,7 @@ pub(super) async fn run(shared: Arc<Shared>, options: RabbitOptions) {
         tracing::warn!(host = ?options.hosts.get(index), %reason, "the message bus is down");
         shared.link_down(&reason);
         tokio::time::sleep(random.around(wait).min(options.retry)).await;
-        wait = (wait * 2).min(options.retry);
+        wait = wait.saturating_mul(2).min(options.retry);
     }
 }
 
@@ -105,6 +107,9 @@ impl Session {
         generation: u64,
         shared: &Arc<Shared>,
     ) -> Result<Self, String> {
+        if let Some(problem) = options.problem() {
+            return Err(problem);
+        }
         let host = options.hosts.get(index).ok_or("no broker is configured")?;
         let tls = options.tls.as_ref().map(socket::tls).transpose()?;
         let connect = |purpose| socket::connect(options, host, tls.as_ref(), purpose);
@@ -319,12 +324,17 @@ async fn publish(
         return Ok(());
     }
     let (exchange, key) = exchanges.route(lane, &parcel.to);
+    let (exchange, key) = match (short(exchange), short(key)) {
+        (Ok(exchange), Ok(key)) => (exchange, key),
+        (Err(error), _) | (_, Err(error)) => {
+            tracing::error!(%error, to = ?parcel.to, "a message cannot be addressed and is not sent");
+            return Ok(());
+        }
+    };
     let options =
         BasicPublishOptions { mandatory: parcel.call.is_some(), ..BasicPublishOptions::default() };
     let properties = BasicProperties::default().with_delivery_mode(1);
-    let confirm = channel
-        .basic_publish(exchange.into(), key.into(), options, &parcel.bytes, properties)
-        .await?;
+    let confirm = channel.basic_publish(exchange, key, options, &parcel.bytes, properties).await?;
     unconfirmed.waiting.push_back((parcel.call, confirm));
     Ok(())
 }

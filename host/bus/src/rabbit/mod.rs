@@ -15,6 +15,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use congress_table::Change;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::task::{JoinError, JoinSet};
 
 pub use options::{RabbitHost, RabbitOptions, RabbitTls};
 
@@ -27,6 +28,8 @@ use crate::{Bus, BusStatus, Link, Node, Register, RegisterError, TableName};
 
 /// How long a goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(2);
+/// How long to wait before the bus's tasks begin anew after one of them has failed.
+const RESTART: Duration = Duration::from_secs(1);
 
 /// Connects nodes through RabbitMQ. Clones are the same bus; the last one that is dropped ends it.
 ///
@@ -40,12 +43,12 @@ pub struct RabbitBus {
 
 struct Inner {
     shared: Arc<Shared>,
-    tasks: Vec<tokio::task::AbortHandle>,
+    task: tokio::task::AbortHandle,
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.tasks.iter().for_each(tokio::task::AbortHandle::abort);
+        self.task.abort();
         self.shared.close();
     }
 }
@@ -55,17 +58,45 @@ impl RabbitBus {
     pub fn connect(options: RabbitOptions) -> Self {
         let runtime = tokio::runtime::Handle::current();
         let (shared, jobs) = Shared::new(shared::core(&options), runtime.clone());
-        let tasks = vec![
-            runtime.spawn(link::run(shared.clone(), options)).abort_handle(),
-            runtime.spawn(shared.clone().take_snapshots(jobs)).abort_handle(),
-            runtime.spawn(shared.clone().tick()).abort_handle(),
-        ];
-        Self { inner: Arc::new(Inner { shared, tasks }) }
+        let jobs = Arc::new(tokio::sync::Mutex::new(jobs));
+        let here = shared.clone();
+        let begin = move |tasks: &mut JoinSet<()>| {
+            tasks.spawn(link::run(here.clone(), options.clone()));
+            tasks.spawn(here.clone().take_snapshots(jobs.clone()));
+            tasks.spawn(here.clone().tick());
+        };
+        let task = runtime.spawn(supervise(shared.clone(), begin)).abort_handle();
+        Self { inner: Arc::new(Inner { shared, task }) }
     }
 
     fn shared(&self) -> &Arc<Shared> {
         &self.inner.shared
     }
+}
+
+/// Keeps the tasks that `begin` starts going. None is known to panic; but if one does, a node whose
+/// bus is dead must not go on as if it were not: all are ended, the link is down, and after a pause
+/// they begin anew. Dropping this ends them.
+async fn supervise(shared: Arc<Shared>, begin: impl Fn(&mut JoinSet<()>)) {
+    loop {
+        let mut tasks = JoinSet::new();
+        begin(&mut tasks);
+        let Some(error) = first_failure(&mut tasks).await else { return };
+        tracing::error!(%error, "a task of the message bus failed; it begins anew in {RESTART:?}");
+        tasks.shutdown().await;
+        shared.link_down("a task of this node's message bus failed");
+        tokio::time::sleep(RESTART).await;
+    }
+}
+
+/// How the first task failed; none once all have ended as they should.
+async fn first_failure(tasks: &mut JoinSet<()>) -> Option<JoinError> {
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(error) = ended {
+            return Some(error);
+        }
+    }
+    None
 }
 
 #[async_trait]
@@ -296,3 +327,6 @@ impl Drop for RabbitFeed {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

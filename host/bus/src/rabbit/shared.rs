@@ -8,13 +8,13 @@ use std::time::Instant;
 use bytes::Bytes;
 use congress_table::Digest;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{Mutex as AsyncMutex, Notify, mpsc, oneshot, watch};
 
 use super::outbox::Outbox;
 use crate::call::{CallError, Request};
 use crate::protocol::{
-    self, ChangeToSend, Core, FollowerId, Identity, Lane, Output, ReplyStatus, SnapshotJob, Target,
-    Ticket, Time,
+    self, ChangeToSend, Core, FollowerId, Identity, Lane, Output, ReplyStatus, Size, SnapshotJob,
+    Target, Ticket, Time,
 };
 use crate::publication::Publication;
 use crate::stream::Epoch;
@@ -79,6 +79,8 @@ pub(super) struct Shared {
     /// The connections are to be closed for good; and that they are.
     pub(super) leaving: Notify,
     pub(super) left: Notify,
+    /// Counts the attempts to connect.
+    pub(super) attempts: AtomicU64,
     unsent: AtomicU64,
     pub(super) malformed: AtomicU64,
     pub(super) nodes: watch::Sender<Arc<[Node]>>,
@@ -110,6 +112,7 @@ impl Shared {
             routes: Notify::new(),
             leaving: Notify::new(),
             left: Notify::new(),
+            attempts: AtomicU64::new(0),
             unsent: AtomicU64::new(0),
             malformed: AtomicU64::new(0),
             nodes: watch::Sender::new(nodes),
@@ -293,7 +296,11 @@ impl Shared {
     }
 
     /// Takes snapshots, one after the other.
-    pub(super) async fn take_snapshots(self: Arc<Self>, mut jobs: mpsc::Receiver<Job>) {
+    pub(super) async fn take_snapshots(
+        self: Arc<Self>,
+        jobs: Arc<AsyncMutex<mpsc::Receiver<Job>>>,
+    ) {
+        let mut jobs = jobs.lock().await;
         while let Some(job) = jobs.recv().await {
             let shared = self.clone();
             // Copying and encoding takes long for large tables.
@@ -354,5 +361,7 @@ pub(super) fn core(options: &super::RabbitOptions) -> Core {
     };
     // Jitter must differ between processes, and nothing more.
     let seed = xxhash_rust::xxh3::xxh3_64(options.instance.as_bytes());
-    Core::new(identity, options.peer_timeout, seed)
+    let mut core = Core::new(identity, options.peer_timeout, seed);
+    core.take_at_most(Size { rows: options.snapshot_rows, bytes: options.snapshot_bytes });
+    core
 }

@@ -5,21 +5,25 @@
 //! was lost. Every queue is bounded, so that whoever does not read its own fills nothing.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::sync::Arc;
 
 use lapin::options::{
     BasicConsumeOptions, BasicQosOptions, ExchangeDeclareOptions, QueueBindOptions,
     QueueDeclareOptions,
 };
-use lapin::types::{AMQPValue, FieldTable};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, Consumer, ExchangeKind};
 
 use super::options::RabbitOptions;
 use crate::protocol::{Instance, Lane, Target};
 
-/// Routing keys have at most 255 bytes; the names of longer sources are replaced by a digest. If
+/// Routing keys have at most 255 bytes ([`short`]); the names of longer sources are replaced by a digest. If
 /// two coincide, each subscriber skips what it does not want.
 const LONGEST_KEY: usize = 200;
+
+/// How many bytes of the node id are in the names of its queues.
+const NODE_BYTES: usize = 40;
 
 /// A queue: what it is for, and its bounds.
 #[derive(Clone, Copy, Debug)]
@@ -106,7 +110,7 @@ impl Exchanges {
                 ..ExchangeDeclareOptions::default()
             };
             let arguments = FieldTable::default();
-            channel.exchange_declare(name.as_str().into(), kind, declare, arguments).await?;
+            channel.exchange_declare(short(name.as_str())?, kind, declare, arguments).await?;
         }
         Ok(())
     }
@@ -136,13 +140,9 @@ impl Exchanges {
         kind: Kind,
         generation: u64,
     ) -> lapin::Result<(String, Consumer)> {
-        let node_id: String = options.node_id.chars().take(40).collect();
-        let name = format!(
-            "congress.{}.{node_id}.{}.{generation}.{}",
-            options.bus_id, options.instance, kind.name
-        );
+        let name = queue_name(options, kind, generation);
         let mut arguments = FieldTable::default();
-        let mut argument = |key: &str, value| {
+        let mut argument = |key: &'static str, value| {
             arguments.insert(key.into(), value);
         };
         argument("x-max-length", AMQPValue::LongLongInt(kind.length));
@@ -156,7 +156,7 @@ impl Exchanges {
             auto_delete: true,
             ..QueueDeclareOptions::default()
         };
-        channel.queue_declare(name.as_str().into(), declare, arguments).await?;
+        channel.queue_declare(short(name.as_str())?, declare, arguments).await?;
         let key = node_key(&options.instance.as_str().into(), kind);
         bind(channel, &name, &self.node, &key).await?;
         if kind.name == CONTROL.name {
@@ -166,7 +166,7 @@ impl Exchanges {
         channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
         let consume = BasicConsumeOptions { exclusive: true, ..BasicConsumeOptions::default() };
         let consumer = channel
-            .basic_consume(name.as_str().into(), kind.name.into(), consume, FieldTable::default())
+            .basic_consume(short(name.as_str())?, kind.name.into(), consume, FieldTable::default())
             .await?;
         Ok((name, consumer))
     }
@@ -185,9 +185,9 @@ impl Exchanges {
         for source in bound.difference(&wanted) {
             channel
                 .queue_unbind(
-                    queue.into(),
-                    self.source.as_str().into(),
-                    source_key(source).into(),
+                    short(queue)?,
+                    short(self.source.as_str())?,
+                    short(source_key(source))?,
                     FieldTable::default(),
                 )
                 .await?;
@@ -200,7 +200,22 @@ impl Exchanges {
 async fn bind(channel: &Channel, queue: &str, exchange: &str, key: &str) -> lapin::Result<()> {
     let options = QueueBindOptions::default();
     let arguments = FieldTable::default();
-    channel.queue_bind(queue.into(), exchange.into(), key.into(), options, arguments).await
+    let (queue, exchange, key) = (short(queue)?, short(exchange)?, short(key)?);
+    channel.queue_bind(queue, exchange, key, options, arguments).await
+}
+
+/// A name or key as the broker takes it: of at most 255 bytes. The library's own conversion panics
+/// beyond that, so whatever is not a constant of this code goes through here.
+pub(super) fn short(text: impl Into<String>) -> lapin::Result<ShortString> {
+    ShortString::try_new(text).map_err(|error| io::Error::other(error).into())
+}
+
+/// The name of a queue. With what [`RabbitOptions`] may hold it is short enough.
+fn queue_name(options: &RabbitOptions, kind: Kind, generation: u64) -> String {
+    let node_id = &options.node_id;
+    let node_id = node_id.get(..node_id.floor_char_boundary(NODE_BYTES)).unwrap_or_default();
+    let (bus_id, instance) = (&options.bus_id, &options.instance);
+    format!("congress.{bus_id}.{node_id}.{instance}.{generation}.{}", kind.name)
 }
 
 fn source_key(source: &str) -> String {
@@ -212,4 +227,40 @@ fn source_key(source: &str) -> String {
 
 fn node_key(instance: &Instance, kind: Kind) -> String {
     format!("{instance}.{}", kind.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::options::MAX_BUS_ID;
+    use super::*;
+    use crate::protocol::{MAX_INSTANCE, MAX_NAME};
+
+    #[test]
+    fn the_longest_names_that_are_allowed_fit() {
+        let options = RabbitOptions {
+            bus_id: "b".repeat(MAX_BUS_ID),
+            ..RabbitOptions::new("ü".repeat(MAX_NAME / 2), "i".repeat(MAX_INSTANCE), Vec::new())
+        };
+        assert_eq!(options.problem(), None);
+        let exchanges = Exchanges::new(&options.bus_id);
+        let instance: Instance = options.instance.as_str().into();
+        let source = |length| Target::Source("s".repeat(length).into());
+        let targets = [
+            Target::All,
+            source(LONGEST_KEY),
+            source(100_000),
+            Target::Calls(instance.clone()),
+            Target::Node(instance),
+        ];
+        for to in &targets {
+            for lane in [Lane::Control, Lane::Data, Lane::Calls] {
+                let (exchange, key) = exchanges.route(lane, to);
+                assert!(short(exchange).is_ok() && short(key).is_ok(), "{to:?}");
+            }
+        }
+        for kind in [CONTROL, DATA, CALLS, REPLIES] {
+            assert!(short(queue_name(&options, kind, u64::MAX)).is_ok());
+        }
+        assert!(short("x".repeat(256)).is_err());
+    }
 }

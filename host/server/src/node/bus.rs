@@ -3,12 +3,22 @@
 use std::sync::Arc;
 
 use congress_bus::{Bus, InProcessBus, RabbitBus, RabbitHost, RabbitOptions, RabbitTls};
+use congress_plugins::Limits;
 
 use crate::config::BusConfig;
 use crate::datasources::random;
 
-/// Begins to connect this node to all others. A broker that is away is waited for.
-pub(super) fn open(config: &BusConfig, node_id: &str, instance: &str) -> Arc<dyn Bus> {
+/// A datasource has rows of so many calls of its driver, as far as others take them.
+const CALLS: usize = 8;
+
+/// Begins to connect this node to all others. A broker that is away is waited for. `limits` tell how
+/// many rows there may be.
+pub(super) fn open(
+    config: &BusConfig,
+    limits: &Limits,
+    node_id: &str,
+    instance: &str,
+) -> Arc<dyn Bus> {
     if config.url.is_in_process() {
         return Arc::new(InProcessBus::new(node_id, instance));
     }
@@ -31,7 +41,12 @@ pub(super) fn open(config: &BusConfig, node_id: &str, instance: &str) -> Arc<dyn
         cert_file: files.certificate.clone(),
         key_file: files.key.clone(),
     });
+    let defaults = RabbitOptions::new(node_id, instance, hosts);
     let options = RabbitOptions {
+        snapshot_rows: defaults.snapshot_rows.max(limits.rows_per_call.saturating_mul(CALLS)),
+        snapshot_bytes: defaults
+            .snapshot_bytes
+            .max(limits.row_bytes_per_call.saturating_mul(CALLS)),
         program: env!("CARGO_PKG_VERSION").to_owned(),
         bus_id: config.bus_id.clone(),
         virtual_host: config.url.virtual_host.clone(),
@@ -43,7 +58,7 @@ pub(super) fn open(config: &BusConfig, node_id: &str, instance: &str) -> Arc<dyn
         queue_expiry: config.queue_expiry,
         prefetch: config.prefetch,
         durable: config.durable,
-        ..RabbitOptions::new(node_id, instance, hosts)
+        ..defaults
     };
     tracing::info!(hosts = ?options.hosts, bus_id = %options.bus_id, tls = options.tls.is_some(),
         "the bus is RabbitMQ");

@@ -216,7 +216,8 @@ impl Node {
             }
         };
         let ending = CancellationToken::new();
-        let bus = bus::open(&options.bus, &options.node_id, &self.instance);
+        let bus =
+            bus::open(&options.bus, &options.plugins.limits, &options.node_id, &self.instance);
         let roles = self.start_roles(&options, &store, bus.clone(), &ending).await;
         let outcome = match roles {
             Ok(mut running) => {
@@ -243,6 +244,7 @@ impl Node {
 
     /// Says that the node is about to stop, for as long as balancers need to notice.
     async fn drain(&self, options: &NodeOptions) {
+        tracing::info!("stopping");
         self.health.readiness.enter(Phase::Draining);
         self.manager.tell("STOPPING=1");
         if options.roles.api {

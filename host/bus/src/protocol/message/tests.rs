@@ -119,3 +119,35 @@ fn broken_messages_are_errors_and_nothing_worse() {
     bomb.extend([0; 64]);
     assert!(Envelope::decode(&bomb).is_err());
 }
+
+#[test]
+fn names_that_make_no_routing_key_are_malformed() {
+    let sent_by = |length: usize| {
+        let from: Instance = "i".repeat(length).into();
+        Envelope::decode(&Envelope { from, message: Message::Ask }.encode())
+    };
+    assert!(matches!(sent_by(MAX_INSTANCE), Ok(Some(_))));
+    for length in [MAX_INSTANCE + 1, 255, 256, 300, 100_000] {
+        assert_eq!(sent_by(length), Err(Malformed("the sender's instance is too long")));
+    }
+    let announced = |node_id: usize, program: usize| {
+        let (node_id, program) = ("n".repeat(node_id), "p".repeat(program));
+        let message = Message::Announce(Announce { node_id, program, ..Announce::default() });
+        Envelope::decode(&Envelope { from: "i1".into(), message }.encode())
+    };
+    assert!(matches!(announced(MAX_NAME, MAX_NAME), Ok(Some(_))));
+    assert_eq!(announced(MAX_NAME + 1, 0), Err(Malformed("a node id is too long")));
+    assert_eq!(announced(0, MAX_NAME + 1), Err(Malformed("a version is too long")));
+}
+
+#[test]
+fn the_tables_of_all_subscriptions_are_counted_together() {
+    let subscribe = |subscribers: usize| {
+        let tables: BTreeSet<TableName> = (0..1000).map(|i| i.to_string().into()).collect();
+        let subscribers = (0..subscribers).map(|i| (i.to_string(), tables.clone())).collect();
+        let message = Message::Subscribe(Subscribe { subscribers, ..Subscribe::default() });
+        Envelope::decode(&Envelope { from: "i1".into(), message }.encode())
+    };
+    assert!(subscribe(MAX_ITEMS / 1000).is_ok());
+    assert_eq!(subscribe(MAX_ITEMS / 1000 + 1), Err(Malformed("it names too many tables")));
+}

@@ -131,3 +131,35 @@ fn broken_content_is_an_error_and_nothing_worse() {
     }
     assert!(read(&[ADDED, 1, 0, 0, 0, 0]).is_err(), "no table");
 }
+
+#[test]
+fn small_chunks_that_would_be_large_are_malformed() {
+    let name: TableName = "t".into();
+    let with_rows = |section: &[u8]| {
+        let mut chunk = chunks(|writer| writer.table(&name)).concat();
+        chunk.push(ADDED);
+        chunk.extend((section.len() as u32).to_le_bytes());
+        chunk.extend(section);
+        read(&chunk)
+    };
+    // A row of nulls: a byte each here, 24 in memory.
+    let mut wide = Writer::default();
+    let width = MAX_CONTENT / size_of::<Value>();
+    wide.varint(width as u64);
+    wide.bytes.extend(std::iter::repeat_n(NULL, width));
+    assert_eq!(with_rows(&wide.bytes), Err(Malformed("its content takes too much memory")));
+    // A row that repeats a long text.
+    let repeated = |times: usize| {
+        let mut long = Writer::default();
+        long.varint(times as u64 + 1);
+        long.u8(NEW_TEXT);
+        long.str(&"x".repeat(1 << 20));
+        long.bytes.extend(std::iter::repeat_n(SHORT_REFERENCE, times));
+        long.bytes
+    };
+    assert_eq!(with_rows(&repeated(300)), Err(Malformed("a row is too long")));
+    let content = with_rows(&repeated(3)).unwrap();
+    let bytes = ROW_BYTES + 4 * size_of::<Value>() + TEXT_BYTES + (1 << 20);
+    let bytes = bytes + PART_BYTES + name.len();
+    assert_eq!(content.size, Size { rows: 1, bytes });
+}
