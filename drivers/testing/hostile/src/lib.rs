@@ -49,6 +49,7 @@ const MODES: &[(&str, &str)] = &[
     ("fetch", "GET of field `target`; its status and size in `report`"),
     ("wasi-fetch", "the same through wasi:http, past the session"),
     ("requests", "GET of `target` `count` times (default 1000), one after another"),
+    ("stubborn", "the same (default 3) whatever comes of it; how many failed, in `report`"),
     (
         "connections",
         "`count` requests (default 1000) at once through wasi:http, answers held unread",
@@ -191,6 +192,12 @@ impl Driver for Hostile {
                     congress_driver::session::send(&request)?;
                 }
                 report([("done", true.into())])
+            }
+            "stubborn" => {
+                let request = Request::get(config.text("target")?);
+                let send = |_: &i64| congress_driver::session::send(&request).is_err();
+                let failed = (0..count(config, 3)?).filter(send).count();
+                report([("failed", (failed as i64).into())])
             }
             "connections" => wasi::connections(config.text("target")?, count(config, 1000)?),
             "never-read" => wasi::never_read(config.text("target")?),

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::Url;
 
+use super::SessionError;
 use crate::net::{Origin, SendError};
 
 /// In the last part of a call's time, one of so many, no request is sent: what has been read until
@@ -18,12 +19,24 @@ pub(crate) struct Budget {
     sent: AtomicUsize,
     under_way: Arc<Requests>,
     time: OnceLock<CallTime>,
+    login: OnceLock<SessionError>,
 }
 
 /// The time of a call that has begun.
 struct CallTime {
     end: Instant,
     whole: Duration,
+}
+
+impl CallTime {
+    fn left(&self) -> Duration {
+        self.end.saturating_duration_since(Instant::now())
+    }
+
+    /// Whether so much is enough for another request.
+    fn suffices(&self, left: Duration) -> bool {
+        left >= self.whole / PARTS
+    }
 }
 
 /// By their numbers, in the order in which the driver sent them. One that has to wait for others of
@@ -43,6 +56,7 @@ impl Budget {
             sent: AtomicUsize::new(0),
             under_way: Arc::default(),
             time: OnceLock::new(),
+            login: OnceLock::new(),
         }
     }
 
@@ -54,13 +68,13 @@ impl Budget {
     /// How long a request may take: half of what is left of the call, so that a service that does not
     /// answer costs one table and not all that the call has read.
     pub(crate) fn patience(&self) -> Result<Duration, SendError> {
-        let Some(CallTime { end, whole }) = self.time.get() else { return Ok(Duration::MAX) };
-        let left = end.saturating_duration_since(Instant::now());
-        if left < *whole / PARTS {
+        let Some(time) = self.time.get() else { return Ok(Duration::MAX) };
+        let left = time.left();
+        if !time.suffices(left) {
             return Err(SendError::Limit(format!(
                 "no time is left for another request: the call may take {} s in all, the limit \
                  `call_timeout`",
-                whole.as_secs_f64()
+                time.whole.as_secs_f64()
             )));
         }
         let half = left / 2;
@@ -74,9 +88,21 @@ impl Budget {
 
     /// Whether there is time for a pause, and for a request after it.
     pub(crate) fn can_wait(&self, pause: Duration) -> bool {
-        let Some(CallTime { end, whole }) = self.time.get() else { return true };
-        let left = end.saturating_duration_since(Instant::now());
-        pause <= left / 2 && left - pause >= *whole / PARTS
+        let Some(time) = self.time.get() else { return true };
+        let left = time.left();
+        pause <= left / 2 && time.suffices(left - pause)
+    }
+
+    /// Why a login failed in this call. What depends on it needs not find out again: one that takes
+    /// its time to fail would cost that of every table, and a password that is refused often locks
+    /// its user out.
+    pub(super) fn failed_login(&self) -> Option<SessionError> {
+        self.login.get().cloned()
+    }
+
+    /// Notes why a login failed.
+    pub(super) fn login_failed(&self, error: SessionError) {
+        self.login.get_or_init(|| error);
     }
 
     /// Counts a request.

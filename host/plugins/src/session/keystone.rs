@@ -229,8 +229,8 @@ impl Keystone {
         }
     }
 
-    /// A token that is good for a while; logs in if there is none. Calls of one datasource that
-    /// overlap may each log in, which is harmless.
+    /// A token that is good for a while; logs in if there is none, unless that has failed in this
+    /// call. Calls of one datasource that overlap may each log in, which is harmless.
     pub(super) async fn token(
         &self,
         sender: &Sender,
@@ -239,7 +239,11 @@ impl Keystone {
         if let Some(token) = self.cached().filter(|token| Instant::now() < token.renew_at) {
             return Ok(token);
         }
-        let token = Arc::new(self.log_in(sender, budget).await?);
+        if let Some(error) = budget.failed_login() {
+            return Err(error);
+        }
+        let login = self.log_in(sender, budget).await;
+        let token = Arc::new(login.inspect_err(|error| budget.login_failed(error.clone()))?);
         *self.token.lock().unwrap_or_else(PoisonError::into_inner) = Some(token.clone());
         Ok(token)
     }

@@ -356,6 +356,21 @@ async fn wrong_credentials_are_an_auth_error_without_secrets() {
     assert!(!format!("{error:?}").contains("canary"), "{error:?}");
 }
 
+/// Each attempt may take its time to fail.
+#[tokio::test]
+async fn a_login_that_failed_is_not_tried_again_in_the_same_call() {
+    let cloud = Service::start(|_| answer(500, "")).await;
+    let mut settings = account(&cloud, "stubborn", &cloud.url("/compute/servers"));
+    settings["auth_url"] = cloud.url("/v3").into();
+    let source = source(local_config(), settings).await.unwrap();
+    for polls in 1..3 {
+        let outcome = source.poll(&["report"]).await.unwrap();
+        assert_eq!(reported(&outcome, "failed"), Value::Int(3));
+        let paths: Vec<_> = cloud.seen().into_iter().map(|seen| seen.path).collect();
+        assert_eq!(paths, vec!["/v3/auth/tokens"; polls]);
+    }
+}
+
 /// Keystone answers 404 to the login by a token that has expired.
 #[tokio::test]
 async fn a_token_that_has_expired_is_an_auth_error() {
