@@ -345,6 +345,74 @@ fn an_action_sees_the_policy_under_simulation_behind_its_own_tables() {
     assert_eq!(all("seen(x)"), ["seen(1)", "seen(2)", "seen(3)", "seen(9)"]);
 }
 
+/// What a trace says that its last query found, in order.
+fn traced(trace: &str) -> Vec<String> {
+    let line = trace.lines().rfind(|line| line.contains(": Found answer ["));
+    let list = line.and_then(|line| line.split_once('[')).map(|(_, list)| list);
+    let list = list.and_then(|list| list.strip_suffix(']')).unwrap_or_default();
+    let mut found: Vec<String> = list.split("),").map(str::to_owned).collect();
+    let last = found.len() - 1;
+    found[..last].iter_mut().for_each(|answer| answer.push(')'));
+    found.retain(|answer| !answer.is_empty());
+    found.sort();
+    found
+}
+
+#[test]
+fn a_trace_sees_what_the_sequence_left() {
+    let engine = engine(
+        "a(1) b(x) :- a(x) c(x) :- b(x), not a(3) n(x) :- a(x), not m(x)",
+        "action(\"go\") t:a+(x) :- go(x) t:a-(1) :- go(x)",
+    );
+    for (query, sequence, wanted) in [
+        ("b(x)", "a+(2) a-(1)", &["b(2)"][..]),
+        ("t:b(x)", "a+(2) a-(1)", &["t:b(2)"]),
+        ("a(x)", "a+(2)", &["a(1)", "a(2)"]),
+        ("b(x)", "a-(1)", &[]),
+        ("c(x)", "a+(3)", &[]),
+        ("n(x)", "m+(1) a+(4)", &["n(4)"]),
+        ("b(x)", "go(7)", &["b(7)"]),
+        // A rule and a table that were not there.
+        ("d(x)", "d+(x) :- b(x)", &["d(1)"]),
+        ("e(x)", "e+(5)", &["e(5)"]),
+        ("b(x)", "b-(x) :- a(x)", &[]),
+        ("u:f(x)", "u:f+(x) :- t:b(x) a+(2)", &["u:f(1)", "u:f(2)"]),
+    ] {
+        for delta in [false, true] {
+            let simulation = Simulation {
+                query,
+                policy: Some("t"),
+                sequence,
+                action_policy: Some("act"),
+                delta,
+                trace: true,
+                fresh: &String::new,
+            };
+            let found = engine.snapshot().simulate(&simulation, Limits::default()).unwrap();
+            let trace = found.trace.clone().unwrap();
+            let (_, last) = trace.rsplit_once("** Simulate: Querying").unwrap();
+            assert_eq!(traced(last), wanted, "{query} after {sequence}: {trace}");
+            if !delta {
+                assert_eq!(printed(&found), wanted, "{query} after {sequence}");
+            }
+        }
+    }
+    // Before the sequence it is the state before.
+    let simulation = Simulation {
+        query: "b(x)",
+        policy: Some("t"),
+        sequence: "a+(2) a-(1)",
+        action_policy: None,
+        delta: true,
+        trace: true,
+        fresh: &String::new,
+    };
+    let found = engine.snapshot().simulate(&simulation, Limits::default()).unwrap();
+    let trace = found.trace.unwrap();
+    let (before, after) = trace.split_once("RT    : Applying").unwrap();
+    assert_eq!((traced(before), traced(after)), (vec!["b(1)".into()], vec!["b(2)".to_owned()]));
+}
+
 #[test]
 fn an_action_policy_is_needed_for_actions_only() {
     let engine = engine("p(1)", "action(\"a\") p+(x) :- a(x)");

@@ -6,6 +6,7 @@
     reason = "a test that cannot go on fails; clippy knows tests by their attribute only"
 )]
 
+mod blocked;
 mod changes;
 mod description;
 mod events;

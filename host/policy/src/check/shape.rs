@@ -5,6 +5,9 @@ use crate::builtins;
 use crate::check::safety;
 use crate::error::{Error, ErrorKind};
 
+/// The longest name of an action, and of the datasource that is to carry it out, in characters.
+const MAX_ACTION: usize = 255;
+
 /// What is wrong with a fact of an ordinary policy.
 pub(crate) fn fact(atom: &Atom) -> Vec<Error> {
     let mut errors = Vec::new();
@@ -24,6 +27,7 @@ pub(crate) fn fact(atom: &Atom) -> Vec<Error> {
     }
     errors.extend(head_modal(atom));
     errors.extend(head_name(atom));
+    errors.extend(head_length(atom));
     errors
 }
 
@@ -39,6 +43,7 @@ pub(crate) fn rule(rule: &Rule) -> Vec<Error> {
         }
         errors.extend(head_modal(head));
         errors.extend(head_name(head));
+        errors.extend(head_length(head));
     }
     for literal in &rule.body {
         if let Some(modal) = literal.modal {
@@ -198,6 +203,18 @@ fn head_modal(head: &Atom) -> Option<Error> {
     ))))
 }
 
+/// An action whose name has no place in the ledger of actions could never be run.
+fn head_length(head: &Atom) -> Option<Error> {
+    head.modal.filter(|modal| *modal == Modal::Execute)?;
+    let names = [Some(&*head.table), head.policy.as_deref()];
+    let length = names.into_iter().flatten().map(|name| name.chars().count()).max()?;
+    let text = format!(
+        "The name of an action, and of its datasource, may have {MAX_ACTION} characters; this one \
+         has {length}"
+    );
+    (length > MAX_ACTION).then(|| Error::new(ErrorKind::Head, text).at(head.span))
+}
+
 fn head_name(head: &Atom) -> Option<Error> {
     let taken = match head.policy.as_deref() {
         None => builtins::is_builtin_name(&head.table),
@@ -211,4 +228,26 @@ fn head_name(head: &Atom) -> Option<Error> {
     let text = format!("Conflict with built-in tablename: {prefix}{}", head.table);
     let suggestion = format!("choose another name for the table, such as my_{}", head.table);
     Some(Error::new(ErrorKind::Builtin, text).at(head.span).suggest(Some(suggestion)))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ast::Statement;
+    use crate::parser::parse;
+
+    #[test]
+    fn names_of_actions_have_a_bound() {
+        let errors = |service: usize, action: usize| {
+            let (service, action) = ("s".repeat(service), "a".repeat(action));
+            let text = format!("execute[{service}:{action}(x)] :- q(x)");
+            let parsed = parse(&text).unwrap();
+            let [Statement::Rule(rule)] = &parsed[..] else { panic!("{text}") };
+            super::rule(rule).iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert!(errors(255, 255).is_empty());
+        for (service, action) in [(256, 1), (1, 256)] {
+            let errors = errors(service, action);
+            assert!(errors.len() == 1 && errors[0].contains("256"), "{errors:?}");
+        }
+    }
 }

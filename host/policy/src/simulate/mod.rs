@@ -184,6 +184,13 @@ impl Snapshot {
         self.query(query, policy)
     }
 
+    /// A query of another state, as this one's policy of that name is asked it: a proof reads a
+    /// policy's own tables from the policy that comes with the query.
+    fn asked_here(&self, query: &Query) -> Result<Query, Error> {
+        let policy = self.state.target(Some(&query.policy.info.name))?.clone();
+        Ok(Query { policy, ..query.clone() })
+    }
+
     /// Answers the query, and tells how.
     fn ask(
         &self,
@@ -191,6 +198,7 @@ impl Snapshot {
         budget: &mut Budget<'_>,
         log: Option<&mut Log>,
     ) -> Result<Answers, Error> {
+        let query = self.asked_here(query)?;
         let answers = self.evaluate(query.clone(), budget.left())?;
         budget.spend(answers.len())?;
         if let Some(log) = log {

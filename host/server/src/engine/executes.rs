@@ -30,7 +30,8 @@ use congress_store::Revision;
 use congress_table::{Change, Column, Row, Table, TableDelta, TableSchema, Value};
 use tokio_util::sync::CancellationToken;
 
-use super::handle::{Inner, Loaded, events};
+use super::handle::{Inner, events};
+use super::loaded::LoadedRule;
 use crate::actions::stream::{
     ActionTable, COMPLETE_PREFIX, POSITIONS, REVISION, SOURCE_PREFIX, TABLES, arguments,
 };
@@ -197,9 +198,11 @@ impl Inner {
     }
 
     /// The engine has what the database had at a revision.
-    pub(super) fn has_loaded(&self, loaded: &Loaded, revision: Revision) {
-        let refused = loaded.rules.values().filter(|rule| rule.refused.is_some());
+    pub(super) fn has_loaded(&self, revision: Revision) {
+        let is_refused = |rule: &&LoadedRule| rule.refused.is_some();
+        let refused: Vec<_> = self.loaded().rules.values().filter(is_refused).cloned().collect();
         let refused: HashSet<Node> = refused
+            .iter()
             .flat_map(|rule| events(&rule.text, true, &rule.policy).unwrap_or_default())
             .flat_map(|event| heads(&event))
             .collect();

@@ -28,7 +28,7 @@ impl EngineHandle {
         let missing = |table: &str| {
             Failure::plain(Status::NotFound, format_args!("table '{table}' doesn't exist"))
         };
-        let name = self.policy_name(policy).await.ok_or_else(|| missing(table))?;
+        let name = self.policy_name(policy).ok_or_else(|| missing(table))?;
         let table = table.to_owned();
         self.query(move |snapshot, limits| {
             let row = match request.row {

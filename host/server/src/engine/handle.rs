@@ -1,21 +1,22 @@
 //! The handle through which everybody reaches the engine, and what is behind it.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 use std::time::Duration;
 
 use congress_bus::{Bus, Link, Register};
 use congress_policy::{Engine, Event, Latest, Limits, Snapshot, Told};
-use congress_store::{Revision, Store};
-use tokio::sync::{RwLock, Semaphore, watch};
+use congress_store::Store;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::executes::{Executes, Sources};
 use super::follow::{Followers, Subscribed};
+use super::loaded::Loaded;
 use super::observed::Observers;
 use super::published::Published;
 use super::sync;
+use super::turn::Turns;
 use crate::failure::{Answer, Failure, Status};
 use crate::health::Pulse;
 use crate::lease;
@@ -55,11 +56,12 @@ pub(super) struct Inner {
     engine: Mutex<Engine>,
     /// For readers, who never wait for a change to complete.
     latest: Latest,
-    /// What of the database is loaded. Written while policies or rules change, so that one write
-    /// is checked, committed and applied before the next.
+    /// Who may change policies and rules, and with them what is loaded.
+    pub(super) turns: Turns,
+    /// What of the database is loaded; see [`Inner::loaded`] and [`Inner::loading`].
     pub(super) loaded: RwLock<Loaded>,
     /// The revision that is loaded, for those who wait for one.
-    reached: watch::Sender<u64>,
+    pub(super) reached: watch::Sender<u64>,
     pub(super) followers: Followers,
     /// What rules ask datasources to do.
     pub(super) executes: Executes,
@@ -74,26 +76,6 @@ pub(super) struct Inner {
     queries: Arc<Semaphore>,
     /// Whether queries are answered; if not they wait.
     answers: watch::Sender<bool>,
-}
-
-/// What of the database is loaded into the engine.
-#[derive(Default)]
-pub(super) struct Loaded {
-    pub(super) revision: Option<Revision>,
-    /// By id.
-    pub(super) policies: HashMap<String, congress_store::Policy>,
-    /// By id.
-    pub(super) rules: HashMap<String, LoadedRule>,
-    /// Names by id.
-    pub(super) datasources: HashMap<String, String>,
-}
-
-/// A rule of the database.
-pub(super) struct LoadedRule {
-    pub(super) policy: String,
-    pub(super) text: String,
-    /// Why the engine does not have it, if it was refused.
-    pub(super) refused: Option<String>,
 }
 
 impl EngineHandle {
@@ -118,6 +100,7 @@ impl EngineHandle {
             bus,
             engine: Mutex::new(engine),
             latest,
+            turns: Turns::default(),
             loaded: RwLock::default(),
             reached: watch::Sender::new(0),
             followers: Followers::default(),
@@ -136,7 +119,7 @@ impl EngineHandle {
             handle.inner.bus.raise(Register::Term, lease.term);
         }
         sync::make_default_policies(&handle.inner.store).await?;
-        handle.inner.clone().catch_up(&mut *handle.inner.loaded.write().await).await?;
+        handle.try_catch_up().await?;
         let turns = pulse.watch("policy-engine");
         tokio::spawn(sync::keep_up(handle.clone(), options.sync_period, turns));
         tokio::spawn(handle.inner.clone().publish_positions(handle.inner.stop.clone()));
@@ -147,8 +130,7 @@ impl EngineHandle {
     /// Loads what has changed in the database. If it cannot be read, which is false, what is loaded
     /// stays; the next comparison comes by itself.
     pub async fn catch_up(&self) -> bool {
-        let mut loaded = self.inner.loaded.write().await;
-        match self.inner.clone().catch_up(&mut loaded).await {
+        match self.try_catch_up().await {
             Ok(()) => true,
             Err(error) => {
                 tracing::error!(
@@ -157,6 +139,11 @@ impl EngineHandle {
                 false
             }
         }
+    }
+
+    async fn try_catch_up(&self) -> Result<(), congress_store::Error> {
+        let mut turn = self.inner.turns.next().await?;
+        self.inner.clone().catch_up(&mut turn).await
     }
 
     /// Lets all nodes, this one too, know that the database has changed.
@@ -312,18 +299,6 @@ impl Drop for StopOnDrop {
 }
 
 impl Inner {
-    /// Notes which revision is loaded, and lets all nodes know that there is one.
-    pub(super) fn reached(&self, loaded: &mut Loaded, revision: Revision) {
-        loaded.revision = Some(revision);
-        let number = revision.number();
-        self.bus.raise(Register::Revision, number);
-        self.reached.send_if_modified(|reached| {
-            let news = *reached < number;
-            *reached = number.max(*reached);
-            news
-        });
-    }
-
     /// The engine, for a moment. Never hold it across an await. Who has it may take long: others
     /// wait aside, not where requests and leases are served.
     pub(super) fn engine(&self) -> MutexGuard<'_, Engine> {
@@ -371,23 +346,6 @@ impl Inner {
             self.note_executions(&engine, executions, rules, |sources| note(&result, sources));
             result
         })
-    }
-}
-
-impl Loaded {
-    /// A persisted policy, by id or name.
-    pub(super) fn policy(&self, id_or_name: &str) -> Option<&congress_store::Policy> {
-        self.policies
-            .get(id_or_name)
-            .or_else(|| self.policies.values().find(|policy| policy.name == id_or_name))
-    }
-
-    /// A datasource's name, by id or name.
-    pub(super) fn datasource(&self, id_or_name: &str) -> Option<&str> {
-        self.datasources
-            .get(id_or_name)
-            .or_else(|| self.datasources.values().find(|name| *name == id_or_name))
-            .map(String::as_str)
     }
 }
 

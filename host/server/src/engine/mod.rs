@@ -3,7 +3,8 @@
 //!
 //! The database is the truth. A write is checked against the engine at the revision that it has
 //! loaded, committed if the database still is at that revision, and then applied; otherwise the
-//! engine catches up and checks again. So any number of engines agree without locking tables.
+//! engine catches up and checks again. So any number of engines agree without locking tables. Writes
+//! of one node take turns (`turn`); reads wait for none of them.
 
 mod cell;
 mod executes;
@@ -12,6 +13,7 @@ mod executes_tests;
 mod explain;
 mod follow;
 mod handle;
+mod loaded;
 mod observed;
 mod policies;
 mod published;
@@ -19,6 +21,7 @@ mod rows;
 mod rules;
 mod simulate;
 mod sync;
+mod turn;
 mod update;
 
 pub use cell::{Cell, row_of};

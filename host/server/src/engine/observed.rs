@@ -113,7 +113,7 @@ impl EngineHandle {
     pub async fn observe(&self, policy: &str, table: &str) -> Answer<Observation> {
         let missing =
             || Failure::plain(Status::NotFound, format_args!("table '{table}' doesn't exist"));
-        let policy = self.policy_name(policy).await.ok_or_else(missing)?;
+        let policy = self.policy_name(policy).ok_or_else(missing)?;
         if !self.has_table(&policy, table).await? {
             return Err(missing());
         }

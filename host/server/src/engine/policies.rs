@@ -7,8 +7,9 @@ use congress_policy::names::is_referable_policy_name;
 use congress_store::{At, Error, NewRule, Policy, Rule};
 use serde::Serialize;
 
-use super::handle::{EngineHandle, Loaded};
+use super::handle::EngineHandle;
 use super::sync::{DEFAULT_POLICIES, OWNER, abbreviation};
+use super::turn::Turn;
 use crate::datasources::failure;
 use crate::failure::{Answer, Failure, Status};
 
@@ -65,7 +66,7 @@ impl EngineHandle {
 
     /// A policy's status, those of datasources included.
     pub async fn policy_status(&self, id_or_name: &str) -> Answer<PolicyStatus> {
-        let loaded = self.inner.loaded.read().await;
+        let loaded = self.inner.loaded();
         if let Some(policy) = loaded.policy(id_or_name) {
             return Ok(PolicyStatus { name: policy.name.clone(), id: Some(policy.id.clone()) });
         }
@@ -98,10 +99,10 @@ impl EngineHandle {
             kind: kind.to_string(),
             name,
         };
-        let mut loaded = self.inner.loaded.write().await;
+        let mut turn = self.inner.turns.of_writer().await?;
         for _ in 0..ATTEMPTS {
-            self.inner.clone().catch_up(&mut loaded).await.map_err(failure)?;
-            if let Some(created) = self.try_create(&mut loaded, &new, rules.as_deref()).await? {
+            self.inner.clone().catch_up(&mut turn).await.map_err(failure)?;
+            if let Some(created) = self.try_create(&mut turn, &new, rules.as_deref()).await? {
                 self.inner.follow();
                 return Ok(created);
             }
@@ -112,12 +113,12 @@ impl EngineHandle {
     /// One attempt; none if somebody else wrote meanwhile.
     async fn try_create(
         &self,
-        loaded: &mut Loaded,
+        turn: &mut Turn<'_>,
         new: &congress_store::NewPolicy,
         rules: Option<&[NewRule]>,
     ) -> Answer<Option<(Policy, Option<Vec<Rule>>)>> {
         let name = &new.name;
-        if loaded.datasource(name).is_some() {
+        if self.is_taken(name) {
             return Err(taken(name));
         }
         // The checks need the policy; nothing refers to it before it is committed.
@@ -129,23 +130,20 @@ impl EngineHandle {
             owner: new.owner.clone(),
             kind: new.kind.clone(),
         };
-        if loaded.policy(name).is_some_and(|policy| policy.name == *name) {
-            return Err(taken(name));
-        }
         let _hold = self.inner.hold();
         self.inner
             .create_in_engine(&trial)
             .map_err(|error| Failure::plain(Status::BadRequest, error))?;
-        let outcome = self.commit_policy(loaded, new, rules).await;
+        let outcome = self.commit_policy(turn, new, rules).await;
         if !matches!(outcome, Ok(Some(_))) {
-            self.inner.forget_policy(loaded, name);
+            self.inner.forget_policy(turn, name);
         }
         outcome
     }
 
     async fn commit_policy(
         &self,
-        loaded: &mut Loaded,
+        turn: &mut Turn<'_>,
         new: &congress_store::NewPolicy,
         rules: Option<&[NewRule]>,
     ) -> Answer<Option<(Policy, Option<Vec<Rule>>)>> {
@@ -159,18 +157,25 @@ impl EngineHandle {
             }
         }
         self.check(&batch)?;
-        let at = loaded.revision.map_or(At::Any, At::Revision);
-        let committed = match self.inner.store.create_policy(new.clone(), rows, at).await {
+        let creation = self.inner.store.create_policy(new.clone(), rows, self.inner.at());
+        let committed = match turn.ask(creation).await {
             Ok(committed) => committed,
             Err(Error::Stale { .. }) => return Ok(None),
             Err(Error::Conflict { .. }) => return Err(taken(&new.name)),
             Err(error) => return Err(failure(error)),
         };
         let (policy, stored) = committed.value;
-        loaded.policies.insert(policy.id.clone(), policy.clone());
+        self.inner.loading(turn).policies.insert(policy.id.clone(), policy.clone());
         self.rename_trial(&policy);
-        self.apply(loaded, &stored, batch, committed.revision);
+        self.apply(turn, &stored, batch, committed.revision);
         Ok(Some((policy, rules.is_some().then_some(stored))))
+    }
+
+    /// Whether a datasource or a persisted policy that is loaded has this name.
+    fn is_taken(&self, name: &str) -> bool {
+        let loaded = self.inner.loaded();
+        loaded.datasource(name).is_some()
+            || loaded.policy(name).is_some_and(|policy| policy.name == name)
     }
 
     /// Gives the engine's policy, made for the checks, its id.
@@ -188,24 +193,25 @@ impl EngineHandle {
 
     /// Deletes a policy and its rules.
     pub async fn delete_policy(&self, id_or_name: &str) -> Answer<Policy> {
-        let mut loaded = self.inner.loaded.write().await;
-        self.inner.clone().catch_up(&mut loaded).await.map_err(failure)?;
+        let mut turn = self.inner.turns.of_writer().await?;
+        self.inner.clone().catch_up(&mut turn).await.map_err(failure)?;
         let unknown = || {
             let text = format!("Policy Name or ID '{id_or_name}' does not exist");
             Failure::verbatim(Status::NotFound, text)
         };
-        let policy = loaded.policy(id_or_name).cloned().ok_or_else(unknown)?;
+        let policy = self.inner.loaded().policy(id_or_name).cloned().ok_or_else(unknown)?;
         if DEFAULT_POLICIES.iter().any(|(name, ..)| *name == policy.name) {
             let text = format!("Cannot delete system-maintained policy {}", policy.name);
             return Err(Failure::verbatim(Status::NotFound, text));
         }
-        let committed = match self.inner.store.delete_policy(&policy.id, At::Any).await {
+        let deletion = self.inner.store.delete_policy(&policy.id, At::Any);
+        let committed = match turn.ask(deletion).await {
             Ok(committed) => committed,
             Err(Error::NotFound { .. }) => return Err(unknown()),
             Err(error) => return Err(failure(error)),
         };
         // It is deleted: a database that goes away now is no failure of that.
-        if let Err(error) = self.inner.clone().catch_up(&mut loaded).await {
+        if let Err(error) = self.inner.clone().catch_up(&mut turn).await {
             tracing::warn!(%error, "a policy is deleted, and still in force here");
         }
         Ok(committed.value)

@@ -28,7 +28,7 @@ impl EngineHandle {
     /// The tables of a policy: those in heads, bodies and facts, those of other policies with
     /// their prefix.
     pub async fn tables(&self, policy: &str) -> Answer<Vec<String>> {
-        let name = self.policy_name(policy).await.ok_or_else(unknown_policy)?;
+        let name = self.policy_name(policy).ok_or_else(unknown_policy)?;
         self.query(move |snapshot, _| {
             snapshot.tablenames(Some(&name), TableFilter::default()).ok_or_else(unknown_policy)
         })
@@ -47,7 +47,7 @@ impl EngineHandle {
 
     /// [`EngineHandle::rows`], and how long they are these.
     pub async fn table_rows(&self, policy: &str, table: &str) -> Answer<TableRows> {
-        let name = self.policy_name(policy).await.ok_or_else(|| {
+        let name = self.policy_name(policy).ok_or_else(|| {
             Failure::plain(Status::NotFound, format_args!("table '{table}' doesn't exist"))
         })?;
         self.rows_of(None, policy.to_owned(), name, table.to_owned()).await
@@ -98,7 +98,7 @@ impl EngineHandle {
     /// [`EngineHandle::rows`] with a text that tells how they were found. Where that cannot be told
     /// within the limits on queries, the text says so.
     pub async fn traced_rows(&self, policy: &str, table: &str) -> Answer<(Vec<Vec<Cell>>, String)> {
-        let known = self.policy_name(policy).await;
+        let known = self.policy_name(policy);
         if let Some(name) = known {
             let of = table.to_owned();
             let traced = self.query(move |snapshot, limits| {
@@ -123,17 +123,16 @@ impl EngineHandle {
 
     /// The names of a table's columns, if its datasource has told them.
     pub async fn columns(&self, policy: &str, table: &str) -> Option<Vec<String>> {
-        let name = self.policy_name(policy).await?;
+        let name = self.policy_name(policy)?;
         self.snapshot().columns(&name, table)
     }
 
-    /// The name of a policy, persisted or a datasource's, by id or name. Waits for no writer where
-    /// the engine knows it.
-    pub(super) async fn policy_name(&self, id_or_name: &str) -> Option<String> {
+    /// The name of a policy, persisted or a datasource's, by id or name. Waits for no writer.
+    pub(super) fn policy_name(&self, id_or_name: &str) -> Option<String> {
         if let Some(policy) = self.snapshot().policy(id_or_name) {
             return Some(policy.name.to_string());
         }
-        self.inner.loaded.read().await.datasource(id_or_name).map(str::to_owned)
+        self.inner.loaded().datasource(id_or_name).map(str::to_owned)
     }
 }
 

@@ -7,8 +7,10 @@ use congress_policy::Event;
 use congress_store::{At, Error, NewRule, Revision, Rule};
 use serde::Serialize;
 
-use super::handle::{EngineHandle, Loaded, LoadedRule};
+use super::handle::EngineHandle;
+use super::loaded::{Loaded, LoadedRule};
 use super::policies::{ATTEMPTS, busy};
+use super::turn::Turn;
 use crate::datasources::failure;
 use crate::failure::{Answer, Failure, Named, Status};
 
@@ -58,7 +60,7 @@ impl From<Failure> for Refused {
 impl EngineHandle {
     /// The rules of a policy, oldest first, as posted.
     pub async fn rules(&self, policy: &str) -> Answer<Vec<Rule>> {
-        match self.place(policy).await? {
+        match self.place(policy)? {
             Place::Policy(name) => self.inner.store.rules(&name).await.map_err(failure),
             Place::Datasource => Ok(Vec::new()),
         }
@@ -67,7 +69,7 @@ impl EngineHandle {
     /// A rule, as posted.
     pub async fn rule(&self, policy: &str, rule_id: &str) -> Answer<Rule> {
         let missing = || Failure::verbatim(Status::NotFound, "Not found");
-        let Place::Policy(name) = self.place(policy).await? else { return Err(missing()) };
+        let Place::Policy(name) = self.place(policy)? else { return Err(missing()) };
         match self.inner.store.rule(&name, rule_id).await {
             Ok(rule) => Ok(rule),
             Err(Error::NotFound { .. }) => Err(missing()),
@@ -78,8 +80,10 @@ impl EngineHandle {
     /// A rule, what of it was perhaps not meant and, if it has no effect, why.
     pub async fn rule_status(&self, policy: &str, rule_id: &str) -> Answer<RuleStatus> {
         let rule = self.rule(policy, rule_id).await?;
-        let loaded = self.inner.loaded.read().await;
-        let refused = loaded.rules.get(&rule.id).and_then(|rule| rule.refused.clone());
+        let refused = {
+            let loaded = self.inner.loaded();
+            loaded.rules.get(&rule.id).and_then(|rule| rule.refused.clone())
+        };
         let waits = || {
             let engine = self.inner.engine();
             let same = |event: &Event| {
@@ -156,15 +160,15 @@ impl EngineHandle {
     }
 
     async fn insert_known(&self, policy: &str, new: &[NewRule]) -> Result<Vec<Rule>, Refused> {
-        let mut loaded = self.inner.loaded.write().await;
+        let mut turn = self.inner.turns.of_writer().await?;
         // What is known is most often all: then the database is not asked for more. If it is not,
         // the write is refused by the database, and a refusal of our own is not yet believed.
-        let mut caught_up = loaded.revision.is_none();
+        let mut caught_up = self.inner.loaded().revision.is_none();
         for _ in 0..ATTEMPTS {
             if caught_up {
-                self.inner.clone().catch_up(&mut loaded).await.map_err(failure)?;
+                self.inner.clone().catch_up(&mut turn).await.map_err(failure)?;
             }
-            match self.try_insert(&mut loaded, policy, new).await {
+            match self.try_insert(&mut turn, policy, new).await {
                 Ok(Some(rules)) => {
                     self.inner.follow();
                     return Ok(rules);
@@ -181,11 +185,11 @@ impl EngineHandle {
     /// One attempt; none if somebody else wrote meanwhile.
     async fn try_insert(
         &self,
-        loaded: &mut Loaded,
+        turn: &mut Turn<'_>,
         policy: &str,
         new: &[NewRule],
     ) -> Result<Option<Vec<Rule>>, Refused> {
-        let Place::Policy(name) = loaded.place(policy)? else {
+        let Place::Policy(name) = self.place(policy)? else {
             return Err(Failure::bare(Named::RuleNotPermitted).into());
         };
         let (mut batch, mut seen) = (Vec::with_capacity(new.len()), HashSet::new());
@@ -203,29 +207,30 @@ impl EngineHandle {
             let failure = Failure::bare(Named::RuleAlreadyExists);
             return Err(Refused { failure, index: self.first_known(&batch) });
         }
-        let at = loaded.revision.map_or(At::Any, At::Revision);
-        let committed = match self.inner.store.insert_rules(&name, new.to_vec(), at).await {
+        let insertion = self.inner.store.insert_rules(&name, new.to_vec(), self.inner.at());
+        let committed = match turn.ask(insertion).await {
             Ok(committed) => committed,
             Err(Error::Stale { .. }) => return Ok(None),
             Err(error) => return Err(failure(error).into()),
         };
-        self.apply(loaded, &committed.value, batch, committed.revision);
+        self.apply(turn, &committed.value, batch, committed.revision);
         Ok(Some(committed.value))
     }
 
     /// Deletes a rule.
     pub async fn delete_rule(&self, policy: &str, rule_id: &str) -> Answer<Rule> {
         let missing = || Failure::verbatim(Status::NotFound, "Not found");
-        let mut loaded = self.inner.loaded.write().await;
-        self.inner.clone().catch_up(&mut loaded).await.map_err(failure)?;
-        let Place::Policy(name) = loaded.place(policy)? else { return Err(missing()) };
-        let committed = match self.inner.store.delete_rule(&name, rule_id, At::Any).await {
+        let mut turn = self.inner.turns.of_writer().await?;
+        self.inner.clone().catch_up(&mut turn).await.map_err(failure)?;
+        let Place::Policy(name) = self.place(policy)? else { return Err(missing()) };
+        let deletion = self.inner.store.delete_rule(&name, rule_id, At::Any);
+        let committed = match turn.ask(deletion).await {
             Ok(committed) => committed,
             Err(Error::NotFound { .. }) => return Err(missing()),
             Err(error) => return Err(failure(error)),
         };
         // It is deleted: a database that goes away now is no failure of that.
-        if let Err(error) = self.inner.clone().catch_up(&mut loaded).await {
+        if let Err(error) = self.inner.clone().catch_up(&mut turn).await {
             tracing::warn!(%error, "a rule is deleted, and still in force here");
         }
         Ok(committed.value)
@@ -261,7 +266,7 @@ impl EngineHandle {
     /// Applies rules that were checked and committed in this revision.
     pub(super) fn apply(
         &self,
-        loaded: &mut Loaded,
+        turn: &Turn<'_>,
         stored: &[Rule],
         events: Vec<Event>,
         revision: Revision,
@@ -274,25 +279,25 @@ impl EngineHandle {
                 Some(errors.joined())
             }
         };
-        for rule in stored {
-            let entry = LoadedRule {
-                policy: rule.policy_name.clone(),
-                text: rule.rule.clone(),
-                refused: refused.clone(),
-            };
-            loaded.rules.insert(rule.id.clone(), entry);
-        }
-        self.inner.has_loaded(loaded, revision);
-        self.inner.reached(loaded, revision);
+        let entry = |rule: &Rule| LoadedRule {
+            policy: rule.policy_name.clone(),
+            text: rule.rule.clone(),
+            refused: refused.clone(),
+        };
+        let entries = stored.iter().map(|rule| (rule.id.clone(), entry(rule)));
+        self.inner.loading(turn).rules.extend(entries);
+        self.inner.has_loaded(revision);
+        self.inner.reached(turn, revision);
     }
 
-    async fn place(&self, policy: &str) -> Answer<Place> {
-        self.inner.loaded.read().await.place(policy)
+    /// Where a policy's rules are looked for. Waits for no writer.
+    pub(super) fn place(&self, policy: &str) -> Answer<Place> {
+        self.inner.loaded().place(policy)
     }
 }
 
 impl Loaded {
-    pub(super) fn place(&self, id_or_name: &str) -> Answer<Place> {
+    fn place(&self, id_or_name: &str) -> Answer<Place> {
         if let Some(policy) = self.policy(id_or_name) {
             return Ok(Place::Policy(policy.name.clone()));
         }

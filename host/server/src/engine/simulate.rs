@@ -37,7 +37,7 @@ impl EngineHandle {
     /// Answers a query as if a sequence had been carried out. Nothing changes.
     pub async fn simulate(&self, policy: &str, request: SimulationRequest) -> Answer<Simulated> {
         let (policy, action_policy) =
-            (self.known_policy(policy).await?, self.known_policy(&request.action_policy).await?);
+            (self.known_policy(policy)?, self.known_policy(&request.action_policy)?);
         self.query(move |snapshot, limits| {
             let simulation = Simulation {
                 query: &request.query,
@@ -66,8 +66,8 @@ impl EngineHandle {
     }
 
     /// The name of a policy that a simulation needs.
-    async fn known_policy(&self, id_or_name: &str) -> Answer<String> {
-        let name = self.policy_name(id_or_name).await;
+    fn known_policy(&self, id_or_name: &str) -> Answer<String> {
+        let name = self.policy_name(id_or_name);
         name.ok_or_else(|| refused(format_args!("Unknown policy {id_or_name}")))
     }
 }

@@ -1,6 +1,6 @@
 //! Following the database: policies, rules and datasources.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +8,9 @@ use congress_bus::Register;
 use congress_policy::{Event, NewPolicy, PolicyKind, References};
 use congress_store::{At, Error, Snapshot, Store};
 
-use super::handle::{EngineHandle, Inner, Loaded, LoadedRule, events};
+use super::handle::{EngineHandle, Inner, events};
+use super::loaded::LoadedRule;
+use super::turn::Turn;
 use crate::datasources::random;
 use crate::health::Turns;
 
@@ -88,94 +90,104 @@ fn jittered(period: Duration) -> Duration {
 }
 
 impl Inner {
-    /// Loads what has changed in the database since `loaded`.
-    pub(super) async fn catch_up(self: Arc<Self>, loaded: &mut Loaded) -> Result<(), Error> {
-        if loaded.revision == Some(self.store.revision().await?) {
+    /// Loads what has changed in the database since what is loaded.
+    pub(super) async fn catch_up(self: Arc<Self>, turn: &mut Turn<'_>) -> Result<(), Error> {
+        let before = self.loaded().revision;
+        if before == Some(turn.ask(self.store.revision()).await?) {
             return Ok(());
         }
-        let snapshot = self.store.snapshot().await?;
+        let snapshot = turn.ask(self.store.snapshot()).await?;
         let revision = snapshot.revision;
         // What rules ask for in between must not be taken for what they ask for.
         let hold = self.hold();
-        self.drop_policies(loaded, &snapshot);
-        self.drop_datasources(loaded, &snapshot);
-        self.add_policies(loaded, &snapshot);
+        self.drop_policies(turn, &snapshot);
+        self.drop_datasources(turn, &snapshot);
+        self.add_policies(turn, &snapshot);
+        let new = self.add_datasources(turn, &snapshot);
+        // Schemas first, so that rules with column references need not wait for them. At start
+        // datasources run only after this.
+        if before.is_some() && !new.is_empty() {
+            let known = self.followers.have_schemas(Some(&new));
+            // Whoever does not answer in time is known when it does.
+            let _ = tokio::time::timeout(FIRST_SCHEMA, known).await;
+        }
+        self.change_rules(turn, snapshot);
+        self.has_loaded(revision);
+        drop(hold);
+        self.follow();
+        self.reached(turn, revision);
+        Ok(())
+    }
+
+    fn drop_policies(&self, turn: &Turn<'_>, snapshot: &Snapshot) {
+        let kept: HashSet<&String> = snapshot.policies.iter().map(|policy| &policy.id).collect();
+        let gone: Vec<_> =
+            self.loading(turn).policies.extract_if(|id, _| !kept.contains(id)).collect();
+        for (_, policy) in gone {
+            self.forget_policy(turn, &policy.name);
+        }
+    }
+
+    /// Removes a policy and its rules from the engine.
+    pub(super) fn forget_policy(&self, turn: &Turn<'_>, name: &str) {
+        if let Err(error) = self.change(|engine| engine.delete_policy(name, References::Dangle)) {
+            tracing::error!(policy = %name, %error, "cannot remove a policy from the engine");
+        }
+        self.loading(turn).rules.retain(|_, rule| rule.policy != name);
+    }
+
+    fn drop_datasources(&self, turn: &Turn<'_>, snapshot: &Snapshot) {
+        let kept: HashSet<&String> = snapshot.datasources.iter().map(|row| &row.id).collect();
+        let gone: Vec<_> =
+            self.loading(turn).datasources.extract_if(|id, _| !kept.contains(id)).collect();
+        for (_, name) in gone {
+            self.abandon_datasource(&name);
+        }
+    }
+
+    fn add_policies(&self, turn: &Turn<'_>, snapshot: &Snapshot) {
+        for policy in &snapshot.policies {
+            let known = self.loaded().policies.get(&policy.id).map(|known| known == policy);
+            match known {
+                Some(true) => {}
+                Some(false) => self.describe(turn, policy),
+                None => {
+                    if let Err(error) = self.create_in_engine(policy) {
+                        // Its rules are refused one by one, and say so in their status.
+                        tracing::error!(
+                            policy = %policy.name, "cannot use a stored policy: {error}"
+                        );
+                    }
+                    self.loading(turn).policies.insert(policy.id.clone(), policy.clone());
+                }
+            }
+        }
+    }
+
+    /// Follows the datasources that there are; the names of those that are new.
+    fn add_datasources(self: &Arc<Self>, turn: &Turn<'_>, snapshot: &Snapshot) -> Vec<String> {
         let mut new = Vec::new();
         for row in &snapshot.datasources {
-            if loaded.datasources.insert(row.id.clone(), row.name.clone()).is_none() {
+            let known = self.loading(turn).datasources.insert(row.id.clone(), row.name.clone());
+            if known.is_none() {
                 self.adopt_datasource(&row.name, row.enabled);
                 new.push(row.name.clone());
             } else {
                 self.enable_datasource(&row.name, row.enabled);
             }
         }
-        // Schemas first, so that rules with column references need not wait for them. At start
-        // datasources run only after this.
-        if loaded.revision.is_some() && !new.is_empty() {
-            let known = self.followers.have_schemas(Some(&new));
-            // Whoever does not answer in time is known when it does.
-            let _ = tokio::time::timeout(FIRST_SCHEMA, known).await;
-        }
-        self.change_rules(loaded, snapshot);
-        self.has_loaded(loaded, revision);
-        drop(hold);
-        self.follow();
-        self.reached(loaded, revision);
-        Ok(())
-    }
-
-    fn drop_policies(&self, loaded: &mut Loaded, snapshot: &Snapshot) {
-        let keep = |id: &str| snapshot.policies.iter().any(|policy| policy.id == id);
-        let gone: Vec<_> = loaded.policies.keys().filter(|id| !keep(id)).cloned().collect();
-        for id in gone {
-            if let Some(policy) = loaded.policies.remove(&id) {
-                self.forget_policy(loaded, &policy.name);
-            }
-        }
-    }
-
-    /// Removes a policy and its rules from the engine.
-    pub(super) fn forget_policy(&self, loaded: &mut Loaded, name: &str) {
-        if let Err(error) = self.change(|engine| engine.delete_policy(name, References::Dangle)) {
-            tracing::error!(policy = %name, %error, "cannot remove a policy from the engine");
-        }
-        loaded.rules.retain(|_, rule| rule.policy != name);
-    }
-
-    fn drop_datasources(&self, loaded: &mut Loaded, snapshot: &Snapshot) {
-        let keep = |id: &str| snapshot.datasources.iter().any(|row| row.id == id);
-        let gone: Vec<_> = loaded.datasources.keys().filter(|id| !keep(id)).cloned().collect();
-        for id in gone {
-            if let Some(name) = loaded.datasources.remove(&id) {
-                self.abandon_datasource(&name);
-            }
-        }
-    }
-
-    fn add_policies(&self, loaded: &mut Loaded, snapshot: &Snapshot) {
-        for policy in &snapshot.policies {
-            let known = loaded.policies.get(&policy.id);
-            if known.is_some_and(|known| known != policy) {
-                self.describe(loaded, policy);
-            } else if known.is_none() {
-                if let Err(error) = self.create_in_engine(policy) {
-                    // Its rules are refused one by one, and say so in their status.
-                    tracing::error!(policy = %policy.name, "cannot use a stored policy: {error}");
-                }
-                loaded.policies.insert(policy.id.clone(), policy.clone());
-            }
-        }
+        new
     }
 
     /// Takes in what a policy that is loaded says of itself now.
-    pub(super) fn describe(&self, loaded: &mut Loaded, policy: &congress_store::Policy) {
+    pub(super) fn describe(&self, turn: &Turn<'_>, policy: &congress_store::Policy) {
         let describe = |engine: &mut congress_policy::Engine| {
             engine.describe_policy(&policy.name, &policy.abbreviation, &policy.description)
         };
         if let Err(error) = self.change(describe) {
             tracing::error!(policy = %policy.name, %error, "cannot change a policy in the engine");
         }
-        loaded.policies.insert(policy.id.clone(), policy.clone());
+        self.loading(turn).policies.insert(policy.id.clone(), policy.clone());
     }
 
     /// Creates a stored policy in the engine.
@@ -194,61 +206,64 @@ impl Inner {
     }
 
     /// Deletes rules that are gone and inserts new ones, as one batch; one that says something else
-    /// than before is both. If it is refused, rule by
-    /// rule, so that one bad rule does not keep the others out.
-    fn change_rules(&self, loaded: &mut Loaded, snapshot: Snapshot) {
-        let stored: HashMap<_, _> =
+    /// than before is both. If it is refused, rule by rule, so that one bad rule does not keep the others out.
+    fn change_rules(&self, turn: &Turn<'_>, snapshot: Snapshot) {
+        let mut stored: HashMap<_, _> =
             snapshot.rules.into_iter().map(|rule| (rule.id.clone(), rule)).collect();
-        let is_gone = |id: &String, rule: &LoadedRule| {
-            stored.get(id).is_none_or(|stored| stored.rule != rule.text)
+        let gone: Vec<LoadedRule> = {
+            let mut loaded = self.loading(turn);
+            let is_gone = |id: &String, rule: &mut LoadedRule| {
+                stored.get(id).is_none_or(|stored| stored.rule != rule.text)
+            };
+            let gone = loaded.rules.extract_if(is_gone).map(|(_, rule)| rule).collect();
+            stored.retain(|id, _| !loaded.rules.contains_key(id));
+            gone
         };
-        let gone: Vec<_> = loaded
-            .rules
-            .iter()
-            .filter(|(id, rule)| is_gone(id, rule))
-            .map(|(id, _)| id.clone())
+        let in_force = gone.iter().filter(|rule| rule.refused.is_none());
+        let deletions: Vec<Event> = in_force
+            .flat_map(|rule| events(&rule.text, false, &rule.policy).unwrap_or_default())
             .collect();
-        let mut batch = Vec::new();
-        for id in gone {
-            if let Some(rule) = loaded.rules.remove(&id)
-                && rule.refused.is_none()
-            {
-                batch.extend(events(&rule.text, false, &rule.policy).unwrap_or_default());
-            }
-        }
-        let mut new = Vec::new();
+        let (mut new, mut entries) = (Vec::new(), HashMap::new());
         for (id, rule) in stored {
-            if loaded.rules.contains_key(&id) {
-                continue;
-            }
             let (events, refused) = match events(&rule.rule, true, &rule.policy_name) {
                 Ok(events) => (events, None),
                 Err(error) => (Vec::new(), Some(error.to_string())),
             };
-            new.push((id.clone(), events.clone()));
-            batch.extend(events);
+            new.push((id.clone(), events));
             let rule = LoadedRule { policy: rule.policy_name, text: rule.rule, refused };
-            loaded.rules.insert(id, rule);
+            entries.insert(id, rule);
         }
-        if batch.is_empty() {
-            return;
+        for (id, refusal) in self.exchange(deletions, new) {
+            if let Some(rule) = entries.get_mut(&id) {
+                tracing::error!(
+                    policy = %rule.policy, rule = %rule.text,
+                    "a stored rule is refused and has no effect: {refusal}"
+                );
+                rule.refused = Some(refusal);
+            }
         }
-        let deletions: Vec<Event> = batch.iter().filter(|event| !event.insert).cloned().collect();
-        if self.change(|engine| engine.update(batch)).is_ok() {
-            return;
+        self.loading(turn).rules.extend(entries);
+    }
+
+    /// Deletes rules from the engine and inserts others, each with its id. Which of them it refuses,
+    /// and why.
+    fn exchange(
+        &self,
+        deletions: Vec<Event>,
+        new: Vec<(String, Vec<Event>)>,
+    ) -> Vec<(String, String)> {
+        let insertions = new.iter().flat_map(|(_, events)| events);
+        let batch: Vec<Event> = deletions.iter().chain(insertions).cloned().collect();
+        if batch.is_empty() || self.change(|engine| engine.update(batch)).is_ok() {
+            return Vec::new();
         }
         if let Err(errors) = self.change(|engine| engine.update(deletions)) {
             tracing::error!("cannot remove deleted rules from the engine: {}", errors.joined());
         }
-        for (id, events) in new {
-            let Err(errors) = self.change(|engine| engine.update(events)) else { continue };
-            if let Some(rule) = loaded.rules.get_mut(&id) {
-                tracing::error!(
-                    policy = %rule.policy, rule = %rule.text,
-                    "a stored rule is refused and has no effect: {}", errors.joined()
-                );
-                rule.refused = Some(errors.joined());
-            }
-        }
+        let refusal = |(id, events): (String, Vec<Event>)| {
+            let refused = self.change(|engine| engine.update(events)).err()?;
+            Some((id, refused.joined()))
+        };
+        new.into_iter().filter_map(refusal).collect()
     }
 }

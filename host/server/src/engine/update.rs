@@ -1,11 +1,13 @@
 //! Changes of policies and rules that exist.
 
 use congress_policy::Event;
-use congress_store::{At, Error, NewRule, Policy, Rule};
+use congress_store::{Error, NewRule, Policy, Rule};
 
-use super::handle::{EngineHandle, Loaded, LoadedRule, events};
+use super::handle::{EngineHandle, events};
+use super::loaded::LoadedRule;
 use super::policies::{ATTEMPTS, busy, unknown};
 use super::rules::{Place, parse_one};
+use super::turn::Turn;
 use crate::datasources::failure;
 use crate::failure::{Answer, Failure, Named, Status};
 
@@ -42,21 +44,21 @@ impl RulePatch {
 impl EngineHandle {
     /// Changes what a policy says of itself.
     pub async fn update_policy(&self, id_or_name: &str, patch: PolicyPatch) -> Answer<Policy> {
-        let mut loaded = self.inner.loaded.write().await;
+        let mut turn = self.inner.turns.of_writer().await?;
         for _ in 0..ATTEMPTS {
-            self.inner.clone().catch_up(&mut loaded).await.map_err(failure)?;
-            let policy = loaded.policy(id_or_name).cloned();
+            self.inner.clone().catch_up(&mut turn).await.map_err(failure)?;
+            let policy = self.inner.loaded().policy(id_or_name).cloned();
             let policy = policy.ok_or_else(|| unknown(id_or_name))?;
             let abbreviation = patch.abbreviation.as_ref().unwrap_or(&policy.abbreviation);
             let description = patch.description.as_ref().unwrap_or(&policy.description);
             // What is kept is what was read at this revision.
-            let at = loaded.revision.map_or(At::Any, At::Revision);
-            let store = &self.inner.store;
-            match store.update_policy(&policy.id, abbreviation, description, at).await {
+            let (store, at) = (&self.inner.store, self.inner.at());
+            let update = store.update_policy(&policy.id, abbreviation, description, at);
+            match turn.ask(update).await {
                 Ok(committed) => {
-                    self.inner.describe(&mut loaded, &committed.value);
-                    self.inner.has_loaded(&loaded, committed.revision);
-                    self.inner.reached(&mut loaded, committed.revision);
+                    self.inner.describe(&turn, &committed.value);
+                    self.inner.has_loaded(committed.revision);
+                    self.inner.reached(&turn, committed.revision);
                     return Ok(committed.value);
                 }
                 Err(Error::Stale { .. }) => {}
@@ -69,10 +71,10 @@ impl EngineHandle {
 
     /// Changes a rule. If what it is to say is refused, it stays as it is and in force.
     pub async fn update_rule(&self, policy: &str, id: &str, patch: RulePatch) -> Answer<Rule> {
-        let mut loaded = self.inner.loaded.write().await;
+        let mut turn = self.inner.turns.of_writer().await?;
         for _ in 0..ATTEMPTS {
-            self.inner.clone().catch_up(&mut loaded).await.map_err(failure)?;
-            if let Some(rule) = self.try_update(&mut loaded, policy, id, &patch).await? {
+            self.inner.clone().catch_up(&mut turn).await.map_err(failure)?;
+            if let Some(rule) = self.try_update(&mut turn, policy, id, &patch).await? {
                 self.inner.follow();
                 return Ok(rule);
             }
@@ -83,14 +85,14 @@ impl EngineHandle {
     /// One attempt; none if somebody else wrote meanwhile.
     async fn try_update(
         &self,
-        loaded: &mut Loaded,
+        turn: &mut Turn<'_>,
         policy: &str,
         id: &str,
         patch: &RulePatch,
     ) -> Answer<Option<Rule>> {
         let missing = || Failure::verbatim(Status::NotFound, "Not found");
-        let Place::Policy(name) = loaded.place(policy)? else { return Err(missing()) };
-        let old = match self.inner.store.rule(&name, id).await {
+        let Place::Policy(name) = self.place(policy)? else { return Err(missing()) };
+        let old = match turn.ask(self.inner.store.rule(&name, id)).await {
             Ok(old) => old,
             Err(Error::NotFound { .. }) => return Err(missing()),
             Err(error) => return Err(failure(error)),
@@ -99,10 +101,11 @@ impl EngineHandle {
         let batch = if new.rule == old.rule {
             Vec::new()
         } else {
-            self.replacement(loaded.rules.get(id), &new.rule, &name)?
+            let loaded = self.inner.loaded().rules.get(id).cloned();
+            self.replacement(loaded.as_ref(), &new.rule, &name)?
         };
-        let at = loaded.revision.map_or(At::Any, At::Revision);
-        let committed = match self.inner.store.update_rule(&name, id, new, at).await {
+        let update = self.inner.store.update_rule(&name, id, new, self.inner.at());
+        let committed = match turn.ask(update).await {
             Ok(committed) => committed,
             Err(Error::Stale { .. }) => return Ok(None),
             Err(Error::NotFound { .. }) => return Err(missing()),
@@ -110,11 +113,11 @@ impl EngineHandle {
         };
         let rule = committed.value;
         if rule.rule != old.rule {
-            self.apply(loaded, std::slice::from_ref(&rule), batch, committed.revision);
+            self.apply(turn, std::slice::from_ref(&rule), batch, committed.revision);
         } else {
             // What the engine has of it, or why it was refused, stays.
-            self.inner.has_loaded(loaded, committed.revision);
-            self.inner.reached(loaded, committed.revision);
+            self.inner.has_loaded(committed.revision);
+            self.inner.reached(turn, committed.revision);
         }
         Ok(Some(rule))
     }
