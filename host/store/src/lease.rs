@@ -1,7 +1,8 @@
 //! Leases: which process may act as the active one.
 //!
-//! A lease is one row. Whether it has lapsed is judged by the database's clock alone. It changes
-//! hands by an update that names the state last seen, so of several takers exactly one finds it.
+//! A lease is one row. Whether it has lapsed is judged by the database's clock, unless a taker has
+//! seen for itself that it is not renewed. It changes hands by an update that names the state last
+//! seen, so of several takers exactly one finds it.
 
 use std::time::Duration;
 
@@ -23,6 +24,9 @@ pub struct Lease {
     pub term: u64,
     /// By the database's clock; zero once lapsed or given back.
     pub remaining: Duration,
+    /// When it lapses, by the database's clock in milliseconds since 1970; zero once given back.
+    /// Every renewal changes it.
+    pub expires_at: i64,
 }
 
 /// The outcome of reaching for a lease.
@@ -57,12 +61,6 @@ pub struct Fence {
     pub term: u64,
 }
 
-/// A lease as it is stored.
-struct Seen {
-    lease: Lease,
-    expires_at: i64,
-}
-
 impl Store {
     /// Takes the lease `name` if there is none yet, if it has lapsed or was given back, or if this
     /// very instance has it (its answer to an earlier call may have been lost). Every taking
@@ -76,17 +74,12 @@ impl Store {
         instance: &str,
         ttl: Duration,
     ) -> Result<Acquired> {
-        fits("congress_leases.name", name, 255)?;
-        fits("congress_leases.node_id", node_id, 255)?;
-        fits("congress_leases.instance", instance, 255)?;
-        if instance.is_empty() {
-            return Err(Error::Unexpected { reason: "a lease needs an instance".into() });
-        }
+        check(name, node_id, instance)?;
         let mut held = None;
         for _ in 0..TRIES {
             // Outside a transaction: those who wait for a lease disturb nobody.
-            let seen = self.see(name).await?;
-            if let Some(Seen { lease, .. }) = &seen
+            let seen = self.lease(name).await?;
+            if let Some(lease) = &seen
                 && !lease.remaining.is_zero()
                 && lease.instance != instance
             {
@@ -95,12 +88,27 @@ impl Store {
             if let Some(term) = self.grasp(name, node_id, instance, ttl, seen.as_ref()).await? {
                 return Ok(Acquired::Taken { term });
             }
-            held = seen.map(|seen| seen.lease);
+            held = seen;
         }
-        match held {
-            Some(lease) => Ok(Acquired::Held(lease)),
-            None => Err(Error::Unexpected { reason: format!("lease '{name}' comes and goes") }),
+        held.map(Acquired::Held).ok_or_else(|| comes_and_goes(name))
+    }
+
+    /// Takes a lease from a holder who has not renewed it, as `silent` shows it, for longer than it
+    /// is good for. That is for the caller to know, by a clock of its own that never goes back: the
+    /// database's may have, and then the lease would lapse only when that has caught up.
+    pub async fn take_silent_lease(
+        &self,
+        name: &str,
+        node_id: &str,
+        instance: &str,
+        ttl: Duration,
+        silent: &Lease,
+    ) -> Result<Acquired> {
+        check(name, node_id, instance)?;
+        if let Some(term) = self.grasp(name, node_id, instance, ttl, Some(silent)).await? {
+            return Ok(Acquired::Taken { term });
         }
+        self.lease(name).await?.map(Acquired::Held).ok_or_else(|| comes_and_goes(name))
     }
 
     /// Takes the lease if it is still as it was seen; the new term.
@@ -110,7 +118,7 @@ impl Store {
         node_id: &str,
         instance: &str,
         ttl: Duration,
-        seen: Option<&Seen>,
+        seen: Option<&Lease>,
     ) -> Result<Option<u64>> {
         in_transaction!(self, |tx| {
             let clock = tx.clock();
@@ -130,7 +138,7 @@ impl Store {
                         Err(failure) => Err(failure.into()),
                     }
                 }
-                Some(Seen { lease, expires_at }) => {
+                Some(lease) => {
                     let term = lease.term.saturating_add(1);
                     let update = format!(
                         "UPDATE congress_leases SET node_id = ?, instance = ?, term = ?, \
@@ -145,7 +153,7 @@ impl Store {
                         name,
                         &lease.instance,
                         lease.term,
-                        *expires_at,
+                        lease.expires_at,
                     ];
                     Ok((tx.execute(update, args).await? > 0).then_some(term))
                 }
@@ -172,6 +180,7 @@ impl Store {
                 instance: String::new(),
                 term: 0,
                 remaining: Duration::ZERO,
+                expires_at: 0,
             }))),
         }
     }
@@ -189,10 +198,6 @@ impl Store {
 
     /// A lease, if it was ever taken.
     pub async fn lease(&self, name: &str) -> Result<Option<Lease>> {
-        Ok(self.see(name).await?.map(|seen| seen.lease))
-    }
-
-    async fn see(&self, name: &str) -> Result<Option<Seen>> {
         let clock = self.backend.clock();
         let select = format!(
             "SELECT node_id, instance, term, expires_at, {clock} FROM congress_leases \
@@ -249,15 +254,30 @@ fn millis(ttl: Duration) -> i64 {
     i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX / 4)
 }
 
-fn read(row: &Row) -> Result<Seen> {
+/// Checks who wants a lease.
+fn check(name: &str, node_id: &str, instance: &str) -> Result<()> {
+    fits("congress_leases.name", name, 255)?;
+    fits("congress_leases.node_id", node_id, 255)?;
+    fits("congress_leases.instance", instance, 255)?;
+    match instance {
+        "" => Err(Error::Unexpected { reason: "a lease needs an instance".into() }),
+        _ => Ok(()),
+    }
+}
+
+fn comes_and_goes(name: &str) -> Error {
+    Error::Unexpected { reason: format!("lease '{name}' comes and goes") }
+}
+
+fn read(row: &Row) -> Result<Lease> {
     let instance = row.text(1)?;
     let expires_at = row.int(3)?;
     let remaining = if instance.is_empty() { 0 } else { expires_at.saturating_sub(row.int(4)?) };
-    let lease = Lease {
+    Ok(Lease {
         node_id: row.text(0)?,
         term: u64::try_from(row.int(2)?).unwrap_or(0),
         remaining: Duration::from_millis(u64::try_from(remaining).unwrap_or(0)),
         instance,
-    };
-    Ok(Seen { lease, expires_at })
+        expires_at,
+    })
 }

@@ -50,7 +50,7 @@ const ABSENT_WAIT: Duration = Duration::from_secs(5);
 /// The most actions that one job concerns.
 const BATCH: usize = 64;
 
-/// The most actions of a datasource that are looked at for one that may be begun.
+/// The most actions of a datasource that are looked at, at a time, for one that may be begun.
 const LOOKED_AT: usize = 1_000;
 
 /// The first pause before an action that failed is run again; it doubles.
@@ -393,6 +393,13 @@ impl Agenda {
     }
 
     fn came(&mut self, id: Id, key: Arc<ActionKey>, now: Now) {
+        if let Err(reason) = key.check() {
+            // The ledger would refuse it for ever, and with it all others.
+            if self.said.insert(id) {
+                tracing::error!(policy = %key.policy, %reason, "an action is never run");
+            }
+            return;
+        }
         if !self.options.enabled {
             if self.said.insert(id) {
                 self.to_say.push(key);
@@ -492,6 +499,7 @@ impl Agenda {
             let running = self.busy_of.get(service).copied().unwrap_or_default();
             let mut free = self.options.of_one.saturating_sub(running);
             let mut kept = Vec::new();
+            let mut rotate = false;
             while let Some((place, id)) = self.queues.get_mut(service).and_then(VecDeque::pop_front)
             {
                 let Some(pending) = self.pending.get(&id).filter(|p| p.place == place) else {
@@ -507,7 +515,8 @@ impl Agenda {
                         }
                         None => {
                             kept.push((place, id));
-                            if kept.len() >= LOOKED_AT {
+                            rotate = kept.len() >= LOOKED_AT;
+                            if rotate {
                                 break;
                             }
                             continue;
@@ -576,7 +585,11 @@ impl Agenda {
                     }
                 }
             }
-            self.put_back(service, kept);
+            match self.queues.get_mut(service).filter(|_| rotate) {
+                // Those behind them may be of tables that are known: they have their turn next.
+                Some(queue) => queue.extend(kept),
+                None => self.put_back(service, kept),
+            }
         }
         self.queues.retain(|_, queue| !queue.is_empty());
         if batch.is_empty() && !self.lapses.is_empty() {

@@ -40,7 +40,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// How long actions that run may take to end when the node stops.
-const LAST_RUNS: Duration = Duration::from_secs(5);
+pub const LAST_RUNS: Duration = Duration::from_secs(5);
 
 /// How many entries of the ledger are read at a time.
 const PAGE: u32 = 10_000;

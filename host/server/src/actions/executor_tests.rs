@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use congress_bus::{Bus, Epoch, InProcessBus, Publisher, Requests};
+use congress_bus::{Bus, Epoch, InProcessBus, Publisher, Requests, TableName};
 use congress_store::{Acquired, ActionKey, ActionRecord, ActionState, Fence, Location, Store};
 use congress_table::{Change, Row, Table, Value};
 use serde_json::Value as Json;
@@ -69,7 +69,7 @@ struct Engine {
     publisher: Publisher,
     _presence: Requests,
     _complete: Option<Requests>,
-    state: BTreeMap<&'static str, Table>,
+    state: BTreeMap<TableName, Table>,
 }
 
 fn table(action: &str) -> ActionTable {
@@ -92,23 +92,37 @@ impl Engine {
     }
 
     fn says_of(&mut self, action: &str, rows: &[i64], sequence: i64, revision: i64) {
+        self.says_all(&[(action, rows, true)], sequence, revision);
+    }
+
+    /// The same of all tables that there are, and whether all is known that is below each.
+    fn says_all(&mut self, tables: &[(&str, &[i64], bool)], sequence: i64, revision: i64) {
         let text = |text: &str| Value::text(text);
-        let listed: Row =
-            [text("p"), text("s"), text(action), Value::Bool(true), text("[\"s\"]")].into();
+        let listed = |action: &str, known: bool| -> Row {
+            [text("p"), text("s"), text(action), Value::Bool(known), text("[\"s\"]")].into()
+        };
         let at: Row = [text("s"), Value::Int(7), Value::Int(sequence)].into();
-        let rows = rows.iter().map(|row| [text(&format!("[{row},\"x\"]"))].into()).collect();
-        let new = BTreeMap::from([
-            (TABLES, [listed].into_iter().collect()),
-            (POSITIONS, [at].into_iter().collect()),
-            (REVISION, [[Value::Int(revision)].into()].into_iter().collect::<Table>()),
-            ("", rows),
+        let mut new = BTreeMap::from([
+            (
+                TABLES.into(),
+                tables.iter().map(|(action, _, known)| listed(action, *known)).collect(),
+            ),
+            (POSITIONS.into(), [at].into_iter().collect()),
+            (REVISION.into(), [[Value::Int(revision)].into()].into_iter().collect::<Table>()),
         ]);
-        let deltas = new.iter().map(|(name, rows)| {
-            let old = self.state.get(name).cloned().unwrap_or_default();
-            let published = if name.is_empty() { table(action).name() } else { (*name).into() };
-            (published, old.difference_to(rows))
-        });
-        let change = Change { tables: deltas.collect() };
+        for (action, rows, _) in tables {
+            let rows = rows.iter().map(|row| [text(&format!("[{row},\"x\"]"))].into()).collect();
+            new.insert(table(action).name(), rows);
+        }
+        let names: BTreeSet<_> = self.state.keys().chain(new.keys()).cloned().collect();
+        let of = |tables: &BTreeMap<TableName, Table>, name: &TableName| {
+            tables.get(name).cloned().unwrap_or_default()
+        };
+        let delta = |name: TableName| {
+            let delta = of(&self.state, &name).difference_to(&of(&new, &name));
+            (name, delta)
+        };
+        let change = Change { tables: names.into_iter().map(delta).collect() };
         if self.state.is_empty() {
             self.publisher.declare([].into(), Change::default());
         }
@@ -269,6 +283,42 @@ async fn a_row_is_acted_upon_once_whoever_follows_whom() {
     two.says_of("other", &[], 8, r + 1);
     setting.is(3, ActionState::Done, false).await;
     second.stop().await;
+}
+
+/// The ledger has no room for such a name.
+#[tokio::test(flavor = "multi_thread")]
+async fn actions_that_cannot_be_begun_hold_up_no_others() {
+    let setting = Setting::new().await;
+    let r = setting.revision;
+    let mut engine = Engine::new(setting.bus.as_ref(), "1", true);
+    let long = "a".repeat(300);
+    let both = |rows: &'static [i64]| [(long.as_str(), &[1, 2][..], true), ("do", rows, true)];
+    engine.says_all(&both(&[1]), 5, r);
+    let process = setting.process("a", Options::default()).await;
+    setting.ran_just(&[1]).await;
+    engine.says_all(&both(&[1, 2]), 6, r);
+    setting.ran_just(&[1, 2]).await;
+    let all = setting.store.actions(&Default::default(), 100, None).await.unwrap();
+    assert_eq!(all.len(), 2);
+    engine.says_all(&[("do", &[2], true)], 7, r);
+    setting.is(1, ActionState::Done, false).await;
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_of_a_table_of_which_little_is_known_hold_up_no_others() {
+    let setting = Setting::new().await;
+    let r = setting.revision;
+    let mut engine = Engine::new(setting.bus.as_ref(), "1", true);
+    *setting.service.ready.lock().unwrap() = Readiness::Stopped("not yet".into());
+    let many: Vec<i64> = (0..2_500).collect();
+    engine.says_all(&[("other", &many, true)], 5, r);
+    let process = setting.process("a", Options::default()).await;
+    engine.says_all(&[("other", &many, true), ("do", &[1], true)], 6, r);
+    engine.says_all(&[("other", &many, false), ("do", &[1, 2], true)], 7, r);
+    *setting.service.ready.lock().unwrap() = Readiness::Runs;
+    setting.ran_just(&[1, 2]).await;
+    process.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -20,7 +20,7 @@ pub mod wire;
 
 pub use agenda::Options;
 pub use desk::{ActionView, Desk, Wanted};
-pub use executor::{Ended, Executor, Hands, MayAct};
+pub use executor::{Ended, Executor, Hands, LAST_RUNS, MayAct};
 
 impl MayAct for crate::lease::Lease {
     fn fence(&self) -> Result<congress_store::Fence, crate::failure::Failure> {

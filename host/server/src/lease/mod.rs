@@ -9,6 +9,7 @@ mod clock;
 pub mod machine;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use congress_bus::{Bus, Register};
 use congress_store::{Acquired, Fence, Renewed, Store};
@@ -17,7 +18,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use self::clock::Clock;
-use self::machine::{Answer, Ask, Holder, Machine, Next, Standing, Times, Verdict};
+use self::machine::{Answer, Ask, Holder, Machine, Next, Standing, Time, Times, Verdict};
 use crate::failure::{Failure, Status as HttpStatus};
 
 /// The lease's name in the database.
@@ -62,6 +63,8 @@ struct Inner {
     status: watch::Sender<Status>,
     /// Signals that the database was asked, whatever it said.
     looked: watch::Sender<()>,
+    /// How another's lease was found, and since when it has been so.
+    seen: Mutex<Option<(congress_store::Lease, Time)>>,
 }
 
 impl Lease {
@@ -84,6 +87,7 @@ impl Lease {
             clock,
             status: watch::Sender::new(Status::Standby { holder: None }),
             looked: watch::Sender::new(()),
+            seen: Mutex::default(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -189,7 +193,7 @@ impl Lease {
     pub fn describe(&self) -> Value {
         let machine = self.machine();
         let now = self.inner.clock.now();
-        let age = |at: machine::Time| now.saturating_sub(at).as_secs_f64();
+        let age = |at: Time| now.saturating_sub(at).as_secs_f64();
         json!({
             "name": NAME,
             "state": match machine.standing(now) {
@@ -211,21 +215,17 @@ impl Lease {
     }
 
     async fn ask(&self, ask: Ask) -> Answer {
-        let Inner { store, node_id, instance, times, .. } = &*self.inner;
+        let Inner { store, times, .. } = &*self.inner;
         let holder = |lease: congress_store::Lease| Holder {
             node_id: lease.node_id,
             instance: lease.instance,
             term: lease.term,
         };
         let answer = match ask {
-            Ask::Acquire => {
-                store.acquire_lease(NAME, node_id, instance, times.ttl).await.map(|acquired| {
-                    match acquired {
-                        Acquired::Taken { term } => Answer::Taken { term },
-                        Acquired::Held(lease) => Answer::Held(holder(lease)),
-                    }
-                })
-            }
+            Ask::Acquire => self.acquire().await.map(|acquired| match acquired {
+                Acquired::Taken { term } => Answer::Taken { term },
+                Acquired::Held(lease) => Answer::Held(holder(lease)),
+            }),
             Ask::Renew { term } => store.renew_lease(&self.fence_of(term), times.ttl).await.map(
                 |renewed| match renewed {
                     Renewed::Renewed => Answer::Renewed,
@@ -237,6 +237,41 @@ impl Lease {
             tracing::debug!(%error, ?ask, "the database gives no answer about the lease");
             Answer::Failed
         })
+    }
+
+    /// Takes the lease if it has lapsed: by the database's clock, or because its holder has been
+    /// silent for longer than it is good for. That clock may have been set back, or be another one's
+    /// after a fail-over.
+    async fn acquire(&self) -> congress_store::Result<Acquired> {
+        let Inner { store, node_id, instance, times, clock, .. } = &*self.inner;
+        let asked = clock.now();
+        let acquired = store.acquire_lease(NAME, node_id, instance, times.ttl).await?;
+        let Acquired::Held(lease) = &acquired else { return Ok(acquired) };
+        let silent = self.silent_for(lease, asked);
+        if silent < times.ttl + times.margin {
+            return Ok(acquired);
+        }
+        tracing::warn!(
+            holder = %lease.node_id, term = lease.term, silent = silent.as_secs_f64(),
+            remaining = lease.remaining.as_secs_f64(),
+            "the lease is not renewed, and by the database's clock does not lapse: has that been set \
+             back? Taking it"
+        );
+        store.take_silent_lease(NAME, node_id, instance, times.ttl, lease).await
+    }
+
+    /// For how long, when it was asked for, a lease had been as it is now.
+    fn silent_for(&self, lease: &congress_store::Lease, asked: Time) -> Duration {
+        let mut seen = self.inner.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let state =
+            |lease: &congress_store::Lease| (lease.instance.clone(), lease.term, lease.expires_at);
+        match &*seen {
+            Some((before, since)) if state(before) == state(lease) => asked.saturating_sub(*since),
+            _ => {
+                *seen = Some((lease.clone(), self.inner.clock.now()));
+                Duration::ZERO
+            }
+        }
     }
 
     /// Shows everybody what has come of it.
@@ -261,5 +296,38 @@ impl Lease {
 
     fn machine(&self) -> MutexGuard<'_, Machine> {
         self.inner.machine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use congress_bus::InProcessBus;
+    use congress_store::Location;
+
+    use super::*;
+
+    /// As it is found when the database's clock has been set back by an hour: a holder that is gone
+    /// has the lease for another hour.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_lease_that_nobody_renews_is_taken_whatever_the_databases_clock_says() {
+        let store = Store::open(&Location::SqliteMemory, &Default::default()).await.unwrap();
+        let hour = Duration::from_secs(3600);
+        let dead = store.acquire_lease(NAME, "dead", "d", hour).await.unwrap();
+        assert_eq!(dead, Acquired::Taken { term: 1 });
+        let ms = Duration::from_millis;
+        let times =
+            Times { ttl: ms(300), renew: ms(50), retry: ms(20), margin: ms(50), answer: ms(140) };
+        let bus: Arc<dyn Bus> = Arc::new(InProcessBus::new("n", "i"));
+        let lease = Lease::new(store.clone(), bus, "n", "i", times);
+        let mut status = lease.status();
+        let begun = std::time::Instant::now();
+        let stop = CancellationToken::new();
+        let keeping = tokio::spawn(lease.keep(stop.clone()));
+        let active = status.wait_for(|status| *status == Status::Active { term: 2 });
+        tokio::time::timeout(Duration::from_secs(60), active).await.unwrap().unwrap();
+        assert!(begun.elapsed() >= ms(350), "{:?}", begun.elapsed());
+        assert!(store.lease(NAME).await.unwrap().unwrap().remaining <= ms(300));
+        stop.cancel();
+        keeping.await.unwrap();
     }
 }

@@ -16,7 +16,6 @@ use std::time::Duration;
 
 use crate::backend::{Arg, Failure, Transaction, args};
 use crate::lease::in_fenced_transaction;
-use crate::store::fits;
 use crate::{Error, Fence, Kind, Result, Store};
 
 use model::{read, select};
@@ -42,11 +41,7 @@ impl Store {
     /// whose row had gone away and that are not running. Of the others it says what is known. One
     /// answer per key, in their order; all in one transaction, whose size the caller bounds.
     pub async fn begin_actions(&self, keys: &[ActionKey], fence: &Fence) -> Result<Vec<Begin>> {
-        for key in keys {
-            fits("congress_actions.policy", &key.policy, 255)?;
-            fits("congress_actions.service", &key.service, 255)?;
-            fits("congress_actions.action", &key.action, 255)?;
-        }
+        keys.iter().try_for_each(ActionKey::check)?;
         let ids: Vec<String> = keys.iter().map(ActionKey::id).collect();
         let known = in_fenced_transaction!(self, Some(fence), |tx| {
             let mut known: HashMap<String, ActionRecord> = HashMap::new();

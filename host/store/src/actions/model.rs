@@ -5,10 +5,15 @@ use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
 use crate::backend::{Row, Sql};
+use crate::store::fits;
 use crate::{Error, Result};
 
 /// Longest reason of a failure that is kept, in characters; the rest is cut.
 pub const MAX_REASON: usize = 1000;
+
+/// The longest arguments that are kept, in characters: with four bytes each they are still well below
+/// the longest statement that database servers take by default.
+const MAX_ARGS: usize = 2 << 20;
 
 /// Which action: a row of an `execute[…]` table.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -36,6 +41,18 @@ impl ActionKey {
             action: action.to_owned(),
             args,
         })
+    }
+
+    /// Whether the ledger can have it. If not, such an action can never be begun.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooLong`] says what is too long.
+    pub fn check(&self) -> Result<()> {
+        fits("congress_actions.policy", &self.policy, 255)?;
+        fits("congress_actions.service", &self.service, 255)?;
+        fits("congress_actions.action", &self.action, 255)?;
+        fits("congress_actions.args", &self.args, MAX_ARGS)
     }
 
     /// The id under which the ledger has it: SHA-256, in lower-case hexadecimal digits.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use congress_store::{Acquired, At, Error, Fence, Renewed, Store};
+use congress_store::{Acquired, At, Error, Fence, Lease, Renewed, Store};
 
 use super::{Place, datasource, on_all_systems, pushed, put};
 
@@ -11,6 +11,7 @@ on_all_systems! {
     a_lease_is_taken_renewed_and_given_back,
     a_lease_lapses_by_the_databases_clock,
     a_lapsed_lease_that_nobody_took_can_be_renewed,
+    a_silent_holders_lease_is_taken_as_it_was_seen,
     no_term_is_taken_twice,
     who_has_lost_the_lease_cannot_write,
 }
@@ -89,6 +90,25 @@ async fn a_lapsed_lease_that_nobody_took_can_be_renewed(place: Place) {
     assert!(store.lease("datasources").await.unwrap().unwrap().remaining.is_zero());
     assert_eq!(store.renew_lease(&fence, LONG).await.unwrap(), Renewed::Renewed);
     assert!(!store.lease("datasources").await.unwrap().unwrap().remaining.is_zero());
+}
+
+async fn a_silent_holders_lease_is_taken_as_it_was_seen(place: Place) {
+    let store = place.open().await;
+    let first = take(&store, "a").await;
+    let seen = store.lease("datasources").await.unwrap().unwrap();
+    let take_as = async |instance: &str, seen: &Lease| {
+        store.take_silent_lease("datasources", "n", instance, LONG, seen).await.unwrap()
+    };
+    // It was not silent after all.
+    while store.lease("datasources").await.unwrap().unwrap().expires_at == seen.expires_at {
+        assert_eq!(store.renew_lease(&first, LONG).await.unwrap(), Renewed::Renewed);
+    }
+    assert!(matches!(take_as("b", &seen).await, Acquired::Held(held) if held.instance == "a"));
+
+    let seen = store.lease("datasources").await.unwrap().unwrap();
+    assert_eq!(take_as("b", &seen).await, Acquired::Taken { term: 2 });
+    assert!(matches!(take_as("c", &seen).await, Acquired::Held(held) if held.instance == "b"));
+    assert!(matches!(store.renew_lease(&first, LONG).await.unwrap(), Renewed::Lost(_)));
 }
 
 /// Many contenders, leases so short that they lapse all the time: no term has two holders.
