@@ -2,12 +2,12 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests, which may")]
 
 use std::fs;
-use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
-use congress_plugins::{ConfigField, Feed, FieldType, Metadata, SessionKind};
 use congress_store::{At, KeyRing, Location, NewDatasource, Options, Store};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
 /// A deployment on one host: a configuration, a database, a key.
@@ -27,10 +27,17 @@ impl Place {
 
     fn configure(&self, more: &str) {
         let folder = self.0.path().display();
+        let server = Path::new(env!("CARGO_BIN_EXE_congress-server"));
+        let compiled = server.with_file_name("tests-compiled-drivers");
+        fs::create_dir_all(&compiled).unwrap();
         let text = format!(
             "[DEFAULT]\nauth_strategy = noauth\ntransport_url = memory://\n\
+             bind_host = 127.0.0.1\nbind_port = 0\nadmin_bind_port = 0\n\
              encryption_key_path = {folder}/keys\ndriver_path = {folder}/drivers\n{more}\
-             [database]\nconnection = sqlite:///{folder}/db.sqlite\n"
+             [database]\nconnection = sqlite:///{folder}/db.sqlite\n\
+             [plugins]\ncache_path = {}\n",
+            // Shared with other tests, so that each driver is compiled once.
+            compiled.display()
         );
         fs::write(self.path("congress.conf"), text).unwrap();
     }
@@ -67,43 +74,56 @@ impl Place {
         KeyRing::open(&self.path("keys"), false).unwrap()
     }
 
-    async fn password(&self) -> String {
+    /// Has a server enter nova into the catalogue, as all drivers come there, and takes its file
+    /// away again.
+    async fn enter_nova(&self) {
+        let built = concat!(env!("CARGO_MANIFEST_DIR"), "/../../drivers/out/nova.wasm");
+        assert!(Path::new(built).is_file(), "{built} is missing: run scripts/build-drivers");
+        let file = self.path("drivers/nova.wasm");
+        fs::copy(built, &file).unwrap();
+        let mut server = Command::new(env!("CARGO_BIN_EXE_congress-server"))
+            .arg("--config-file")
+            .arg(self.path("congress.conf"))
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(self.path("log")).unwrap())
+            .spawn()
+            .unwrap();
+        let store = self.store().await;
+        let deadline = Instant::now() + Duration::from_secs(300);
+        while store.drivers().await.unwrap().is_empty() && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        server.kill().unwrap();
+        server.wait().unwrap();
+        let drivers = store.drivers().await.unwrap();
+        store.close().await;
+        let log = fs::read_to_string(self.path("log")).unwrap();
+        assert_eq!(drivers.first().map(|driver| driver.id.as_str()), Some("nova"), "{log}");
+        fs::remove_file(file).unwrap();
+    }
+
+    /// The configuration of the datasource `cloud`, and which of its fields are sealed.
+    async fn cloud(&self) -> (Map<String, Value>, Vec<String>) {
         let store = self.store().await;
         let config = store.datasource("cloud").await.unwrap().config;
         store.close().await;
-        self.ring().reveal(&config).unwrap()["password"].as_str().unwrap().to_owned()
+        (self.ring().reveal(&config).unwrap(), config.sealed().to_vec())
     }
 }
 
-fn metadata(id: &str) -> Metadata {
-    let field = |name: &str, secret| ConfigField {
-        name: name.into(),
-        description: String::new(),
-        field_type: FieldType::Text,
-        required: false,
-        secret,
-        default: None,
-    };
-    Metadata {
-        id: id.into(),
-        version: "1".into(),
-        description: String::new(),
-        config: vec![field("username", false), field("password", true)],
-        tables: vec![],
-        actions: vec![],
-        feed: Feed::Poll,
-        session: SessionKind::None,
-        hosts: vec![],
-        files: vec![],
-    }
+/// A configuration with secrets: one of the driver's own options, and one of its session's.
+fn secrets() -> Map<String, Value> {
+    let config = json!({
+        "username": "u", "password": "s3cr3t", "application_credential_secret": "4pp",
+    });
+    config.as_object().cloned().unwrap()
 }
 
 /// Makes a datasource whose password is stored sealed, or as it is.
 async fn datasource(place: &Place, name: &str, driver: &str, seal: bool) {
     let ring = KeyRing::open(&place.path("keys"), true).unwrap();
-    let clear = json!({ "username": "u", "password": "s3cr3t" });
-    let secrets: &[&str] = if seal { &["password"] } else { &[] };
-    let config = ring.sealer().seal(clear.as_object().cloned(), secrets).unwrap();
+    let names: &[&str] = if seal { &["password", "application_credential_secret"] } else { &[] };
+    let config = ring.sealer().seal(Some(secrets()), names).unwrap();
     let store = place.store().await;
     let new = NewDatasource {
         id: None,
@@ -177,13 +197,10 @@ async fn a_database_that_the_original_left_is_looked_at_and_not_touched() {
 #[tokio::test]
 async fn a_rotation_of_the_keys() {
     let place = Place::new();
+    place.enter_nova().await;
     datasource(&place, "cloud", "nova", false).await;
     datasource(&place, "other", "nova", true).await;
     datasource(&place, "strange", "unknown", true).await;
-    let store = place.store().await;
-    let metadata = serde_json::to_value(metadata("nova")).unwrap();
-    store.put_driver("nova", &metadata, b"").await.unwrap();
-    store.close().await;
     let file = place.path("keys/aes_key");
     let first = fs::read_to_string(&file).unwrap();
 
@@ -201,10 +218,37 @@ async fn a_rotation_of_the_keys() {
     let (done, text) = place.keys("retire");
     assert!(done, "{text}");
     assert!(!fs::read_to_string(&file).unwrap().contains(&first));
-    assert_eq!(place.password().await, "s3cr3t");
+    let (config, mut sealed) = place.cloud().await;
+    sealed.sort();
+    assert_eq!(config, secrets());
+    assert_eq!(sealed, ["application_credential_secret", "password"]);
 
     // Nothing that none of the keys opens is taken away, or sealed over.
     fs::write(&file, &first).unwrap();
     let (done, text) = place.keys("reseal");
     assert!(!done && text.contains("nothing was changed"), "{text}");
+}
+
+#[tokio::test]
+async fn what_the_catalogue_knows_is_looked_at() {
+    let place = Place::new();
+    place.enter_nova().await;
+    datasource(&place, "cloud", "nova", true).await;
+    let (status, text) = place.check();
+    assert_eq!(status, 0, "nova is in the catalogue, and its secrets are sealed: {text}");
+    datasource(&place, "old", "nova", false).await;
+    let (status, text) = place.check();
+    assert_eq!(status, 1, "{text}");
+    let expected = "datasource 'old' has application_credential_secret, password as clear text";
+    assert!(text.contains(expected), "{text}");
+
+    // An entry of a version that has other ones.
+    let store = place.store().await;
+    store.put_driver("nova", &json!({ "id": "nova" }), b"").await.unwrap();
+    store.close().await;
+    let told = "the catalogue's entry of driver 'nova' cannot be read";
+    let (status, text) = place.check();
+    assert!(status == 1 && text.contains(told), "{text}");
+    let (done, text) = place.keys("reseal");
+    assert!(!done && text.contains(told) && text.contains("nothing was changed"), "{text}");
 }

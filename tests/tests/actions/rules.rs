@@ -1,8 +1,10 @@
 //! One node: what its rules ask for.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use congress_tests::Server;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::service::Service;
@@ -123,6 +125,37 @@ async fn a_dry_run_does_nothing_and_says_what_it_would() {
     }
     let other = server.post("/v1/policies/p?action=other", &json!({})).await.unwrap();
     assert_eq!(other.status, 501);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_api_asked_for_comes_to_its_end_or_is_told_of_when_the_node_stops() {
+    let state = Arc::new(tempfile::tempdir().unwrap());
+    let service = Service::start(&[]).await;
+    let body = json!({ "name": "do", "args": { "positional": ["x"] } });
+    let execute = "/v1/data-sources/w?action=execute";
+    for in_time in [true, false] {
+        let mut server = Server::start(node(&state, "n")).await.unwrap();
+        if in_time {
+            worker(&server, "w", &service).await;
+        }
+        service.open(false);
+        let before = service.asked().get("x").copied().unwrap_or_default();
+        let running = |body: &Value| body["initialized"] == "True";
+        server.eventually("/v1/data-sources/w/status", SOON, running).await.unwrap();
+        assert_eq!(server.post(execute, &body).await.unwrap().status, 200);
+        service.was_asked(&[("x", before + 1)]).await;
+        server.signal(Signal::TERM).unwrap();
+        server.logs(SOON, |log| log.contains(" stopping")).await.unwrap();
+        service.open(in_time);
+        let deadline = Instant::now() + SOON;
+        while server.has_ended().unwrap().is_none() {
+            assert!(Instant::now() < deadline, "{}", server.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let told = server.log().contains("do(\"x\") was under way when this node stopped");
+        assert_eq!((service.answered(), told), (1, !in_time));
+        service.open(true);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

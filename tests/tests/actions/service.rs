@@ -1,6 +1,7 @@
 //! The service: jobs as a test sets them, and what was done.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -9,11 +10,10 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use congress_tests::SOON;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-
-use crate::SOON;
 
 /// A service that answers until the test ends.
 #[derive(Clone)]
@@ -30,6 +30,8 @@ struct World {
     asked: Mutex<BTreeMap<String, usize>>,
     /// What is answered for a job; 200 if nothing is said.
     answers: Mutex<BTreeMap<String, u16>>,
+    /// How many answers were given.
+    answered: AtomicUsize,
     /// Whether answers are given at all, or held back.
     open: watch::Sender<bool>,
 }
@@ -43,6 +45,7 @@ impl Service {
             spared: Mutex::new(Some(Vec::new())),
             asked: Mutex::default(),
             answers: Mutex::default(),
+            answered: AtomicUsize::new(0),
             open: watch::Sender::new(true),
         });
         let service = Self { address, world: world.clone() };
@@ -84,6 +87,11 @@ impl Service {
         self.world.asked.lock().unwrap().clone()
     }
 
+    /// How many answers were given to those who waited for them.
+    pub(crate) fn answered(&self) -> usize {
+        self.world.answered.load(Ordering::SeqCst)
+    }
+
     /// Waits until just these jobs were asked for, so often.
     pub(crate) async fn was_asked(&self, expected: &[(&str, usize)]) {
         let expected: BTreeMap<String, usize> =
@@ -120,6 +128,7 @@ async fn act(State(world): State<Arc<World>>, body: String) -> StatusCode {
     *world.asked.lock().unwrap().entry(job.clone()).or_default() += 1;
     let mut open = world.open.subscribe();
     let _ = open.wait_for(|open| *open).await;
+    world.answered.fetch_add(1, Ordering::SeqCst);
     let status = world.answers.lock().unwrap().get(&job).copied().unwrap_or(200);
     StatusCode::from_u16(status).unwrap()
 }

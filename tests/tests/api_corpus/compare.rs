@@ -2,31 +2,16 @@
 
 use std::collections::HashMap;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::names::{Names, has_placeholders};
 
 /// Arrays under these keys are sets.
 const SETS: [&str; 3] = ["results", "result", "tables"];
 
-/// Members that the original's drivers and statuses did not have.
-const EXTENSIONS: [&str; 15] = [
-    "data_age",
-    "driver_error",
-    "driver_hash",
-    "driver_version",
-    "error",
-    "failures",
-    "file",
-    "hash",
-    "loaded_at",
-    "next_attempt",
-    "next_build",
-    "state",
-    "tables_updated",
-    "version",
-    "world",
-];
+/// What the list of drivers says besides an id and a description, which were all of it.
+const OF_DRIVERS: [&str; 8] =
+    ["error", "file", "hash", "loaded_at", "next_build", "state", "version", "world"];
 
 /// Whether a value is the recorded one; if so, names first seen in it are kept.
 pub(crate) fn fits(names: &mut Names, recorded: &Value, value: &Value) -> bool {
@@ -46,11 +31,14 @@ fn fits_value(names: &mut Names, recorded: &Value, value: &Value) -> bool {
                 && recorded.iter().zip(values).all(|(r, v)| fits_value(names, r, v))
         }
         (Value::Object(recorded), Value::Object(values)) => {
+            let is_driver = is_driver(recorded);
             let is_extension = |(key, value): (&String, &Value)| {
-                EXTENSIONS.contains(&key.as_str()) && (key != "error" || value.is_null())
+                is_driver
+                    && OF_DRIVERS.contains(&key.as_str())
+                    && (key != "error" || value.is_null())
             };
-            let more = values.iter().filter(|(key, _)| !recorded.contains_key(*key));
-            more.into_iter().all(is_extension)
+            let mut more = values.iter().filter(|(key, _)| !recorded.contains_key(*key));
+            more.all(is_extension)
                 && recorded.iter().all(|(key, recorded)| {
                     values.get(key).is_some_and(|value| match (recorded, value) {
                         (Value::Array(recorded), Value::Array(values))
@@ -72,7 +60,8 @@ fn fits_set(names: &mut Names, recorded: &[Value], values: &[Value]) -> bool {
         return false;
     }
     // Members without placeholders are counted: there may be thousands.
-    let (open, ground): (Vec<_>, Vec<_>) = recorded.iter().partition(|r| is_open(r));
+    let is_loose = |r: &&Value| is_open(r) || r.as_object().is_some_and(is_driver);
+    let (open, ground): (Vec<_>, Vec<_>) = recorded.iter().partition(is_loose);
     let mut wanted: HashMap<String, usize> = HashMap::new();
     for recorded in ground {
         *wanted.entry(canonical(recorded)).or_default() += 1;
@@ -180,6 +169,11 @@ pub(crate) fn same_words(recorded: &str, text: &str) -> bool {
         words
     };
     words(recorded) == words(text)
+}
+
+/// Whether this is a driver in a list.
+fn is_driver(recorded: &Map<String, Value>) -> bool {
+    recorded.len() == 2 && recorded.contains_key("id") && recorded.contains_key("description")
 }
 
 fn is_open(value: &Value) -> bool {

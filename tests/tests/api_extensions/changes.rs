@@ -1,5 +1,7 @@
 //! `PATCH`, and several rules at once.
 
+use reqwest::Method;
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use serde_json::{Value, json};
 
 use crate::{SOON, json_of, policy, rows, server, server_with_inventory};
@@ -157,6 +159,26 @@ async fn a_datasource_changes_and_runs_so() {
     assert_eq!(now["config"], changed["config"]);
     server.eventually("/v1/data-sources/inv/status", SOON, polls).await.unwrap();
     json_of(server.patch("/v1/data-sources/nowhere", &json!({"enabled": false})).await, 404);
+
+    // In a merge patch a configuration's other fields stay, the secret among them.
+    let merge_patch = "application/merge-patch+json".parse().unwrap();
+    let type_of_patch = HeaderMap::from_iter([(CONTENT_TYPE, merge_patch)]);
+    let merge = async |change: Value| {
+        let body = Some(serde_json::to_vec(&change).unwrap());
+        server.request(Method::PATCH, path, type_of_patch.clone(), body).await
+    };
+    let mut config = now["config"].clone();
+    for poll_time in [json!(2), Value::Null, json!(1)] {
+        let change = json!({"config": {"poll_time": poll_time}});
+        let merged = json_of(merge(change).await, 200)["config"].clone();
+        match poll_time {
+            Value::Null => drop(config.as_object_mut().unwrap().remove("poll_time")),
+            seconds => config["poll_time"] = seconds,
+        }
+        assert_eq!(merged, config);
+    }
+    json_of(merge(json!({"config": {"endpoint": "http://evil"}})).await, 400);
+    json_of(merge(json!({"config": {"zz": 1}})).await, 400);
 
     let off = json_of(server.patch(path, &json!({"enabled": false})).await, 200);
     assert_eq!(off["enabled"], false);

@@ -1,9 +1,9 @@
 //! Pages, filters, order, and asking again.
 
-use congress_tests::Server;
+use congress_tests::{Server, ServerOptions, drivers_folder};
 use reqwest::Method;
 use reqwest::header::{ETAG, HeaderMap, IF_NONE_MATCH};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{encoded, json_of, policy, rows, server, server_with_inventory};
 
@@ -76,6 +76,31 @@ async fn columns_of_datasources_have_names() {
     let copy = "/v1/policies/p/tables/inv:servers/rows";
     server.eventually(copy, crate::SOON, there).await.unwrap();
     assert_eq!(rows(&server, &format!("{copy}?filter.id=s2")).await, expected[..1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_were_pushed_may_differ_in_width() {
+    let drivers = Some(drivers_folder().join("testing"));
+    let options = ServerOptions { drivers, ..ServerOptions::default() };
+    let server = Server::start(options).await.unwrap();
+    let ready = |body: &Value| body["state"] == "ready";
+    server.eventually("/v1/system/drivers/push?detail=true", crate::SOON, ready).await.unwrap();
+    let body = json!({ "name": "pu", "driver": "push", "config": { "description": "d" } });
+    json_of(server.post("/v1/data-sources", &body).await, 201);
+    let path = "/v1/data-sources/pu/tables/data/rows";
+    let pushed = server.put(path, &json!([[0], [1, 2], [1], [5]])).await.unwrap();
+    assert_eq!(pushed.status, 200);
+    let (mut seen, mut query) = (Vec::new(), "?limit=1".to_owned());
+    loop {
+        let body = json_of(server.get(&format!("{path}{query}")).await, 200);
+        let results = body["results"].as_array().unwrap();
+        seen.extend(results.iter().map(|row| row["data"].to_string()));
+        let Some(marker) = body["next_marker"].as_str() else { break };
+        query = format!("?limit=1&marker={}", encoded(marker));
+    }
+    assert_eq!(seen, ["[0]", "[1]", "[1,2]", "[5]"]);
+    assert_eq!(rows(&server, &format!("{path}?filter.1=2")).await, ["[1,2]"]);
+    json_of(server.get(&format!("{path}?filter.2=2")).await, 400);
 }
 
 #[tokio::test(flavor = "multi_thread")]

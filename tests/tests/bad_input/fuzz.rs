@@ -211,7 +211,7 @@ fn exchange(authority: &str, request: &[u8]) -> Option<(u16, Vec<u8>)> {
 }
 
 /// Resident memory in MiB.
-fn memory(server: &Server) -> u64 {
+pub(crate) fn memory(server: &Server) -> u64 {
     let statm = std::fs::read_to_string(format!("/proc/{}/statm", server.pid())).expect("statm");
     let pages: u64 = statm.split(' ').nth(1).and_then(|n| n.parse().ok()).expect("pages");
     (pages * 4096) >> 20

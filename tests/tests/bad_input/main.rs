@@ -6,6 +6,7 @@
     reason = "a test that cannot go on fails; clippy knows tests by their attribute only"
 )]
 
+mod bodies;
 mod fuzz;
 mod guests;
 mod requests;

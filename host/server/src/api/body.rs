@@ -14,15 +14,36 @@ use crate::failure::{Answer, Failure, Status};
 /// A request that names no type is taken to be JSON.
 pub(super) struct Json(pub(super) Value);
 
+/// What is to change of something.
+pub(super) struct Patch {
+    pub(super) body: Value,
+    /// Whether it is a merge patch (RFC 7396): objects in it change their members too, and null
+    /// takes one away.
+    pub(super) merges: bool,
+}
+
 /// The body of an element's action: JSON whatever its type is called.
 pub(super) struct ActionBody(Bytes);
+
+const JSON: &str = "application/json";
+/// The type of a merge patch.
+pub(super) const MERGE_PATCH: &str = "application/merge-patch+json";
 
 impl<S: Send + Sync> FromRequest<S> for Json {
     type Rejection = Failure;
 
     async fn from_request(request: Request, state: &S) -> Answer<Self> {
-        check_type(request.headers())?;
+        kind(request.headers(), &[JSON])?;
         parse(&bytes(request, state).await?).map(Self)
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for Patch {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &S) -> Answer<Self> {
+        let merges = kind(request.headers(), &[JSON, MERGE_PATCH])? == MERGE_PATCH;
+        Ok(Self { body: parse(&bytes(request, state).await?)?, merges })
     }
 }
 
@@ -51,23 +72,26 @@ async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Answer<Bytes> {
     Bytes::from_request(request, state).await.map_err(Failure::internal)
 }
 
-fn check_type(headers: &HeaderMap) -> Answer<()> {
+/// Which of these types the body is called; the first if it is called nothing.
+fn kind(headers: &HeaderMap, kinds: &[&'static str]) -> Answer<&'static str> {
+    let first = kinds.first().copied().unwrap_or(JSON);
     let Some(value) = headers.get(CONTENT_TYPE) else {
-        return Ok(());
+        return Ok(first);
     };
     // A value that is no text is no known type either.
     let mut parts = value.to_str().unwrap_or_default().split(';').map(str::trim);
-    if !parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("application/json")) {
+    let called = parts.next().unwrap_or_default();
+    let Some(found) = kinds.iter().find(|kind| called.eq_ignore_ascii_case(kind)) else {
         return Err(Failure::verbatim(
             Status::BadRequest,
-            "Unsupported Content-Type; must be 'application/json'",
+            format!("Unsupported Content-Type; must be '{first}'"),
         ));
-    }
+    };
     let charset = parts.filter_map(|part| part.split_once('=')).find_map(|(name, value)| {
         name.trim().eq_ignore_ascii_case("charset").then(|| value.trim().trim_matches('"'))
     });
     match charset.map(str::to_ascii_lowercase).as_deref() {
-        None | Some("utf-8" | "utf8") => Ok(()),
+        None | Some("utf-8" | "utf8") => Ok(found),
         Some(_) => {
             Err(Failure::verbatim(Status::BadRequest, "Unsupported charset: must be 'UTF-8'"))
         }
@@ -96,15 +120,21 @@ fn parse(body: &[u8]) -> Answer<Value> {
 mod tests {
     use super::*;
 
-    fn type_of(value: &'static str) -> Answer<()> {
+    fn of(value: &'static str, kinds: &[&'static str]) -> Answer<&'static str> {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, http::HeaderValue::from_static(value));
-        check_type(&headers)
+        kind(&headers, kinds)
+    }
+
+    fn type_of(value: &'static str) -> Answer<&'static str> {
+        of(value, &[JSON])
     }
 
     #[test]
     fn content_types() {
-        assert!(check_type(&HeaderMap::new()).is_ok());
+        assert_eq!(kind(&HeaderMap::new(), &[JSON, MERGE_PATCH]), Ok(JSON));
+        assert_eq!(of("application/Merge-Patch+json", &[JSON, MERGE_PATCH]), Ok(MERGE_PATCH));
+        assert_eq!(of("application/json", &[JSON, MERGE_PATCH]), Ok(JSON));
         for good in [
             "application/json",
             "Application/JSON ; charset=utf-8",
@@ -114,7 +144,13 @@ mod tests {
             assert!(type_of(good).is_ok(), "{good}");
         }
         let message = |value| type_of(value).unwrap_err().message;
-        for other in ["text/plain", "", "application/jsonp", "application/x-www-form-urlencoded"] {
+        for other in [
+            "text/plain",
+            "",
+            "application/jsonp",
+            "application/x-www-form-urlencoded",
+            MERGE_PATCH,
+        ] {
             assert_eq!(message(other), "Unsupported Content-Type; must be 'application/json'");
         }
         assert_eq!(

@@ -9,14 +9,14 @@ use serde_json::{Map, Value, json};
 use super::App;
 use super::action;
 use super::answer::{Collection, Created, Element, Empty, Rows, method_not_supported};
-use super::body::{ActionBody, Json};
+use super::body::{ActionBody, Json, Patch};
 use super::detail;
 use super::page::Page;
 use super::path::{Address, Path};
 use super::rows;
 use super::tables::{TableObject, not_found};
 use crate::auth::Privileges;
-use crate::datasources::{DatasourcePatch, DatasourceRequest};
+use crate::datasources::{ConfigChange, DatasourcePatch, DatasourceRequest};
 use crate::failure::{Answer, Failure, Named, Status};
 
 pub(super) async fn list(State(app): State<App>, page: Page) -> Answer<Response> {
@@ -153,9 +153,9 @@ pub(super) async fn rows(
 pub(super) async fn patch(
     State(app): State<App>,
     Path(datasource): Path<String>,
-    Json(body): Json,
+    patch: Patch,
 ) -> Answer<Element<Value>> {
-    app.datasources.update(&datasource, changes(body)?).await.map(Element)
+    app.datasources.update(&datasource, changes(patch)?).await.map(Element)
 }
 
 /// Rows pushed from outside, which replace all of the table.
@@ -176,7 +176,7 @@ pub(super) async fn webhook(
 }
 
 /// The changes of a datasource that a body asks for.
-fn changes(body: Value) -> Answer<DatasourcePatch> {
+fn changes(Patch { body, merges }: Patch) -> Answer<DatasourcePatch> {
     let Value::Object(body) = body else {
         return Err(refused("The body must be an object of what is to change."));
     };
@@ -186,7 +186,12 @@ fn changes(body: Value) -> Answer<DatasourcePatch> {
             ("description", Value::Null) => patch.description = Some(None),
             ("description", Value::String(text)) => patch.description = Some(Some(text)),
             ("enabled", Value::Bool(enabled)) => patch.enabled = Some(enabled),
-            ("config", Value::Object(config)) => patch.config = Some(config),
+            ("config", Value::Object(config)) => {
+                patch.config = Some(match merges {
+                    true => ConfigChange::Merge(config),
+                    false => ConfigChange::Replace(config),
+                });
+            }
             ("description", _) => return Err(refused("The description must be a string or null.")),
             ("enabled", _) => return Err(refused("'enabled' must be a boolean.")),
             ("config", _) => return Err(refused("The config must be an object.")),
@@ -286,10 +291,14 @@ mod tests {
 
     #[test]
     fn what_may_change() {
-        let patch = changes(json!({"description": null, "enabled": false})).unwrap();
+        let changes = |body, merges| super::changes(Patch { body, merges });
+        let patch = changes(json!({"description": null, "enabled": false}), false).unwrap();
         assert_eq!((patch.description, patch.enabled), (Some(None), Some(false)));
         assert!(patch.config.is_none());
-        let message = |body| changes(body).map(|_| ()).unwrap_err().message;
+        let of = |merges| changes(json!({"config": {"a": null}}), merges).unwrap().config.unwrap();
+        assert!(matches!(of(false), ConfigChange::Replace(all) if all.contains_key("a")));
+        assert!(matches!(of(true), ConfigChange::Merge(some) if some.contains_key("a")));
+        let message = |body| changes(body, true).map(|_| ()).unwrap_err().message;
         assert!(message(json!({"name": "x"})).contains("name"));
         assert!(message(json!({"config": null})).contains("config"));
         assert!(message(json!({"enabled": 1})).contains("enabled"));

@@ -1,21 +1,17 @@
-//! What holds for every request: its id and its line in the log, bounds on its body and on how
-//! many are worked on, and an answer even if the code behind panics.
+//! What holds for every request: its id, its revision and its line in the log, a bound on how many
+//! are worked on, and an answer even if the code behind panics.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use bytes::BytesMut;
 use futures_util::FutureExt;
-use http::header::CONTENT_LENGTH;
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method, Uri};
-use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinError;
 use tracing::Instrument;
@@ -23,42 +19,28 @@ use tracing::field::Empty;
 use uuid::Uuid;
 
 use super::ApiOptions;
+use super::front::Slot;
+use super::intake::Intake;
 use super::path::is_of_the_api;
+use super::revision;
 use crate::failure::{Answer, Failure, Status};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-openstack-request-id");
-
-/// How much of a body that is too large is taken in before it is refused.
-const DRAIN_BYTES: usize = 256 << 20;
-
-/// How long that may take.
-const DRAIN_TIME: Duration = Duration::from_secs(10);
-
-/// Bodies beyond this length are long ones, of which only some may be in memory.
-const LONG: usize = 1 << 20;
-
-/// How many.
-const LONG_BODIES: usize = 16;
 
 /// What lets requests in.
 pub(super) struct Gate {
     options: ApiOptions,
     slots: Arc<Semaphore>,
-    long_bodies: Arc<Semaphore>,
+    intake: Intake,
+    /// What is behind, if that is the API.
+    api: Option<Slot>,
 }
 
-/// A long body's place, which goes along with its request.
-#[derive(Clone)]
-struct Place(#[expect(dead_code, reason = "held, not read")] Arc<OwnedSemaphorePermit>);
-
 impl Gate {
-    pub(super) fn new(options: ApiOptions) -> Arc<Self> {
+    pub(super) fn new(options: ApiOptions, api: Option<Slot>) -> Arc<Self> {
         let slots = options.max_simultaneous_requests.clamp(1, Semaphore::MAX_PERMITS);
-        Arc::new(Self {
-            options,
-            slots: Arc::new(Semaphore::new(slots)),
-            long_bodies: Arc::new(Semaphore::new(LONG_BODIES)),
-        })
+        let (slots, intake) = (Arc::new(Semaphore::new(slots)), Intake::new(&options));
+        Arc::new(Self { options, slots, intake, api })
     }
 
     /// Waits for a slot. A request holds one while it is worked on, but not while its body comes
@@ -69,54 +51,6 @@ impl Gate {
         slot.ok().and_then(Result::ok).ok_or_else(|| {
             Failure::plain(Status::Unavailable, "too many requests at once; try again later")
         })
-    }
-
-    async fn place(&self) -> Answer<Place> {
-        let wait = self.options.client_timeout / 2;
-        let place = tokio::time::timeout(wait, self.long_bodies.clone().acquire_owned()).await;
-        let place = place.ok().and_then(Result::ok).ok_or_else(|| {
-            let text = "too many requests with long bodies at once; try again later";
-            Failure::plain(Status::Unavailable, text)
-        })?;
-        Ok(Place(Arc::new(place)))
-    }
-
-    /// Reads the whole body.
-    async fn receive(&self, request: Request) -> Answer<Request> {
-        let limit = self.options.max_body_bytes;
-        let too_large = || {
-            let text = format!("The body of a request may have {limit} bytes at most.");
-            Failure::plain(Status::TooLarge, text)
-        };
-        let (mut parts, body) = request.into_parts();
-        let announced = parts.headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok());
-        if announced.and_then(|v| v.parse::<u64>().ok()).is_some_and(|n| n > limit as u64) {
-            drain(body).await;
-            return Err(too_large());
-        }
-        let reading = async {
-            let (mut body, mut read) = (body, BytesMut::new());
-            while let Some(frame) = body.frame().await {
-                let broken = |_| Failure::plain(Status::BadRequest, "the body broke off");
-                let Ok(chunk) = frame.map_err(broken)?.into_data() else { continue };
-                if chunk.len() > limit - read.len() {
-                    return Err(too_large());
-                }
-                if read.len() <= LONG && read.len() + chunk.len() > LONG {
-                    parts.extensions.insert(self.place().await?);
-                }
-                read.extend_from_slice(&chunk);
-            }
-            Ok(read.freeze())
-        };
-        match tokio::time::timeout(self.options.client_timeout, reading).await {
-            Ok(read) => Ok(Request::from_parts(parts, Body::from(read?))),
-            Err(_) => {
-                let seconds = self.options.client_timeout.as_secs();
-                let text = format!("the body did not arrive within {seconds} s");
-                Err(Failure::plain(Status::Timeout, text))
-            }
-        }
     }
 }
 
@@ -144,10 +78,14 @@ pub(super) async fn wrap(
     } else {
         tracing::info!(%method, path, status, ms, "answered");
     }
-    if is_of_the_api(&path)
-        && let Ok(id) = HeaderValue::try_from(id)
-    {
-        response.headers_mut().insert(REQUEST_ID, id);
+    if is_of_the_api(&path) {
+        if let Ok(id) = HeaderValue::try_from(id) {
+            response.headers_mut().insert(REQUEST_ID, id);
+        }
+        // Until it is loaded there is none.
+        if let Some(revision) = gate.api.as_ref().and_then(Slot::revision) {
+            revision::tell(&mut response, revision);
+        }
     }
     response
 }
@@ -157,18 +95,18 @@ async fn answer(gate: &Gate, request: Request, next: Next, path: &str) -> Respon
         return Response::default();
     }
     let received = async {
-        let request = gate.receive(request).await?;
+        let (request, room) = gate.intake.receive(request).await?;
         // Supervisors must not take a busy node for a dead one.
         let slot = if is_health(path) { None } else { Some(gate.slot().await?) };
-        Answer::Ok((request, slot))
+        Answer::Ok((request, (slot, room)))
     };
-    let (request, slot) = match received.await {
+    let (request, held) = match received.await {
         Ok(received) => received,
         Err(failure) => return failure.into_response(),
     };
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     let work = async move {
-        let _slot = slot;
+        let _held = held;
         next.run(request).await
     };
     let ended = if is_read {
@@ -232,23 +170,6 @@ fn normalise(request: &mut Request) {
     }
 }
 
-/// Takes in and drops what a client is still sending: one that is cut off while it sends never
-/// sees the answer. Within bounds, for it may never end.
-async fn drain(mut body: Body) {
-    let mut left = DRAIN_BYTES;
-    let taking = async {
-        while let Some(Ok(frame)) = body.frame().await {
-            let length = frame.data_ref().map_or(0, |data| data.len());
-            match left.checked_sub(length) {
-                Some(rest) => left = rest,
-                None => return,
-            }
-        }
-    };
-    // Whether it came to its end does not matter: the answer is the same.
-    let _ = tokio::time::timeout(DRAIN_TIME, taking).await;
-}
-
 fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("panic")
@@ -256,6 +177,8 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use axum::body::Body;
+
     use super::*;
 
     #[test]

@@ -3,8 +3,8 @@
 //! A pure client of two handles: all that it knows of policies it asks
 //! [`EngineHandle`], all that it knows of datasources
 //! [`Client`]. What is here is the outside: paths and methods
-//! (`routes`), what holds for every request (`envelope`), bodies in and out (`body`, `answer`), one
-//! file for each resource, and the loop that accepts connections (`listener`).
+//! (`routes`), what holds for every request (`envelope`), bodies in and out (`intake`, `body`,
+//! `answer`), one file for each resource, and the loop that accepts connections (`listener`).
 //!
 //! Texts and shapes are those of the original, for clients compare them. What goes beyond it is
 //! described in `docs/api-extensions.md`.
@@ -22,6 +22,7 @@ mod events;
 mod explain;
 mod forwarded;
 mod front;
+mod intake;
 mod json_fault;
 mod json_text;
 mod kept;

@@ -133,7 +133,8 @@ impl Page {
         mut rows: Vec<Vec<Cell>>,
         columns: Option<&[String]>,
     ) -> Answer<PageOfRows> {
-        let width = rows.first().map_or(usize::MAX, Vec::len);
+        // Rows that were pushed need not be as wide as others of their table.
+        let width = rows.iter().map(Vec::len).max().unwrap_or(usize::MAX);
         let column = |key: &str| {
             let named = columns.and_then(|names| names.iter().position(|name| name == key));
             let found = named.or_else(|| key.parse().ok()).filter(|column| *column < width);
@@ -160,13 +161,11 @@ impl Page {
             };
             let first = sort.iter().map(by).find(|order| order.is_ne());
             let rest = || a.iter().zip(b).map(|(a, b)| compare_cells(a, b));
-            first.or_else(|| rest().find(|order| order.is_ne())).unwrap_or(Ordering::Equal)
+            let first = first.or_else(|| rest().find(|order| order.is_ne()));
+            first.unwrap_or_else(|| a.len().cmp(&b.len()))
         };
         if let Some(marker) = &self.marker {
             let marker = row_of(marker).map_err(|error| bad(format!("marker: {error}")))?;
-            if width != usize::MAX && marker.len() != width {
-                return Err(bad("marker is no row of this table".to_owned()));
-            }
             let cell = |cell: Option<_>| Cell(cell.unwrap_or(Constant::Float(f64::NAN)));
             let marker: Vec<Cell> = marker.into_iter().map(cell).collect();
             rows.retain(|row| order(row, &marker).is_gt());
@@ -311,6 +310,27 @@ mod tests {
     }
 
     #[test]
+    fn rows_of_unequal_width_are_in_pages_too() {
+        let ragged = ["[5]", "[1,2]", "[]", "[1]", "[0]", "[1,2,3]"];
+        for (sort, expected) in [
+            ("", ["[]", "[0]", "[1]", "[1,2]", "[1,2,3]", "[5]"]),
+            ("&sort=1:desc", ["[1,2]", "[1,2,3]", "[]", "[0]", "[1]", "[5]"]),
+        ] {
+            let (mut seen, mut marker) = (Vec::new(), String::new());
+            loop {
+                let (rows, next) = paged(&format!("limit=1{sort}{marker}"), &ragged).unwrap();
+                seen.extend(rows);
+                let Some(next) = next.unwrap() else { break };
+                marker = format!("&marker={next}");
+            }
+            assert_eq!(seen, expected);
+        }
+        assert_eq!(paged("filter.2=3", &ragged).unwrap().0, ["[1,2,3]"]);
+        assert_eq!(paged("filter.1=2", &ragged).unwrap().0, ["[1,2]", "[1,2,3]"]);
+        assert_eq!(paged("filter.3=2", &ragged).unwrap_err().code, 400);
+    }
+
+    #[test]
     fn filters_of_rows() {
         let kept = |query| paged(query, &ROWS).unwrap();
         assert_eq!(kept("filter.0=a&filter.size=9"), (vec![r#"["a",9]"#.to_owned()], None));
@@ -318,7 +338,7 @@ mod tests {
         assert_eq!(kept("filter.1=2").0, [r#"["b",2]"#, r#"["c",2.0]"#]);
         assert_eq!(kept("filter.1=x").0, [r#"["a","x"]"#]);
         assert_eq!(kept("filter.1=y&limit=3"), (vec![], Some(None)));
-        for query in ["filter.2=a", "sort=colour", "marker=7", "marker=[1]", "limit=0", "limit=x"] {
+        for query in ["filter.2=a", "sort=colour", "marker=7", "limit=0", "limit=x"] {
             assert_eq!(paged(query, &ROWS).unwrap_err().code, 400, "{query}");
         }
         // Nothing is known of an empty table's width.

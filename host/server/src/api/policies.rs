@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::App;
 use super::action::{self, parameter};
 use super::answer::{Created, Element, method_not_supported};
-use super::body::{ActionBody, Json};
+use super::body::{ActionBody, Json, Patch};
 use super::page::Page;
 use super::path::{Address, Path};
 use super::schema;
@@ -85,7 +85,7 @@ pub(super) async fn delete(
 pub(super) async fn patch(
     State(app): State<App>,
     Path(policy): Path<String>,
-    Json(body): Json,
+    Patch { body, .. }: Patch,
 ) -> Answer<Element<PolicyObject>> {
     Ok(Element(app.engine.update_policy(&policy, changes(body)?).await?.into()))
 }

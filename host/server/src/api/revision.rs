@@ -17,7 +17,7 @@ use crate::failure::{Failure, Status};
 
 const REVISION: HeaderName = HeaderName::from_static("x-congress-revision");
 
-/// What the layer needs.
+/// What the layer needs, which has requests wait for the revision that they ask for.
 #[derive(Clone)]
 pub(super) struct Revisions {
     pub(super) engine: EngineHandle,
@@ -30,9 +30,9 @@ pub(super) async fn wrap(
     request: Request,
     next: Next,
 ) -> Response {
-    let is_of_the_api = is_of_the_api(request.uri().path());
     // What anybody may ask must not wait.
-    if let Some(wanted) = request.headers().get(REVISION).filter(|_| is_of_the_api) {
+    let wanted = request.headers().get(REVISION);
+    if let Some(wanted) = wanted.filter(|_| is_of_the_api(request.uri().path())) {
         let number = wanted.to_str().ok().and_then(|text| text.trim().parse::<u64>().ok());
         let Some(number) = number else {
             let text = "X-Congress-Revision must be a whole number, as an answer gave it";
@@ -47,9 +47,12 @@ pub(super) async fn wrap(
             return Failure::plain(Status::Unavailable, text).into_response();
         }
     }
-    let mut response = next.run(request).await;
-    if is_of_the_api && let Ok(value) = HeaderValue::try_from(engine.revision().to_string()) {
+    next.run(request).await
+}
+
+/// Says in an answer which revision its node has.
+pub(super) fn tell(response: &mut Response, revision: u64) {
+    if let Ok(value) = HeaderValue::try_from(revision.to_string()) {
         response.headers_mut().insert(REVISION, value);
     }
-    response
 }

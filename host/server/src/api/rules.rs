@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::App;
 use super::answer::{Created, Element};
-use super::body::Json;
+use super::body::{Json, Patch};
 use super::page::Page;
 use super::path::{Address, Path};
 use super::{detail, warnings};
@@ -96,7 +96,7 @@ pub(super) async fn show(
 pub(super) async fn patch(
     State(app): State<App>,
     Path((policy, rule)): Path<(String, String)>,
-    Json(body): Json,
+    Patch { body, .. }: Patch,
 ) -> Answer<Response> {
     app.engine.rule(&policy, &rule).await?;
     let rule = app.engine.update_rule(&policy, &rule, changes(body)?).await?;

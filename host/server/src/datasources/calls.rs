@@ -47,6 +47,10 @@ pub(super) async fn answer(
         }
         DatasourceCall::Rows { table } => reply(&rows(shared, &running, &table)),
         DatasourceCall::Execute(execution) => {
+            // The lease may have been lost while code was starting.
+            if let Some(refusal) = unfit() {
+                return Some(refusal);
+            }
             execute(shared.clone(), running, execution);
             reply(&Answer::Ok(()))
         }
@@ -147,7 +151,7 @@ async fn push(
     })
 }
 
-/// Runs an action in the background; how it went is in the log.
+/// Runs an action that was asked for by the API in the background; how it went is in the log.
 fn execute(shared: Arc<Shared>, running: Running, execution: Execution) {
     let Execution { action, positional, named } = execution;
     let name = shared.row.name.clone();
@@ -160,7 +164,8 @@ fn execute(shared: Arc<Shared>, running: Running, execution: Execution) {
         return;
     }
     tracing::info!("Executing {name}:{shown}({arguments})");
-    tokio::spawn(async move {
+    let what = format!("{name}:{shown}({arguments})");
+    shared.errands.clone().run(what, async move {
         let held = Some(shared.clone() as Arc<dyn HeldRows>);
         let result = running.source.execute_beside(&action, &positional, &named, held).await;
         let unpublished = Unpublished::of(&running.source, &result);

@@ -1,15 +1,31 @@
-//! Checks of a datasource that somebody wants to create, from the catalogue alone.
+//! What the catalogue alone says of datasources: whether one that somebody wants to create may be,
+//! and what of one is secret.
 
-use congress_plugins::{ConfigError, ConfigValues, Metadata};
+use congress_plugins::{ConfigError, ConfigField, ConfigValues, FieldType, Metadata};
 use serde_json::Value;
 
+use super::Client;
+use super::drivers::CatalogueEntry;
+use super::views;
 use crate::failure::{Answer, Failure, Status};
+
+/// The field that names lazy tables.
+const LAZY_TABLES: &str = "lazy_tables";
+
+impl Client {
+    /// The options of a driver in the catalogue that are sealed and never shown, those of its
+    /// session included.
+    pub(crate) fn secrets_of(driver: &congress_store::Driver) -> serde_json::Result<Vec<String>> {
+        let entry: CatalogueEntry = serde_json::from_value(driver.metadata.clone())?;
+        Ok(views::secrets(&entry.metadata).map(str::to_owned).collect())
+    }
+}
 
 /// Checks a configuration: unknown fields first, then missing ones, then values.
 pub(super) fn config(driver: &Metadata, config: &ConfigValues) -> Answer<()> {
     let refused = |text: String| Err(Failure::verbatim(Status::BadRequest, text));
     match driver.check(config) {
-        Ok(_) => Ok(()),
+        Ok(_) => lazy_roots(driver, config),
         Err(ConfigError::Unknown { fields, .. }) => {
             let fields: Vec<_> = fields.iter().map(|field| format!("'{field}'")).collect();
             refused(format!("Invalid driver options: {{{}}}", fields.join(", ")))
@@ -17,8 +33,45 @@ pub(super) fn config(driver: &Metadata, config: &ConfigValues) -> Answer<()> {
         Err(ConfigError::Missing { fields, .. }) => {
             refused(format!("Missing required config options: {}", fields.join(", ")))
         }
+        Err(ConfigError::Invalid { field, .. }) if field == LAZY_TABLES => {
+            let names = serde_json::json!(lazy_tables(config));
+            refused(format!("Invalid lazy tables: they are a JSON list of names, such as {names}"))
+        }
         Err(other) => refused(other.to_string()),
     }
+}
+
+/// Checks that lazy tables are names, and those of root tables where the catalogue knows all tables
+/// that there can be. Where it does not, the driver's code tells once it starts.
+fn lazy_roots(driver: &Metadata, config: &ConfigValues) -> Answer<()> {
+    let roots: Vec<&str> =
+        driver.tables.iter().filter(|t| t.root.is_none()).map(|t| t.name.as_str()).collect();
+    // Such a field may declare tables: `resources` of kubernetes does.
+    let declares =
+        |field: &ConfigField| field.field_type == FieldType::Json && field.name != LAZY_TABLES;
+    let all_known = !roots.is_empty() && !driver.config.iter().any(declares);
+    let is_text = |value: &Value| value.is_string();
+    let invalid = match config.get(LAZY_TABLES) {
+        None | Some(Value::Null) => return Ok(()),
+        Some(Value::Array(names)) if !names.iter().all(is_text) => {
+            Value::Array(names.iter().filter(|name| !is_text(name)).cloned().collect())
+        }
+        Some(Value::Array(_) | Value::String(_)) if !all_known => return Ok(()),
+        Some(Value::Array(_) | Value::String(_)) => {
+            let unknown = lazy_tables(config).into_iter();
+            let unknown: Vec<_> = unknown.filter(|name| !roots.contains(&name.as_str())).collect();
+            if unknown.is_empty() {
+                return Ok(());
+            }
+            unknown.into()
+        }
+        Some(other) => other.clone(),
+    };
+    let mut text = format!("Invalid lazy tables: {invalid}.");
+    if all_known {
+        text += &format!(" Accepted tables for driver {} are {roots:?}", driver.id);
+    }
+    Err(Failure::verbatim(Status::BadRequest, text))
 }
 
 /// Checks a datasource's name: a valid policy name without leading underscore.
@@ -47,7 +100,7 @@ pub fn lazy_tables(config: &ConfigValues) -> Vec<String> {
             .filter(|name| !name.is_empty())
             .collect()
     };
-    match config.get("lazy_tables") {
+    match config.get(LAZY_TABLES) {
         Some(Value::Array(names)) => {
             names.iter().filter_map(|name| name.as_str().map(str::to_owned)).collect()
         }
@@ -83,6 +136,8 @@ pub(super) fn poll_time(
 mod tests {
     use std::time::Duration;
 
+    use congress_plugins::{Feed, SessionKind};
+    use congress_table::TableSchema;
     use serde_json::json;
 
     use super::*;
@@ -111,5 +166,88 @@ mod tests {
         assert_eq!(of(json!("a, b")), ["a", "b"]);
         assert_eq!(of(json!("['a', 'b']")), ["a", "b"]);
         assert!(of(json!("")).is_empty());
+    }
+
+    fn field(name: &str, field_type: FieldType, secret: bool) -> ConfigField {
+        ConfigField {
+            name: name.into(),
+            description: String::new(),
+            field_type,
+            required: false,
+            secret,
+            default: None,
+        }
+    }
+
+    /// A driver of OpenStack's with tables of these names and roots.
+    fn driver(tables: &[(&str, Option<&str>)]) -> Metadata {
+        let table = |(name, root): &(&str, Option<&str>)| TableSchema {
+            name: (*name).into(),
+            columns: vec![],
+            root: root.map(str::to_owned),
+        };
+        let password = field("password", FieldType::Text, true);
+        Metadata {
+            id: "d".into(),
+            version: "1".into(),
+            description: String::new(),
+            config: vec![field(LAZY_TABLES, FieldType::Json, false), password],
+            tables: tables.iter().map(table).collect(),
+            actions: vec![],
+            feed: Feed::Poll,
+            session: SessionKind::Keystone,
+            hosts: vec![],
+            files: vec![],
+        }
+    }
+
+    #[test]
+    fn lazy_tables_are_roots() {
+        let nova = driver(&[("servers", None), ("addresses", Some("servers")), ("flavors", None)]);
+        let of = |driver: &Metadata, value: Value| {
+            config(driver, &values(json!({ "lazy_tables": value }))).map_err(|e| e.message)
+        };
+        for good in
+            [json!(["servers"]), json!("[\"servers\", \"flavors\"]"), json!([]), json!(null)]
+        {
+            assert_eq!(of(&nova, good.clone()), Ok(()), "{good}");
+        }
+        let expected = "Invalid lazy tables: [\"addresses\",\"nope\"]. Accepted tables for driver d \
+                        are [\"servers\", \"flavors\"]";
+        assert_eq!(of(&nova, json!(["servers", "addresses", "nope"])).unwrap_err(), expected);
+        let expected =
+            "Invalid lazy tables: they are a JSON list of names, such as [\"servers\",\"flavors\"]";
+        assert_eq!(of(&nova, json!("servers, flavors")).unwrap_err(), expected);
+        for bad in
+            [json!([1]), json!(7), json!({}), json!(true), json!("[1]"), json!(["servers", null])]
+        {
+            let error = of(&nova, bad.clone()).unwrap_err();
+            assert!(error.starts_with("Invalid lazy tables: "), "{bad}: {error}");
+        }
+        // Tables that only the driver's code knows.
+        let mut others = [driver(&[]), nova];
+        others[1].config.push(field("resources", FieldType::Json, false));
+        for other in &others {
+            assert_eq!(of(other, json!(["certificates"])), Ok(()));
+            assert_eq!(of(other, json!([1])).unwrap_err(), "Invalid lazy tables: [1].");
+        }
+    }
+
+    #[test]
+    fn secrets_are_read_from_what_the_catalogue_holds() {
+        let entry = CatalogueEntry { metadata: driver(&[]), world: "1.1".into(), origin: None };
+        let stored = |metadata| congress_store::Driver {
+            id: "d".into(),
+            hash: String::new(),
+            size: 0,
+            metadata,
+        };
+        let secrets = Client::secrets_of(&stored(serde_json::to_value(&entry).unwrap())).unwrap();
+        assert_eq!(secrets, ["password", "application_credential_secret", "token"]);
+        let bare = serde_json::to_value(&entry.metadata).unwrap();
+        assert!(
+            Client::secrets_of(&stored(bare)).is_err(),
+            "no entry, and no secret is overlooked"
+        );
     }
 }

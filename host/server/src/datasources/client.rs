@@ -14,7 +14,7 @@ mod drivers;
 mod reach;
 mod update;
 
-pub use self::update::DatasourcePatch;
+pub use self::update::{ConfigChange, DatasourcePatch};
 
 use self::drivers::{entry, no_driver};
 use self::reach::{Call, Reach};

@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::drivers::{DriverEvent, DriverFolders, Drivers};
+use super::errands::Errands;
 use super::local::Local;
 use super::shared::Shared;
 use super::task::{Code, Step, Task, step};
@@ -28,6 +29,12 @@ use crate::lease::{self, Lease};
 
 /// How many calls to the manager, or to one datasource, may wait.
 const BACKLOG: usize = 256;
+
+/// The pause after the first failure to read the database; it doubles.
+const RETRY: Duration = Duration::from_millis(250);
+
+/// The longest such pause.
+const LONGEST_RETRY: Duration = Duration::from_secs(5);
 
 /// The role's name in `/readyz`.
 const ROLE: &str = "datasources";
@@ -108,12 +115,18 @@ struct Active {
     local: Local,
     /// Carries out what rules ask for.
     executor: (CancellationToken, JoinHandle<()>),
+    /// What the API asked for.
+    errands: Errands,
     /// The database is being read.
     reading: Option<Step<congress_store::Result<Vec<Datasource>>>>,
     /// It has changed since.
     again: bool,
-    /// Calls that wait until it is read, with the id of the datasource that is to start.
+    /// How often in a row that has failed.
+    failures: u32,
+    /// Calls that this answers, with the id of the datasource that is to start.
     waiting: Vec<(String, Request)>,
+    /// Those that came since it began: it may have passed what they are about.
+    arrived: Vec<(String, Request)>,
 }
 
 /// A sentence if there are secrets and these keys open none of them.
@@ -223,14 +236,17 @@ impl Manager {
                 () = self.turns.idle() => {}
             }
         };
-        if let Some(Active { tasks, requests, executor: (stop, executor), .. }) = self.active.take()
-        {
+        if let Some(active) = self.active.take() {
+            let Active { tasks, requests, executor: (stop, executor), errands, .. } = active;
             drop(requests);
             stop.cancel();
             match &ending {
                 // Actions that run may come to their end, and that is entered.
-                Ending::Stopped => drop(executor.await),
-                Ending::Replaced { .. } | Ending::WrongKey(_) => executor.abort(),
+                Ending::Stopped => drop(tokio::join!(executor, errands.end(actions::LAST_RUNS))),
+                Ending::Replaced { .. } | Ending::WrongKey(_) => {
+                    executor.abort();
+                    errands.end(Duration::ZERO).await;
+                }
             }
             for (_, task) in tasks {
                 task.stop().await;
@@ -287,9 +303,12 @@ impl Manager {
             tasks: HashMap::new(),
             local,
             executor,
+            errands: Errands::default(),
             reading: None,
             again: false,
+            failures: 0,
             waiting: Vec::new(),
+            arrived: Vec::new(),
         });
         self.sync();
         Ok(())
@@ -316,8 +335,11 @@ impl Manager {
             active.again = true;
             return;
         }
+        active.waiting.append(&mut active.arrived);
+        let pause = pause_after(active.failures);
         let (store, bus) = (self.with.store.clone(), self.with.bus.clone());
         active.reading = Some(Box::pin(async move {
+            tokio::time::sleep(pause).await;
             // Whoever was active before may have died between a write and its announcement.
             if let Ok(revision) = store.revision().await {
                 bus.raise(Register::Revision, revision.number());
@@ -339,6 +361,7 @@ impl Manager {
     async fn on_rows(&mut self, rows: congress_store::Result<Vec<Datasource>>) {
         let Some(active) = &mut self.active else { return };
         active.reading = None;
+        active.failures = if rows.is_ok() { 0 } else { active.failures.saturating_add(1) };
         let waiting = std::mem::take(&mut active.waiting);
         let again = std::mem::take(&mut active.again);
         let rows = match rows {
@@ -350,6 +373,8 @@ impl Manager {
                     let failure = Failure::plain(Status::Unavailable, text);
                     request.reply(reply(&Answer::<()>::Err(failure)));
                 }
+                // A database that fails over is back long before the next comparison.
+                self.sync();
                 return;
             }
         };
@@ -411,7 +436,7 @@ impl Manager {
                 } else if active.tasks.contains_key(&id) {
                     self.answer_start(&id, request);
                 } else {
-                    active.waiting.push((id, request));
+                    active.arrived.push((id, request));
                     self.sync();
                 }
             }
@@ -419,7 +444,7 @@ impl Manager {
                 if let Err(failure) = self.with.lease.fence() {
                     request.reply(reply(&Answer::<()>::Err(failure)));
                 } else {
-                    active.waiting.push((id, request));
+                    active.arrived.push((id, request));
                     self.sync();
                 }
             }
@@ -473,7 +498,7 @@ impl Manager {
         let stop = self.with.stop.child_token();
         let (id, name, driver) = (row.id.clone(), row.name.clone(), row.driver.clone());
         let config = row.config.clone();
-        let shared = Shared::new(row, &self.with, publisher, &self.options);
+        let shared = Shared::new(row, &self.with, publisher, &self.options, active.errands.clone());
         let (code, receiver) = watch::channel(code);
         let (outcome, started) = watch::channel(None);
         let task = Task {
@@ -542,6 +567,14 @@ impl Manager {
         for task in tasks.filter(|task| task.driver == driver) {
             task.code.send_replace(code.clone());
         }
+    }
+}
+
+/// How long to wait before the database is read, after so many failures in a row.
+fn pause_after(failures: u32) -> Duration {
+    match failures.checked_sub(1) {
+        None => Duration::ZERO,
+        Some(doublings) => RETRY.saturating_mul(1 << doublings.min(10)).min(LONGEST_RETRY),
     }
 }
 

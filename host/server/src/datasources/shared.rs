@@ -12,6 +12,7 @@ use congress_table::{Change, Row, Table, TableDelta};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::errands::Errands;
 use super::manager::{ManagerOptions, Surroundings};
 use super::running::Running;
 use super::status::{Progress, Status as View};
@@ -41,6 +42,8 @@ pub(super) struct Shared {
     /// Whether this process is the active one.
     pub(super) lease: Lease,
     pub(super) execute_actions: bool,
+    /// Actions that the API asked for.
+    pub(super) errands: Errands,
     all_or_nothing: bool,
     progress: Mutex<Progress>,
     /// Held while an outcome is compared with what is published and committed.
@@ -57,6 +60,7 @@ impl Shared {
         with: &Surroundings,
         publisher: Publisher,
         options: &ManagerOptions,
+        errands: Errands,
     ) -> Self {
         Self {
             row,
@@ -66,6 +70,7 @@ impl Shared {
             lease: with.lease.clone(),
             publisher,
             execute_actions: options.actions.enabled,
+            errands,
             all_or_nothing: options.all_or_nothing,
             progress: Mutex::default(),
             commit: tokio::sync::Mutex::new(()),

@@ -6,9 +6,12 @@ use congress_store::{
     Datasource, KeyRing, Location, OpenError, SCHEMA_HISTORY, Store, current_schema,
 };
 
-use super::secrets_of;
+use super::secrets::Secrets;
 use crate::config::{Config, ConfigError, Loaded};
 use crate::datasources::wrong_key;
+
+/// What is secret whether the catalogue knows the driver or not.
+const PASSWORD: &str = "password";
 
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -119,20 +122,20 @@ async fn contents(config: &Config, store: &Store) -> Vec<Check> {
     };
     // A database that the original left has no catalogue yet.
     let drivers = store.drivers().await.unwrap_or_default();
-    let secrets = secrets_of(&drivers);
-    let mut missing = Vec::new();
+    let secrets = Secrets::of(&drivers);
+    let mut missing: Vec<String> = secrets.unreadable().collect();
     let mut clear = Vec::new();
     for Datasource { name, driver, config: stored, .. } in &datasources {
         if config.datasources.disabled_drivers.contains(driver) {
             missing.push(format!("datasource '{name}' needs driver '{driver}', which is disabled"));
-        } else if !secrets.contains_key(driver) && !has_component(config, driver) {
+        } else if !secrets.has(driver) && !has_component(config, driver) {
             missing.push(format!(
                 "datasource '{name}' needs driver '{driver}', which is neither in the catalogue \
                  nor a file {driver}.wasm in driver_path"
             ));
         }
-        let names = secrets.get(driver).into_iter().flatten().map(String::as_str);
-        let names = stored.clear(names.chain(["password"]));
+        let others = secrets.known(driver).filter(|name| *name != PASSWORD);
+        let names = stored.clear(others.chain([PASSWORD]));
         if !names.is_empty() {
             clear.push(format!("datasource '{name}' has {} as clear text", names.join(", ")));
         }

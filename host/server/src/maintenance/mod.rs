@@ -5,4 +5,4 @@ mod checks;
 mod secrets;
 
 pub use checks::{Check, CheckResult, check_upgrade};
-pub use secrets::{Resealed, reseal, secrets_of};
+pub use secrets::{Resealed, reseal};

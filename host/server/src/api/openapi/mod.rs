@@ -11,6 +11,7 @@ use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 use serde_json::{Map, Value, json};
 
+use super::body::MERGE_PATCH;
 use super::routes::{Resource, resources};
 
 /// What can be done with a resource.
@@ -146,6 +147,18 @@ const PAGES: [(&str, &str); 3] = [
     ("sort", "Keys or columns to order by, separated by commas; `:desc` behind one turns it round"),
 ];
 
+/// A header that every request may bring: its parameter's name among the components, its own, and
+/// what it means.
+const REVISION: (&str, &str, &str) = (
+    "Revision",
+    "X-Congress-Revision",
+    "As an answer gave it: the request is answered by no earlier state",
+);
+
+/// One that those for rows may bring.
+const TAG: (&str, &str, &str) =
+    ("Tag", "If-None-Match", "The ETag of an answer: 304 if the rows are still those");
+
 /// The whole description.
 pub fn description() -> Value {
     let mut paths = Map::new();
@@ -157,15 +170,19 @@ pub fn description() -> Value {
         "info": {
             "title": "Congress",
             "description": "Policy as a service. Errors have an `error` object; every answer below \
-                            /v1 carries `X-Openstack-Request-Id` and `X-Congress-Revision`. Lists and \
-                            rows take `filter.KEY=VALUE` for any key or column besides the \
-                            parameters listed.",
+                            /v1 carries `X-Openstack-Request-Id` and, once the node is loaded, \
+                            `X-Congress-Revision`. Lists and rows take `filter.KEY=VALUE` for \
+                            any key or column besides the parameters listed.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
             "version": env!("CARGO_PKG_VERSION"),
         },
         "paths": paths,
         "components": {
             "schemas": schemas::all(),
+            "parameters": {
+                (REVISION.0): header(REVISION, &json!({"type": "integer", "minimum": 0})),
+                (TAG.0): header(TAG, &json!({"type": "string"})),
+            },
             "securitySchemes": {
                 "token": {"type": "apiKey", "in": "header", "name": "X-Auth-Token"},
             },
@@ -184,7 +201,7 @@ pub(super) async fn serve() -> Response {
 
 fn path_item(resource: &Resource) -> Value {
     let mut item = Map::new();
-    let parameters: Vec<Value> = NAMES
+    let names = NAMES
         .iter()
         .filter(|(name, _)| resource.path.contains(&format!("{{{name}}}")))
         .map(|(name, meaning)| {
@@ -192,18 +209,31 @@ fn path_item(resource: &Resource) -> Value {
                 "name": name, "in": "path", "required": true, "description": meaning,
                 "schema": {"type": "string", "minLength": 1},
             })
-        })
-        .collect();
-    if !parameters.is_empty() {
-        item.insert("parameters".to_owned(), parameters.into());
-    }
+        });
+    let parameters: Vec<Value> = names.chain([parameter(REVISION)]).collect();
+    item.insert("parameters".to_owned(), parameters.into());
     for Operation { method, doc } in &resource.operations {
-        item.insert((*method).to_owned(), operation(doc));
+        let mut operation = operation(method, doc);
+        if let Success::Rows = doc.success
+            && let Some(Value::Array(parameters)) = operation.get_mut("parameters")
+        {
+            parameters.push(parameter(TAG));
+        }
+        item.insert((*method).to_owned(), operation);
     }
     item.into()
 }
 
-fn operation(doc: &Doc) -> Value {
+fn header((_, name, meaning): (&str, &str, &str), schema: &Value) -> Value {
+    json!({ "name": name, "in": "header", "description": meaning, "schema": schema })
+}
+
+/// Refers to a parameter that many operations have.
+fn parameter((component, ..): (&str, &str, &str)) -> Value {
+    json!({ "$ref": format!("#/components/parameters/{component}") })
+}
+
+fn operation(method: &str, doc: &Doc) -> Value {
     let mut parameters = Vec::new();
     if !doc.actions.is_empty() {
         parameters.push(json!({
@@ -226,8 +256,11 @@ fn operation(doc: &Doc) -> Value {
         object["parameters"] = parameters.into();
     }
     if let Some(schema) = doc.body {
-        object["requestBody"] =
-            json!({ "required": true, "content": {JSON: {"schema": reference(schema)}} });
+        let mut content = json!({ JSON: {"schema": reference(schema)} });
+        if method == "patch" {
+            content[MERGE_PATCH] = content[JSON].clone();
+        }
+        object["requestBody"] = json!({ "required": true, "content": content });
     }
     object["responses"] = responses(doc).into();
     object
@@ -333,6 +366,21 @@ mod tests {
         let schemas = description["components"]["schemas"].as_object().unwrap();
         let there: BTreeSet<String> = schemas.keys().cloned().collect();
         assert_eq!(used, there);
+    }
+
+    #[test]
+    fn headers_are_declared_where_they_apply() {
+        for (path, item) in description()["paths"].as_object().unwrap() {
+            for (key, value) in item.as_object().unwrap() {
+                let none = json!([]);
+                // Those of all operations, or of this one.
+                let of = if key == "parameters" { Some(value) } else { value.get("parameters") };
+                let parameters = of.unwrap_or(&none).as_array().unwrap();
+                let takes = |header| parameters.contains(&parameter(header));
+                assert_eq!(takes(REVISION), key == "parameters", "{key} {path}");
+                assert_eq!(takes(TAG), key == "get" && path.ends_with("/rows"), "{key} {path}");
+            }
+        }
     }
 
     #[test]

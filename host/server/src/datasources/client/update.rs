@@ -20,8 +20,35 @@ pub struct DatasourcePatch {
     pub description: Option<Option<String>>,
     /// Whether it is to run.
     pub enabled: Option<bool>,
-    /// All of its configuration. A secret that is `<hidden>` stays as it is.
-    pub config: Option<ConfigValues>,
+    /// Its configuration. A secret that is `<hidden>` stays as it is.
+    pub config: Option<ConfigChange>,
+}
+
+/// How a configuration changes.
+#[derive(Clone, Debug)]
+pub enum ConfigChange {
+    /// This is all of it.
+    Replace(ConfigValues),
+    /// These fields change, and those that are null are taken away; the others stay.
+    Merge(ConfigValues),
+}
+
+impl ConfigChange {
+    /// The whole new configuration, in which secrets that stay are hidden as in `shown`, the old one.
+    fn onto(&self, shown: &Value) -> ConfigValues {
+        let changes = match self {
+            Self::Replace(all) => return all.clone(),
+            Self::Merge(changes) => changes,
+        };
+        let mut config = shown.as_object().cloned().unwrap_or_default();
+        for (name, value) in changes {
+            match value {
+                Value::Null => drop(config.remove(name)),
+                value => drop(config.insert(name.clone(), value.clone())),
+            }
+        }
+        config
+    }
 }
 
 impl Client {
@@ -91,19 +118,23 @@ impl Client {
             new.description = description.clone();
         }
         new.enabled = patch.enabled.unwrap_or(old.enabled);
-        let Some(config) = &patch.config else {
+        let Some(change) = &patch.config else {
             return Ok(new);
         };
         let driver = self.stored_driver(&old.driver).await?;
         let (_, CatalogueEntry { metadata, .. }) = driver.ok_or_else(|| no_driver(&old.driver))?;
-        check::config(&metadata, config)?;
         let secrets: Vec<&str> = views::secrets(&metadata).collect();
-        let mut given = config.clone();
-        let kept = |name: &str| given_is_hidden(config, name) && secrets.contains(&name);
-        let kept: Vec<&str> = config.keys().map(String::as_str).filter(|name| kept(name)).collect();
+        let shown = old.config.hiding(secrets.iter().copied());
+        let config = change.onto(&shown);
+        check::config(&metadata, &config)?;
+        // What was sealed is shown hidden, also if the driver calls it a secret no more.
+        let is_secret = |name: &str| {
+            secrets.contains(&name) || old.config.sealed().iter().any(|sealed| sealed == name)
+        };
+        let kept = |name: &&str| given_is_hidden(&config, name) && is_secret(name);
+        let kept: Vec<&str> = config.keys().map(String::as_str).filter(kept).collect();
         if !kept.is_empty() {
-            let shown = old.config.hiding(secrets.iter().copied());
-            if let Some(field) = other_address(config, &shown) {
+            if let Some(field) = other_address(&config, &shown) {
                 let text = format!(
                     "'{field}' says where secrets are sent; with another one give {} anew instead \
                      of {HIDDEN}",
@@ -116,6 +147,7 @@ impl Client {
                 return Err(Failure::plain(Status::BadRequest, text));
             }
         }
+        let mut given = config.clone();
         given.retain(|name, _| !kept.contains(&name.as_str()));
         new.config = self.seal(Some(given), &secrets)?;
         new.config.keep(&old.config, kept);
@@ -181,6 +213,18 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_configuration_is_replaced_or_changed_in_part() {
+        let fields = |config: Value| config.as_object().unwrap().clone();
+        let shown = json!({"url": "http://a", "password": "<hidden>", "region": "r"});
+        let change = fields(json!({"region": null, "poll_time": 5, "gone": null}));
+        let merged = ConfigChange::Merge(change.clone()).onto(&shown);
+        let expected = json!({"url": "http://a", "password": "<hidden>", "poll_time": 5});
+        assert_eq!(Value::Object(merged), expected);
+        assert_eq!(ConfigChange::Replace(change.clone()).onto(&shown), change);
+        assert!(ConfigChange::Merge(fields(json!({"a": null}))).onto(&Value::Null).is_empty());
+    }
 
     #[test]
     fn another_address_is_seen() {
