@@ -136,6 +136,24 @@ async fn datasources_and_drivers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rows_of_a_table_that_declares_no_columns() {
+    let server = server().await;
+    let ready = |body: &Value| body["state"] == "ready";
+    server.eventually("/v1/system/drivers/push?detail=true", SOON, ready).await.unwrap();
+    let congress = Congress { url: server.url() };
+    congress.text(&["datasource", "create", "push", "pushed", "--config", "description=d"]);
+    congress.text(&["datasource", "row", "update", "pushed", "data", "[[1, \"one\"], [2]]"]);
+    let rows = |more: &[&str]| {
+        congress.text(&[&["datasource", "row", "list", "pushed", "data"][..], more].concat())
+    };
+    let two = |body: &Value| results(body).len() == 2;
+    server.eventually("/v1/data-sources/pushed/tables/data/rows", SOON, two).await.unwrap();
+    assert_eq!(rows(&[]), "0  1\n-  ---\n1  one\n2\n(2 rows)\n");
+    assert_eq!(rows(&["-f", "csv"]), "0,1\n1,one\n2,\n");
+    assert_eq!(rows(&["-f", "value", "-c", "0"]), "1\n2\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_library() {
     let server = server().await;
     if !is_complete(&server).await {
@@ -242,6 +260,11 @@ fn completions_and_manual_pages() {
         let text = String::from_utf8(output.stdout).unwrap();
         assert!(output.status.success() && text.contains("datasource"), "{shell}");
     }
+    let help = String::from_utf8(own().arg("--help").output().unwrap().stdout).unwrap();
+    assert!(
+        help.starts_with("Asks a Congress server; writes, checks and runs drivers\n"),
+        "{help}"
+    );
     let folder = tempfile::tempdir().unwrap();
     assert!(own().arg("man").arg(folder.path()).status().unwrap().success());
     let page = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();

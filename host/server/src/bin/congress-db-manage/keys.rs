@@ -13,14 +13,14 @@ use super::say;
 /// A step of a rotation, in their order.
 #[derive(Clone, Copy, Debug, Subcommand)]
 pub(super) enum Action {
-    /// Add a new key that opens and does not seal yet; then copy the key file to all hosts, and
-    /// restart the servers there
+    /// Add a new key that opens and does not seal yet; then copy the key file to all hosts, and have
+    /// the servers there read it again (SIGHUP, systemctl reload)
     Add,
-    /// Have the newest key seal; then copy and restart again
+    /// Have the newest key seal; then copy and reload again
     Promote,
     /// Seal all secrets with the key that seals now, also those that were stored as clear text
     Reseal,
-    /// Take all keys away that do not seal, if no secret needs them; then copy again
+    /// Take all keys away that do not seal, if no secret needs them; then copy and reload again
     Retire,
 }
 
@@ -30,17 +30,17 @@ pub(super) async fn run(
     folder: &Path,
 ) -> anyhow::Result<ExitCode> {
     let shown = folder.display();
-    let restart = "copy the folder to all other hosts, and restart their servers";
+    let reload = "copy the folder to all other hosts, and have all servers read it again (SIGHUP)";
     match action {
         Action::Add => {
             add_key(folder)?;
-            say(&format!("added a key to {shown}: {restart}; next: keys promote"))?;
+            say(&format!("added a key to {shown}: {reload}; next: keys promote"))?;
         }
         Action::Promote => {
             if !promote_key(folder)? {
                 bail!("{shown} holds one key only: keys add makes another");
             }
-            say(&format!("the newest key of {shown} seals: {restart}; next: keys reseal"))?;
+            say(&format!("the newest key of {shown} seals: {reload}; next: keys reseal"))?;
         }
         Action::Reseal => {
             let ring = KeyRing::open(folder, false)?;
@@ -76,9 +76,7 @@ pub(super) async fn run(
                 }
             }
             let retired = retire_keys(folder)?;
-            say(&format!(
-                "took {retired} keys out of {shown}: copy the folder to all other hosts"
-            ))?;
+            say(&format!("took {retired} keys out of {shown}: {reload}"))?;
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -18,6 +18,9 @@ use congress_store::{
 /// The original's status for a revision that there is not.
 const NO_SUCH_REVISION: u8 = 255;
 
+/// What a database without tables is at.
+const BASE: &str = "base";
+
 #[derive(Debug, Parser)]
 #[command(
     name = "congress-db-manage",
@@ -95,7 +98,7 @@ struct Downgrade {
 
 #[derive(Debug, Args)]
 struct Upgrade {
-    /// A revision, 'head', or +N for the N next; FROM:TO with --sql
+    /// A revision, 'head', or +N for the N next; FROM:TO with --sql, where FROM may be 'base'
     revision: Option<String>,
     /// Take the N next steps
     #[arg(long, value_name = "N")]
@@ -227,6 +230,8 @@ async fn upgrade_to(
     let head = SCHEMA_HISTORY.len() - 1;
     let text = upgrade.revision.as_deref().unwrap_or_default();
     let (from, text) = match text.split_once(':') {
+        // Before all steps.
+        Some((BASE, to)) if upgrade.sql => (None, to),
         Some((from, to)) if upgrade.sql => match schema_revision(from) {
             Some(from) => (Some(from), to),
             None => return no_such(from),
@@ -295,7 +300,7 @@ async fn downgrade_to(
     let to = match steps {
         Some(steps) => Some(from.checked_sub(steps).context("there are not so many steps")?),
         None if text.is_empty() => bail!("You must provide a revision or relative delta"),
-        None if text == "base" => None,
+        None if text == BASE => None,
         None => match schema_revision(text) {
             Some(to) => Some(to),
             None => return no_such(text),

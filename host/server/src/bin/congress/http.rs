@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use http::HeaderValue;
+use http::header::CONTENT_TYPE;
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde_json::Value;
 use tokio::sync::Mutex;
@@ -20,8 +21,14 @@ const PAGE: usize = 10_000;
 /// What state a server answers from; sent back, so that no other node answers from an earlier one.
 const REVISION: &str = "X-Congress-Revision";
 
+/// What is given changes, down to the fields of a configuration, and null takes away (RFC 7396).
+const MERGE_PATCH: &str = "application/merge-patch+json";
+
 /// What the server took and thinks was perhaps not meant.
 const WARNING: &str = "Warning";
+
+/// The code of what is not there.
+const MISSING: u64 = 404;
 
 /// A server.
 pub(crate) struct Server {
@@ -41,6 +48,13 @@ pub(crate) struct Refusal {
     pub(crate) message: String,
     /// Particulars, or null.
     pub(crate) data: Value,
+}
+
+impl Refusal {
+    /// Whether it is an error that says that there is no such thing.
+    pub(crate) fn is_missing(error: &anyhow::Error) -> bool {
+        error.downcast_ref::<Self>().is_some_and(|refusal| refusal.code == MISSING)
+    }
 }
 
 impl Server {
@@ -163,7 +177,11 @@ impl Server {
             if bounded {
                 request = request.timeout(TIMEOUT);
             }
+            if *method == Method::PATCH {
+                request = request.header(CONTENT_TYPE, MERGE_PATCH);
+            }
             if let Some(body) = body {
+                // The type stays, if there is one.
                 request = request.json(body);
             }
             let response = self.sent(request, &session).await?;

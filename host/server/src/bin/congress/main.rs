@@ -27,7 +27,7 @@ use output::{Answer, Format, View};
 
 /// Asks a Congress server; writes, checks and runs drivers.
 #[derive(Parser)]
-#[command(name = "congress", version, about, after_long_help = NOTES)]
+#[command(name = "congress", version, after_long_help = NOTES)]
 struct Arguments {
     #[command(flatten)]
     cloud: cloud::Flags,

@@ -192,12 +192,9 @@ impl Datasource {
                 }
                 let changes = config_of(&config.config)?;
                 if !changes.is_empty() || !unset.is_empty() {
-                    // Secrets are hidden in it; sent back they stay as they are.
-                    let mut config = match server.get(&[all, &datasource]).await?["config"].take() {
-                        Value::Object(config) => config,
-                        _ => Map::new(),
-                    };
-                    config.retain(|key, _| !unset.contains(key));
+                    // The fields that change alone: somebody else may be changing others.
+                    let mut config: Map<String, Value> =
+                        unset.into_iter().map(|field| (field, Value::Null)).collect();
                     config.extend(changes);
                     body["config"] = config.into();
                 }

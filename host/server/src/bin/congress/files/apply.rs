@@ -8,6 +8,7 @@ use anyhow::bail;
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::changes::Failed;
 use super::document::Rule;
 use super::plan::{Change, Plan, RuleChange, plan};
 use super::server::CurrentRule;
@@ -51,13 +52,23 @@ impl Apply {
         }
         let all = plan.changes.len();
         let failed = changes::make(server, plan.changes).await;
-        for (change, error) in &failed {
-            output::note(&format!("congress: policy {}: {error:#}", change.name()));
+        for Failed { policy, error, .. } in &failed {
+            output::note(&format!("congress: policy {policy}: {error:#}"));
         }
-        output::note(&format!("{} of {all} policies changed", all - failed.len()));
+        output::note(&counted(all, &failed));
         let code = if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
         Ok(Answer::Printed(code))
     }
+}
+
+/// How many of all changes were made.
+fn counted(all: usize, failed: &[Failed]) -> String {
+    let mut text = format!("{} of {all} policies changed", all - failed.len());
+    let begun: Vec<_> = failed.iter().filter(|f| f.begun).map(|f| f.policy.as_str()).collect();
+    if !begun.is_empty() {
+        let _ = write!(text, "; in part: {}", begun.join(", "));
+    }
+    text
 }
 
 fn show(plan: &Plan, format: Format) -> anyhow::Result<()> {

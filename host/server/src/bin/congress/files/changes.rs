@@ -1,130 +1,108 @@
 //! Making a server's policies what a plan wants.
 
 use anyhow::anyhow;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use super::document::Rule;
-use super::plan::{Change, RuleChange};
+use super::plan::Change;
+use super::rules::Rules;
 use crate::http::{Refusal, Server};
+
+/// A change that could not be made.
+pub(super) struct Failed {
+    pub(super) policy: String,
+    pub(super) error: anyhow::Error,
+    /// Whether some of it has been made.
+    pub(super) begun: bool,
+}
+
+/// A change, and what of its rules is left to be done.
+struct Task {
+    change: Change,
+    rules: Rules,
+    /// How much there was to do with rules.
+    all: usize,
+}
 
 /// Makes all changes; gives those that could not be made, with why.
 ///
 /// A rule that names columns of another policy's table can be inserted only after that one's rules:
-/// what is refused is tried again as long as something else succeeds.
-pub(super) async fn make(server: &Server, changes: Vec<Change>) -> Vec<(Change, anyhow::Error)> {
-    let mut waiting = changes;
+/// what is refused is tried again as long as something else succeeds. What has been done of a change
+/// is not done again then.
+pub(super) async fn make(server: &Server, changes: Vec<Change>) -> Vec<Failed> {
+    let mut waiting: Vec<Task> = changes.into_iter().map(Task::new).collect();
     loop {
-        let all = waiting.len();
+        let before = left(&waiting);
         let mut failed = Vec::new();
         let mut rest = waiting.into_iter();
-        while let Some(change) = rest.next() {
-            match one(server, &change).await {
+        while let Some(mut task) = rest.next() {
+            match task.make(server).await {
                 Ok(()) => {}
-                Err(error) if error.is::<Refusal>() => failed.push((change, error)),
+                Err(error) if error.is::<Refusal>() => failed.push((task, error)),
                 Err(error) => {
                     // No answer, no login: the rest would fare the same.
-                    failed.push((change, error));
-                    failed.extend(rest.map(|change| (change, anyhow!("it was not tried"))));
-                    return failed;
+                    failed.push((task, error));
+                    failed.extend(rest.map(|task| (task, anyhow!("it was not tried"))));
+                    return failed.into_iter().map(Task::failed).collect();
                 }
             }
         }
-        if failed.is_empty() || failed.len() == all {
-            return failed;
+        let (tasks, errors): (Vec<_>, Vec<_>) = failed.into_iter().unzip();
+        if tasks.is_empty() || left(&tasks) >= before {
+            return tasks.into_iter().zip(errors).map(Task::failed).collect();
         }
-        waiting = failed.into_iter().map(|(change, _)| change).collect();
+        waiting = tasks;
     }
 }
 
-async fn one(server: &Server, change: &Change) -> anyhow::Result<()> {
-    match change {
-        Change::Create(policy) => {
-            server.post(&["policies"], policy.to_value()).await?;
-        }
-        Change::Delete { name, .. } => {
-            server.delete(&["policies", name]).await?;
-        }
-        Change::Update { name, fields, rules } => {
-            self::rules(server, name, rules).await?;
-            if !fields.is_empty() {
-                let fields =
-                    fields.iter().map(|(field, _, to)| ((*field).to_owned(), to.as_str().into()));
-                let body: Map<String, Value> = fields.collect();
-                server.patch(&["policies", name], body.into()).await?;
+/// How much there is to do.
+fn left(tasks: &[Task]) -> usize {
+    tasks.iter().map(|task| 1 + task.rules.left()).sum()
+}
+
+impl Task {
+    fn new(mut change: Change) -> Self {
+        let rules = match &mut change {
+            Change::Update { rules, .. } => Rules::new(std::mem::take(rules)),
+            Change::Create(_) | Change::Delete { .. } => Rules::default(),
+        };
+        Self { all: rules.left(), change, rules }
+    }
+
+    async fn make(&mut self, server: &Server) -> anyhow::Result<()> {
+        match &self.change {
+            Change::Create(policy) => {
+                server.post(&["policies"], policy.to_value()).await?;
             }
-        }
-    }
-    Ok(())
-}
-
-async fn rules(server: &Server, policy: &str, changes: &[RuleChange]) -> anyhow::Result<()> {
-    let mut new = Vec::new();
-    let mut gone = Vec::new();
-    for change in changes {
-        match change {
-            RuleChange::Insert(rule) => new.push(rule),
-            RuleChange::Delete(rule) => gone.push(rule),
-            RuleChange::Update { from, to } => {
-                let path = ["policies", policy, "rules", &from.id];
-                let comment = to.comment.clone().unwrap_or_default();
-                let mut body = json!({ "name": to.name, "comment": comment });
-                if from.rule.rule != to.rule {
-                    body["rule"] = to.rule.as_str().into();
+            Change::Delete { name, .. } => delete(server, name).await?,
+            Change::Update { name, fields, .. } => {
+                self.rules.make(server, name).await?;
+                if !fields.is_empty() {
+                    let fields = fields
+                        .iter()
+                        .map(|(field, _, to)| ((*field).to_owned(), to.as_str().into()));
+                    let body: Map<String, Value> = fields.collect();
+                    server.patch(&["policies", name], body.into()).await?;
                 }
-                let changed = server.patch(&path, body).await;
-                changed.map_err(|error| placed(error, &to.rule))?;
             }
         }
+        Ok(())
     }
-    // First what is new, so that nothing is missing meanwhile. It may not fit what is to go, such as
-    // a table of another width.
-    let inserted = insert(server, policy, &new).await;
-    let again = match inserted {
-        Ok(()) => false,
-        Err(error) if gone.is_empty() || !error.is::<Refusal>() => return Err(error),
-        Err(_) => true,
-    };
-    for rule in &gone {
-        server.delete(&["policies", policy, "rules", &rule.id]).await?;
+
+    fn failed((task, error): (Self, anyhow::Error)) -> Failed {
+        let begun = task.rules.left() != task.all;
+        Failed { policy: task.change.name().to_owned(), error, begun }
     }
-    if again && let Err(error) = insert(server, policy, &new).await {
-        let old: Vec<&Rule> = gone.iter().map(|rule| &rule.rule).collect();
-        return Err(match insert(server, policy, &old).await {
-            Ok(()) => error,
-            Err(worse) => error.context(format!(
-                "{} rules were taken away for others, and could not be put back: {worse:#}",
-                old.len()
-            )),
-        });
-    }
-    Ok(())
 }
 
-/// Inserts rules: all or none.
-async fn insert(server: &Server, policy: &str, rules: &[&Rule]) -> anyhow::Result<()> {
-    if rules.is_empty() {
-        return Ok(());
-    }
-    let body = json!({ "rules": rules });
-    let answer = server.post(&["policies", policy, "rules"], body).await;
-    answer.map(drop).map_err(|error| {
-        let index =
-            error.downcast_ref::<Refusal>().and_then(|refusal| refusal.data["index"].as_u64());
-        let rule = index.and_then(|index| rules.get(usize::try_from(index).ok()?));
-        match rule {
-            Some(rule) => placed(error, &rule.rule),
-            None => error,
-        }
-    })
-}
-
-/// A refusal with the rule that it is about.
-fn placed(error: anyhow::Error, rule: &str) -> anyhow::Error {
-    match error.downcast::<Refusal>() {
-        Ok(mut refusal) => {
-            refusal.message += &format!("\n  {rule}");
-            refusal.into()
-        }
-        Err(error) => error,
+/// Deletes a policy. One that somebody else has deleted meanwhile is deleted.
+async fn delete(server: &Server, policy: &str) -> anyhow::Result<()> {
+    let path = ["policies", policy];
+    match server.delete(&path).await {
+        Err(error) if Refusal::is_missing(&error) => match server.get(&path).await {
+            Err(gone) if Refusal::is_missing(&gone) => Ok(()),
+            // There are some that nobody can delete, and the server says so with the same number.
+            _ => Err(error),
+        },
+        outcome => outcome.map(drop),
     }
 }

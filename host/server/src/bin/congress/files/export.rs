@@ -1,21 +1,32 @@
 //! `congress policy export`
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use sha2::{Digest as _, Sha256};
 
 use super::{folder, server};
 use crate::http::Server;
 use crate::output::{self, Answer};
 
+/// What ends a file's name.
+const SUFFIX: &str = ".yaml";
+
+/// The most bytes of a file's name.
+const MAX_NAME: usize = 255;
+
+/// How many bytes of a longer one are kept.
+const SHORTENED: usize = 200;
+
 /// What `export` takes.
 #[derive(Args)]
 pub(crate) struct Export {
-    /// The folder, made if it is not there. Each policy is written to a file of its name; one that is
-    /// there is replaced.
+    /// The folder, made if it is not there. Each policy is written to a file of its name, shortened if
+    /// it is too long for one; a file that is there is replaced.
     folder: PathBuf,
     /// Only these policies, by name.
     policies: Vec<String>,
@@ -62,7 +73,17 @@ fn file_name(policy: &str) -> anyhow::Result<String> {
     if policy.is_empty() || policy.starts_with('.') || !policy.chars().all(fits) {
         bail!("the policy's name '{policy}' cannot be a file's");
     }
-    Ok(format!("{policy}.yaml"))
+    let name = format!("{policy}{SUFFIX}");
+    if name.len() <= MAX_NAME {
+        return Ok(name);
+    }
+    // The whole name is in the document.
+    let hash = Sha256::digest(policy).iter().take(8).fold(String::new(), |mut hash, byte| {
+        let _ = write!(hash, "{byte:02x}");
+        hash
+    });
+    let begin = policy.get(..policy.floor_char_boundary(SHORTENED)).unwrap_or_default();
+    Ok(format!("{begin}-{hash}{SUFFIX}"))
 }
 
 /// The policies of a folder, and their files. What cannot be read `apply` will tell.
@@ -86,5 +107,18 @@ mod tests {
         for name in ["", "..", ".hidden", "../x", "a/b", "a\0", "a\n"] {
             assert!(file_name(name).is_err(), "{name}");
         }
+    }
+
+    #[test]
+    fn a_long_name_is_shortened_to_one_of_its_own() {
+        let just = "a".repeat(250);
+        assert_eq!(file_name(&just).unwrap(), format!("{just}.yaml"));
+        let long = ["a".repeat(251), "a".repeat(252), "é".repeat(200), "日".repeat(255)];
+        let names: Vec<_> = long.iter().map(|name| file_name(name).unwrap()).collect();
+        for (place, name) in names.iter().enumerate() {
+            assert!(name.len() <= 255 && name.ends_with(".yaml"), "{name}");
+            assert!(!names[..place].contains(name), "{name}");
+        }
+        assert_eq!(names[0], file_name(&long[0]).unwrap());
     }
 }

@@ -5,11 +5,18 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use congress_policy::PolicyKind;
 
 use super::document::Document;
 
 /// The most bytes that a file may have.
 const MAX_BYTES: u64 = 64 << 20;
+
+/// The most characters of a name or of a comment.
+const MAX_TEXT: usize = 255;
+
+/// The most characters of an abbreviation.
+const MAX_ABBREVIATION: usize = 5;
 
 /// A policy, and the file that it is in.
 #[derive(Debug)]
@@ -81,7 +88,7 @@ pub(super) fn documents(file: &Path) -> anyhow::Result<Vec<Document>> {
 
 /// What the server would not take either, whatever else it has.
 fn mistakes(policy: &Document) -> Vec<String> {
-    let mut mistakes = Vec::new();
+    let mut mistakes = unfit(policy);
     let mut seen = BTreeMap::new();
     for (number, rule) in (1..).zip(policy.rules()) {
         match congress_policy::parser::parse(&rule.rule) {
@@ -104,6 +111,31 @@ fn mistakes(policy: &Document) -> Vec<String> {
     mistakes
 }
 
+/// What policies and rules cannot say of themselves.
+fn unfit(policy: &Document) -> Vec<String> {
+    let mut mistakes = Vec::new();
+    if policy.name.is_empty() {
+        mistakes.push("it has an empty name".to_owned());
+    }
+    mistakes.extend(too_long("the name", Some(&policy.name), MAX_TEXT));
+    mistakes.extend(too_long("the abbreviation", policy.abbreviation.as_deref(), MAX_ABBREVIATION));
+    if let Some(Err(error)) = policy.kind.as_ref().map(|kind| kind.parse::<PolicyKind>()) {
+        mistakes.push(error.to_string());
+    }
+    for (number, rule) in (1..).zip(policy.rules()) {
+        let texts = [("name", &rule.name), ("comment", &rule.comment)];
+        mistakes.extend(texts.into_iter().filter_map(|(what, text): (_, &Option<String>)| {
+            too_long(&format!("rule {number}: the {what}"), text.as_deref(), MAX_TEXT)
+        }));
+    }
+    mistakes
+}
+
+fn too_long(what: &str, text: Option<&str>, most: usize) -> Option<String> {
+    let length = text?.chars().count();
+    (length > most).then(|| format!("{what} has {length} characters, and {most} are the most"))
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -117,6 +149,9 @@ mod tests {
         write("a.yaml", "name: a\nrules:\n- rule: p(1)\n- rule: p(x) :- q(x\n- rule: p( 1 )\n");
         write("b.yml", "name: a\n---\nname: b\nrules: [{rule: p(1) q(1)}]\n");
         write("c.yaml", "name: [\n");
+        write("e.yaml", "name: e\nabbreviation: toolong\nkind: odd\n");
+        let long = "é".repeat(256);
+        write("f.yaml", &format!("name: f\nrules: [{{rule: p(1), name: {long}}}]\n"));
         write("d.txt", "name: d");
         let error = read(folder.path()).unwrap_err().to_string();
         for part in [
@@ -125,6 +160,9 @@ mod tests {
             "b.yml: the policy a is in ",
             "b.yml: policy b: rule 1 has 2 statements",
             "c.yaml: ",
+            "policy e: the abbreviation has 7 characters, and 5 are the most",
+            "policy e: Unknown kind of policy: odd",
+            "policy f: rule 1: the name has 256 characters, and 255 are the most",
         ] {
             assert!(error.contains(part), "{part}: {error}");
         }

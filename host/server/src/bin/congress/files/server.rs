@@ -35,13 +35,14 @@ impl Current {
         OWN.contains(&self.name.as_str())
     }
 
-    /// As a file has it: what a server would make by itself is left out.
+    /// As a file has it: the kind and the abbreviation that a server would make by itself are left
+    /// out. A description is not, even an empty one: elsewhere there may be another.
     pub(super) fn to_document(&self) -> Document {
         let usual: String = self.name.chars().take(5).collect();
         let given = |text: &str, usual: &str| (text != usual).then(|| text.to_owned());
         Document {
             name: self.name.clone(),
-            description: given(&self.description, ""),
+            description: Some(self.description.clone()),
             abbreviation: given(&self.abbreviation, &usual),
             kind: given(&self.kind, KIND),
             rules: Some(self.rules.iter().map(|rule| rule.rule.clone()).collect()),

@@ -78,8 +78,9 @@ impl Answer {
         Self::Table { whole, members, heading, lines, after: None }
     }
 
-    /// Rows of a table, with the columns' names where they are known. Unless the server has sorted
-    /// them they have no order: they get one.
+    /// Rows of a table, with the columns' names where they are known, and numbers where they are not:
+    /// tables that rows are pushed to declare none. Unless the server has sorted them they have no
+    /// order: they get one.
     pub(crate) fn rows(whole: Value, spec: Option<&Value>, sorted: bool) -> Self {
         let mut lines: Vec<Vec<String>> = items(&whole, RESULTS)
             .iter()
@@ -88,11 +89,10 @@ impl Answer {
         if !sorted {
             lines.sort();
         }
-        let names = spec
-            .and_then(|spec| spec["columns"].as_array())
-            .map(|columns| columns.iter().map(|column| cell(&column["name"])).collect::<Vec<_>>());
+        let names = spec.and_then(|spec| spec["columns"].as_array()).into_iter().flatten();
+        let mut heading: Vec<String> = names.map(|column| cell(&column["name"])).collect();
         let width = lines.iter().map(Vec::len).max().unwrap_or_default();
-        let heading = names.unwrap_or_else(|| (0..width).map(|i| i.to_string()).collect());
+        heading.extend((heading.len()..width).map(|i| i.to_string()));
         let after = whole["trace"].as_str().map(str::to_owned);
         Self::Table { whole, members: RESULTS, heading, lines, after }
     }
@@ -302,6 +302,25 @@ mod tests {
         assert_eq!(choose(&heading, &wanted).unwrap(), (vec![2, 0], columns(&["kind", "id"])));
         let error = choose(&heading, &columns(&["age"])).unwrap_err().to_string();
         assert_eq!(error, "there is no column 'age'; there are: id, name, kind");
+    }
+
+    #[test]
+    fn columns_without_a_name_have_a_number() {
+        let heading = |spec: Option<&Value>| {
+            let rows = json!({"results": [{"data": [1, "a"]}, {"data": [2]}]});
+            match Answer::rows(rows, spec, false) {
+                Answer::Table { heading, .. } => heading,
+                _ => Vec::new(),
+            }
+        };
+        let named = |names: &[&str]| {
+            let columns: Vec<_> = names.iter().map(|name| json!({ "name": name })).collect();
+            json!({ "columns": columns })
+        };
+        assert_eq!(heading(None), ["0", "1"]);
+        assert_eq!(heading(Some(&named(&[]))), ["0", "1"]);
+        assert_eq!(heading(Some(&named(&["n"]))), ["n", "1"]);
+        assert_eq!(heading(Some(&named(&["n", "text", "more"]))), ["n", "text", "more"]);
     }
 
     #[test]
