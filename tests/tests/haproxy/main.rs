@@ -112,8 +112,21 @@ async fn two_nodes_behind_the_example() {
     }
 
     // Its health is everybody's to know, what it tells operators is not.
-    for (path, status) in [("/readyz", 200), ("/readyz?detail", 403), ("/readyz?detail=true", 403)]
-    {
+    for (path, status) in [
+        ("/readyz", 200),
+        ("//readyz", 200),
+        ("/readyz?detail", 403),
+        ("/readyz?detail=true", 403),
+        ("//readyz?detail", 403),
+        ("///readyz?detail=true", 403),
+        ("/%72eadyz?detail", 403),
+        ("/%2Freadyz?detail", 403),
+        ("/readyz/?detail", 403),
+        ("/readyz%2f?detail", 403),
+        // None of the servers' paths, however they are spelled.
+        ("/readyz%?detail", 404),
+        ("/./readyz%3Fdetail", 404),
+    ] {
         let answer = first.get(format!("{url}{path}")).send().await.unwrap();
         assert_eq!(answer.status(), status, "{path}");
     }

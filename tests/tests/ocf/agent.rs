@@ -109,12 +109,17 @@ impl Resource {
     /// The real one answers what the agent asks before it starts it.
     pub(crate) fn program(self, script: &str) -> Self {
         let server = server_binary().unwrap();
-        let path = self.path("pro gram");
-        let text = format!(
-            "#!/bin/sh\nSERVER='{}'\ncase \"$*\" in\n\
-             *--health*|*--check-config*|*--print-config*) exec \"$SERVER\" \"$@\" ;;\nesac\n{script}\n",
+        self.stand_in(&format!(
+            "SERVER='{}'\ncase \"$*\" in\n\
+             *--health*|*--check-config*|*--print-config*) exec \"$SERVER\" \"$@\" ;;\nesac\n{script}",
             server.display()
-        );
+        ))
+    }
+
+    /// With a shell script in place of the server for all that the agent wants of it.
+    pub(crate) fn stand_in(self, script: &str) -> Self {
+        let path = self.path("pro gram");
+        let text = format!("#!/bin/sh\n{script}\n");
         // Closed before it runs: a file open for writing cannot.
         let mut file = fs::File::create(&path).unwrap();
         file.write_all(text.as_bytes()).unwrap();

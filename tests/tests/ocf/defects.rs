@@ -219,8 +219,16 @@ fn defect_8_what_the_server_says_is_kept() {
 
 #[test]
 fn defect_9_parameters_are_words_whatever_they_hold() {
-    let script = "for word in \"$@\"; do printf '<%s>' \"$word\"; done; exit 1";
-    let resource = Resource::new().program(script);
+    // It answers what it is asked before it is started, too, and is asked it with the same words.
+    let script = "case \"$1\" in\n\
+                  --check-config) shift; exec >>\"$OCF_RESKEY_asked\"; code=0 ;;\n\
+                  --print-config | --health) exit 1 ;;\n\
+                  *) code=1 ;;\n\
+                  esac\n\
+                  for word in \"$@\"; do printf '<%s>' \"$word\"; done; exit $code";
+    let resource = Resource::new().stand_in(script).with("keys_check", "false");
+    let asked = resource.path("asked");
+    let resource = resource.with("asked", asked.to_str().unwrap());
     let trap = resource.path("trap");
     let node = format!("a b'\"; $(touch {0}) `touch {0}`", trap.display());
     let config = resource.path("c'o \"n\"$(x)f.conf");
@@ -249,6 +257,7 @@ fn defect_9_parameters_are_words_whatever_they_hold() {
     let expected: String = expected.map(|word| format!("<{word}>")).concat();
     let same = |text: &str| text.replace("><", " ").replace(['<', '>', '\n'], "");
     assert_eq!(same(&resource.log()), same(&expected));
+    assert_eq!(resource.log(), fs::read_to_string(&asked).unwrap());
     assert!(!trap.exists());
     resource.must("monitor", NOT_RUNNING);
     resource.must("stop", SUCCESS);

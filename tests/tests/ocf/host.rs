@@ -88,6 +88,30 @@ fn with_files_that_the_server_s_user_cannot_read() {
 }
 
 #[test]
+fn without_a_place_for_the_lock() {
+    // A folder that cannot be made, and a file that cannot be written, by root either.
+    for (pid, reason) in [("congress.conf/x.pid", "mkdir: "), ("run/x.pid", "x.pid.lock: ")] {
+        let mut resource = Resource::new();
+        fs::create_dir(resource.path("run/x.pid.lock")).unwrap();
+        let pid = resource.path(pid).display().to_string();
+        resource.set("pid", &pid);
+        let outcome = resource.must("start", PERM);
+        let told = format!("cannot write the lock file {pid}.lock: ");
+        let (_, rest) = outcome.said.split_once(&told).unwrap();
+        assert!(outcome.said.contains("ocf-exit-reason:the user '"), "{outcome:?}");
+        assert!(rest.contains(reason), "{outcome:?}");
+        resource.must("monitor", NOT_RUNNING);
+        resource.must("stop", SUCCESS);
+    }
+    // A folder that is missing is made.
+    let resource = Resource::new();
+    let pid = resource.path("run/a/b/x.pid").display().to_string();
+    let resource = resource.with("pid", &pid);
+    resource.must("start", SUCCESS);
+    resource.must("stop", SUCCESS);
+}
+
+#[test]
 fn only_root_runs_the_server_as_somebody_else() {
     if geteuid().is_root() {
         // As an agent that is not root.

@@ -3,9 +3,10 @@
 use std::fs;
 use std::time::Duration;
 
+use congress_test_services::free_port;
 use rustix::process::Signal;
 
-use crate::agent::{ARGS, GENERIC, NOT_RUNNING, Resource, SUCCESS, is_alive, soon};
+use crate::agent::{ARGS, CONFIGURED, GENERIC, NOT_RUNNING, Resource, SUCCESS, is_alive, soon};
 
 /// How long a start may take, as a waiting standby too.
 const START: Duration = Duration::from_secs(15);
@@ -153,6 +154,43 @@ fn a_heartbeat_that_stands_still_is_found_by_the_deep_check() {
     assert_eq!(resource.run_at("monitor", None).code, SUCCESS);
 }
 
+/// What else the server reads changes where it is asked.
+#[test]
+fn a_second_configuration_file_says_where_the_server_answers() {
+    let resource = Resource::new();
+    let (second, port) = (resource.path("local.conf"), free_port().unwrap());
+    fs::write(&second, format!("[DEFAULT]\nadmin_bind_port = {port}\n")).unwrap();
+    let words = format!("--config-file '{}'", second.display());
+    let mut resource = resource.with("additional_parameters", &words);
+    resource.must("validate-all", SUCCESS);
+    resource.must("start", SUCCESS);
+    let address = format!("http://127.0.0.1:{port}");
+    let pid_file = fs::read_to_string(resource.pid_file()).unwrap();
+    assert_eq!(pid_file.lines().nth(2), Some(&*address));
+    resource.must("monitor", SUCCESS);
+    // Also where that is found out anew.
+    fs::remove_file(resource.pid_file()).unwrap();
+    resource.must("monitor", SUCCESS);
+    resource.must("stop", SUCCESS);
+
+    // A server with the API answers there.
+    let port = free_port().unwrap();
+    let text = format!("[DEFAULT]\nbind_host = 127.0.0.1\nbind_port = {port}\n");
+    fs::write(&second, text).unwrap();
+    resource.set("additional_parameters", &format!("{words} --api"));
+    resource.must("start", SUCCESS);
+    resource.must("monitor", SUCCESS);
+    resource.must("stop", SUCCESS);
+
+    // And it is checked like the first.
+    fs::write(&second, "[DEFAULT]\nadmin_bind_port = many\n").unwrap();
+    let outcome = resource.must("validate-all", CONFIGURED);
+    assert!(outcome.said.contains("admin_bind_port"), "{outcome:?}");
+    fs::remove_file(&second).unwrap();
+    let outcome = resource.must("start", CONFIGURED);
+    assert!(outcome.said.contains("local.conf"), "{outcome:?}");
+}
+
 #[test]
 fn parameters_that_make_no_sense_are_named() {
     for (parameter, value) in [
@@ -161,6 +199,12 @@ fn parameters_that_make_no_sense_are_named() {
         ("keys_check", "perhaps"),
         ("health", "localhost:1790"),
         ("additional_parameters", "--node-id 'one"),
+        ("additional_parameters", "--node-id two"),
+        ("additional_parameters", "--no-such-thing"),
+        ("binary", "congress-server"),
+        ("config", "congress.conf"),
+        ("pid", "ds-node.pid"),
+        ("log_file", "log/ds-node.log"),
     ] {
         let resource = Resource::new().with(parameter, value);
         let outcome = resource.must("validate-all", ARGS);

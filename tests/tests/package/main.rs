@@ -75,8 +75,7 @@ fn the_package_is_installed_used_and_removed() {
     println!("built in {built:.1?}, installed in {:.1?}", begun.elapsed() - built);
 
     for (file, owner, group, mode) in FILES {
-        let found = sh(&format!("stat -c '%U %G %a' '{file}'"));
-        assert_eq!(found.trim(), format!("{owner} {group} {mode}"), "{file}");
+        is_owned(file, &format!("{owner} {group} {mode}"));
     }
     everything_is_in_it();
     units_are_sound();
@@ -84,8 +83,14 @@ fn the_package_is_installed_used_and_removed() {
 
     // A second time, over what the operator has changed.
     sh("echo '# ours' >>/etc/congress/congress.conf; echo key >/etc/congress/keys/aes_key");
+    sh("chown root:root /etc/congress/congress.conf; chmod 0600 /etc/congress/congress.conf");
+    sh("chmod 0750 /etc/congress/keys; rmdir /etc/congress/drivers");
     sh(&install);
     assert!(fs::read_to_string("/etc/congress/congress.conf").unwrap().ends_with("# ours\n"));
+    is_owned("/etc/congress/congress.conf", "root root 600");
+    is_owned("/etc/congress/keys", "congress congress 750");
+    is_owned("/etc/congress/drivers", "root root 755");
+    the_script_respects_the_administrator();
     sh("dpkg --remove congress");
     assert!(!Path::new("/usr/bin/congress-server").exists());
     assert!(Path::new("/etc/congress/congress.conf").exists());
@@ -95,6 +100,25 @@ fn the_package_is_installed_used_and_removed() {
     assert!(Path::new("/etc/congress/keys/aes_key").exists());
     assert!(said.contains("/etc/congress/keys is kept"), "{said}");
     assert!(!Path::new("/var/log/congress").exists());
+}
+
+/// A file's owner, group and mode.
+#[track_caller]
+fn is_owned(file: &str, expected: &str) {
+    assert_eq!(sh(&format!("stat -c '%U %G %a' '{file}'")).trim(), expected, "{file}");
+}
+
+/// What dpkg runs after it has unpacked the package, as it runs it: an upgrade where the
+/// configuration was removed, and a first installation where owners are as somebody has said before.
+fn the_script_respects_the_administrator() {
+    let script = "/var/lib/dpkg/info/congress.postinst configure";
+    let (config, kept) = ("/etc/congress/congress.conf", "/etc/congress/kept");
+    sh(&format!("mv {config} {kept}; {script} 0; test ! -e {config}; mv {kept} {config}"));
+    is_owned(config, "root root 600");
+    sh(&format!("dpkg-statoverride --add congress daemon 0400 {config}; {script} ''"));
+    is_owned(config, "congress daemon 400");
+    is_owned("/etc/congress/keys", "congress congress 700");
+    sh(&format!("dpkg-statoverride --remove {config}"));
 }
 
 /// All programs of the server's crate, and all drivers.
