@@ -1,10 +1,12 @@
 //! The whole system, broken in every way that the failure matrix has, while it is used.
 //!
 //! Three policy-engine nodes behind HAProxy, two datasource nodes, RabbitMQ and MariaDB run as
-//! they are deployed; twenty datasources read files that change all the time, and clients read and
-//! write throughout. After each fault every engine must have the tables of the sources, no
-//! acknowledged write may be lost, and nobody may have been shown rows that never were, or older
-//! ones than before. What clients saw of it is printed as a table.
+//! they are deployed; twenty datasources read files that change all the time, a rule has each job of
+//! a service done, of which more and more come, and clients read and write throughout. After each
+//! fault every engine must have the tables of the sources, no acknowledged write may be lost, each
+//! job must have been done once or be listed as one of which that is not known, and nobody may have
+//! been shown rows that never were, or older ones than before. What clients saw of it is printed as
+//! a table.
 //!
 //! `cargo test -p congress-tests --test faults` is the short run. The long one, with every fault,
 //! 10,000 rows in each datasource and this many rounds:
@@ -19,16 +21,22 @@
     reason = "a test that cannot go on fails; clippy knows tests by their attribute only"
 )]
 
+mod jobs;
 mod ledger;
 mod load;
 mod matrix;
 mod report;
+#[path = "../actions/service.rs"]
+#[expect(dead_code, clippy::unwrap_used, reason = "shared with the tests of actions")]
+mod service;
 mod world;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use congress_tests::{Database, Deployment, DeploymentOptions, drivers_folder};
 
+use crate::jobs::{Jobs, Tally};
 use crate::load::Load;
 use crate::matrix::{FAULTS, Fault};
 use crate::report::{Line, Report};
@@ -72,7 +80,8 @@ async fn whatever_fails_the_system_recovers_and_loses_nothing() {
     let extent = Extent::of_environment();
     assert!(!extent.faults.is_empty(), "CONGRESS_FAULTS names no fault");
     let files = tempfile::tempdir().unwrap();
-    let world = World::new(files.path(), SOURCES, extent.rows).unwrap();
+    let jobs = Arc::new(Jobs::start().await);
+    let world = World::new(files.path(), SOURCES, extent.rows, jobs.clone()).unwrap();
     let options = DeploymentOptions {
         engines: 3,
         datasources: 2,
@@ -83,15 +92,18 @@ async fn whatever_fails_the_system_recovers_and_loses_nothing() {
         ..DeploymentOptions::default()
     };
     let options = options
+        .with("DEFAULT", "driver_path", Jobs::drivers(files.path()).unwrap())
         .with("plugins", "allowed_files", files.path().display())
+        .with("plugins", "allowed_hosts", "127.0.0.1")
         // As by default: the balancer has time to notice that a node stops.
         .with("DEFAULT", "graceful_drain_delay", 2);
     let mut deployment = Deployment::start(options).await.unwrap();
     world.enter(&deployment).await.unwrap();
+    jobs.enter(&deployment).await.unwrap();
     let load = Load::start(&deployment, &world).await.unwrap();
     let mut report = Report::new(extent.rows);
     let mut end = Instant::now();
-    settle(&mut deployment, &world, &load, &mut end).await.expect("before any fault");
+    settle(&mut deployment, &world, &jobs, &load, &mut end).await.expect("before any fault");
     for round in 0..extent.rounds {
         for fault in &extent.faults {
             world.go_on();
@@ -99,11 +111,15 @@ async fn whatever_fails_the_system_recovers_and_loses_nothing() {
             let begin = Instant::now();
             (fault.cause)(&mut deployment).await.expect(fault.name);
             let over = Instant::now();
-            let settled = settle(&mut deployment, &world, &load, &mut end).await;
+            let settled = settle(&mut deployment, &world, &jobs, &load, &mut end).await;
             report.add(round, Line::new(fault.name, &load, [begin, over, end], settled));
         }
     }
-    report.finish();
+    let actions = match are_done(&deployment, &jobs).await {
+        Ok(tally) => tally.to_string(),
+        Err(wrong) => wrong,
+    };
+    report.finish(&actions);
 }
 
 /// Waits until everything is as it should be, which it is from `end` on; how nodes ended that did so
@@ -111,6 +127,7 @@ async fn whatever_fails_the_system_recovers_and_loses_nothing() {
 async fn settle(
     deployment: &mut Deployment,
     world: &World,
+    jobs: &Jobs,
     load: &Load,
     end: &mut Instant,
 ) -> Result<Vec<String>, String> {
@@ -128,8 +145,12 @@ async fn settle(
     }
     load.hold();
     loop {
-        match is_kept(deployment, load).await {
-            Ok(()) => return Ok(notes),
+        let state = async {
+            is_kept(deployment, load).await?;
+            are_done(deployment, jobs).await
+        };
+        match state.await {
+            Ok(_) => return Ok(notes),
             Err(wrong) => patience(over, &wrong, deployment).await?,
         }
     }
@@ -170,6 +191,12 @@ async fn is_current(
         }
     }
     Ok(())
+}
+
+/// Whether each action was carried out once; what is not so.
+async fn are_done(deployment: &Deployment, jobs: &Jobs) -> Result<Tally, String> {
+    let node = deployment.engines.first().ok_or("no engine")?;
+    jobs.are_done(node.server().map_err(|error| error.to_string())?).await
 }
 
 /// Whether every engine has what was acknowledged; what is not so.

@@ -116,7 +116,8 @@ impl Report {
     }
 
     /// Fails if anything was wrong.
-    pub(crate) fn finish(self) {
+    pub(crate) fn finish(self, actions: &str) {
+        say(actions);
         say(&format!("{} faults, {} of them with something wrong", self.faults, self.wrong.len()));
         assert!(self.wrong.is_empty(), "{}", self.wrong.join("\n"));
     }

@@ -18,8 +18,13 @@ use serde_json::{Value, json};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 
+use crate::jobs::Jobs;
+
 /// The time from one change of one source to the next of another.
 const CHANGE: Duration = Duration::from_millis(150);
+
+/// After how many changes there is another job.
+const JOB: usize = 4;
 
 /// How often datasources are polled, in seconds.
 const POLL_TIME: &str = "1";
@@ -129,8 +134,13 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// Makes the files in a folder and begins to change them.
-    pub(crate) fn new(folder: &Path, sources: usize, rows: usize) -> std::io::Result<Self> {
+    /// Makes the files in a folder and begins to change them; with them come jobs.
+    pub(crate) fn new(
+        folder: &Path,
+        sources: usize,
+        rows: usize,
+        jobs: Arc<Jobs>,
+    ) -> std::io::Result<Self> {
         let sources: Vec<_> = (0..sources)
             .map(|number| {
                 Arc::new(Source {
@@ -148,7 +158,7 @@ impl World {
         }
         let (moving, may_move) = watch::channel(true);
         let changing = Arc::new(Mutex::new(()));
-        let task = tokio::spawn(change(sources.clone(), may_move, changing.clone()));
+        let task = tokio::spawn(change(sources.clone(), jobs, may_move, changing.clone()));
         Ok(Self { sources, moving, changing, task })
     }
 
@@ -228,14 +238,18 @@ async fn read(server: &Server, path: &str) -> Result<Value, String> {
 
 async fn change(
     sources: Vec<Arc<Source>>,
+    jobs: Arc<Jobs>,
     mut may_move: watch::Receiver<bool>,
     changing: Arc<Mutex<()>>,
 ) {
-    for source in sources.iter().cycle() {
+    for (turn, source) in sources.iter().cycle().enumerate() {
         {
             let _changing = changing.lock().await;
             if *may_move.borrow_and_update() {
                 source.change().expect("a file is written");
+                if turn % JOB == 0 {
+                    jobs.another();
+                }
             }
         }
         tokio::time::sleep(CHANGE).await;
