@@ -77,12 +77,12 @@ pub enum Error {
         expected: Revision,
     },
     /// The caller does not hold the lease any more that allows this write.
-    #[error("the lease '{lease}' is not held any more: {}", taken(held_by.as_ref()))]
+    #[error("the lease '{lease}' is not held any more: {}", taken(held_by.as_deref()))]
     Fenced {
         /// The name of the lease.
         lease: String,
         /// Who has it, or had it last; none if there is no such lease at all.
-        held_by: Option<Lease>,
+        held_by: Option<Box<Lease>>,
     },
     /// A value does not fit its column.
     #[error("{column} has {length} characters, but at most {limit} fit")]

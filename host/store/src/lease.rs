@@ -210,7 +210,7 @@ impl Store {
     pub(crate) async fn fenced(&self, fence: Option<&Fence>) -> Error {
         let lease = fence.map(|fence| fence.lease.clone()).unwrap_or_default();
         match self.lease(&lease).await {
-            Ok(held_by) => Error::Fenced { lease, held_by },
+            Ok(held_by) => Error::Fenced { lease, held_by: held_by.map(Box::new) },
             Err(error) => error,
         }
     }
