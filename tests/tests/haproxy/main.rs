@@ -123,9 +123,9 @@ async fn two_nodes_behind_the_example() {
         ("/%2Freadyz?detail", 403),
         ("/readyz/?detail", 403),
         ("/readyz%2f?detail", 403),
-        // None of the servers' paths, however they are spelled.
-        ("/readyz%?detail", 404),
-        ("/./readyz%3Fdetail", 404),
+        // To servers none of this is the path: they answer which versions there are.
+        ("/readyz%?detail", 300),
+        ("/readyz%3Fdetail", 300),
     ] {
         let answer = first.get(format!("{url}{path}")).send().await.unwrap();
         assert_eq!(answer.status(), status, "{path}");
