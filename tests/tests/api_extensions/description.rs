@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use congress_tests::{Server, ServerOptions};
+
 use crate::{json_of, policy, server};
 
 /// What is installed. A change makes a new environment.
@@ -34,7 +36,9 @@ async fn it_is_served_as_it_is_in_the_golden_file() {
 #[tokio::test(flavor = "multi_thread")]
 async fn schemathesis_finds_no_fault() {
     let schemathesis = tokio::task::spawn_blocking(schemathesis).await.unwrap();
-    let server = server().await;
+    // Revisions that it makes up are waited for.
+    let options = ServerOptions::default().with("ha", "revision_timeout", "0.01");
+    let server = Server::start(options).await.unwrap();
     policy(&server, "p", &["q(1)", "r(x) :- q(x)"]).await;
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("schemathesis.toml"), CONFIG).unwrap();
