@@ -33,16 +33,19 @@ pub(crate) struct Tally {
     unknown: usize,
     /// Those of these that were not.
     not_done: usize,
+    /// Those that were begun and not run, for the node could not tell whether it still was to run
+    /// them, and that are listed as failed.
+    not_run: usize,
 }
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { done, unknown, not_done } = self;
+        let Self { done, unknown, not_done, not_run } = self;
         write!(
             f,
             "{} actions: {done} done once, {unknown} listed as unknown, of which {not_done} were \
-             not done; none twice",
-            done + unknown
+             not done, {not_run} listed as not run; none twice",
+            done + unknown + not_run
         )
     }
 }
@@ -78,8 +81,8 @@ impl Jobs {
         self.service.jobs(&names);
     }
 
-    /// Whether each job was done once, or is listed as one of which that is not known, and was not
-    /// done twice.
+    /// Whether each job was done once, or is listed as one that was not, or of which that is not
+    /// known; and was not done twice.
     pub(crate) async fn are_done(&self, server: &Server) -> Result<Tally, String> {
         let names = self.names().clone();
         let ledger = ledger(server).await?;
@@ -94,6 +97,7 @@ impl Jobs {
                     tally.not_done += 1;
                 }
                 (Some("unknown"), 1) => tally.unknown += 1,
+                (Some("failed"), 0) => tally.not_run += 1,
                 (state, times) => {
                     let state = state.unwrap_or("missing");
                     return Err(format!(
