@@ -187,6 +187,12 @@ async fn hosts_are_tried_in_turn() {
     }
 }
 
+/// Somebody who has the broker's password and is no node.
+async fn stranger(port: u16) -> lapin::Connection {
+    let address = format!("amqp://127.0.0.1:{port}/%2f");
+    lapin::Connection::connect(&address, lapin::ConnectionProperties::default()).await.unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn garbage_does_no_harm() {
     let World::Rabbit { port, bus_id } = World::rabbit().await else { panic!() };
@@ -194,12 +200,7 @@ async fn garbage_does_no_harm() {
     let mut followed = Followed::new(&*near, &*far);
     followed.catch_up().await;
 
-    let stranger = lapin::Connection::connect(
-        &format!("amqp://127.0.0.1:{port}/%2f"),
-        lapin::ConnectionProperties::default(),
-    )
-    .await
-    .unwrap();
+    let stranger = stranger(port).await;
     let channel = stranger.create_channel().await.unwrap();
     let instances: Vec<String> =
         near.nodes().borrow().iter().map(|node| node.instance.clone()).collect();
@@ -248,12 +249,7 @@ async fn a_sender_whose_name_fits_no_routing_key_does_no_harm() {
     let mut links = [near.link(), far.link()];
     links.iter_mut().for_each(|link| _ = link.borrow_and_update());
 
-    let stranger = lapin::Connection::connect(
-        &format!("amqp://127.0.0.1:{port}/%2f"),
-        lapin::ConnectionProperties::default(),
-    )
-    .await
-    .unwrap();
+    let stranger = stranger(port).await;
     let channel = stranger.create_channel().await.unwrap();
     let say = async |length: usize, message: Message| {
         let bytes = Envelope { from: "x".repeat(length).into(), message }.encode();

@@ -195,15 +195,8 @@ fn head_mut(statement: &mut Statement) -> Option<&mut Atom> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::rules::tests::{current, rule};
     use super::*;
-
-    fn rule(text: &str) -> Rule {
-        Rule { rule: text.to_owned(), ..Rule::default() }
-    }
-
-    fn current(id: &str, text: &str) -> CurrentRule {
-        CurrentRule { id: id.to_owned(), rule: rule(text) }
-    }
 
     #[test]
     fn rules_as_updates() {

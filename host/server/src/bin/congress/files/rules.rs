@@ -276,14 +276,14 @@ pub(super) fn with(error: anyhow::Error, more: &str) -> anyhow::Error {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn rule(text: &str) -> Rule {
+    pub(crate) fn rule(text: &str) -> Rule {
         Rule { rule: text.to_owned(), ..Rule::default() }
     }
 
-    fn current(id: &str, text: &str) -> CurrentRule {
+    pub(crate) fn current(id: &str, text: &str) -> CurrentRule {
         CurrentRule { id: id.to_owned(), rule: rule(text) }
     }
 
